@@ -1,0 +1,45 @@
+# make chat: install and open the chat over the sample articles.  make test: install and check everything.
+PYTHON ?= python3
+INDEX ?= .pullquote
+ARTICLES ?= eval/data/articles
+PORT ?= 7860
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: chat test check format clean
+
+chat: .venv/installed
+	$(BIN)/pullquote ingest $(ARTICLES) --index $(INDEX)
+	$(BIN)/pullquote chat --index $(INDEX) --port $(PORT)
+
+test: .venv/installed-dev lint
+	$(BIN)/pytest
+
+check: .venv/installed-dev lint
+	$(BIN)/pytest -m "not slow"
+
+.PHONY: lint
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; set PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) -e .
+	touch $@
+
+.venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) -e '.[dev]'
+	touch $@ .venv/installed
