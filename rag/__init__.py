@@ -1,0 +1,37 @@
+"""Ask a question of your articles, get a cited answer: `from rag import ask`."""
+
+from rag.chain import Chain, ask
+from rag.config import Config
+from rag.errors import (
+    ConfigError,
+    IndexLocked,
+    IndexMismatch,
+    IndexMissing,
+    ModelError,
+    PullquoteError,
+    QuestionError,
+    ReadError,
+    StoreError,
+)
+from rag.schema import Answer, Article, Citation, Hit, IngestReport, Passage
+
+__all__ = [
+    "Answer",
+    "Article",
+    "Chain",
+    "Citation",
+    "Config",
+    "ConfigError",
+    "Hit",
+    "IndexLocked",
+    "IndexMismatch",
+    "IndexMissing",
+    "IngestReport",
+    "ModelError",
+    "Passage",
+    "PullquoteError",
+    "QuestionError",
+    "ReadError",
+    "StoreError",
+    "ask",
+]

@@ -1,0 +1,91 @@
+"""Settings: one frozen object, passed to what needs it. The only reader of TOML and of the environment."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+from rag.errors import ConfigError
+
+PACKAGED_MODEL = "packaged/all-MiniLM-L6-v2"
+CONFIG_FILE = "pullquote.toml"
+ENVIRONMENT_PREFIX = "PULLQUOTE_"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings with their defaults.
+
+    index: folder of the index.
+    embedding_model: the packaged MiniLM, or any sentence-transformers model by hub name or folder.
+    candidates: passages taken from each side (dense, full text) before they are fused.
+    hits: passages that an answer may be made of.
+    sentences: most sentences in an answer.
+    min_confidence: below this (0–1) the answer is that the articles do not say.
+    """
+
+    index: Path = Path(".pullquote")
+    embedding_model: str = PACKAGED_MODEL
+    candidates: int = 100
+    hits: int = 8
+    sentences: int = 3
+    min_confidence: float = 0.45
+
+    def __post_init__(self) -> None:
+        for name in ("candidates", "hits", "sentences"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; set it to 1 or more")
+        if not 0 <= self.min_confidence <= 1:
+            raise ConfigError(f"min_confidence is {self.min_confidence}; set it between 0 and 1")
+        if not self.embedding_model:
+            raise ConfigError(f"embedding_model is empty; set it to {PACKAGED_MODEL!r} or to a model's name or folder")
+
+    @classmethod
+    def load(cls, file: Path | None = None, environment: Mapping[str, str] = os.environ, **given: Any) -> Self:
+        """Defaults, then `pullquote.toml` (of this folder, or `file`), then PULLQUOTE_… variables, then `given`.
+
+        Values of None in `given` count as not given. Raises ConfigError for an unknown key, a value of the
+        wrong type, or a file that is missing or is not TOML.
+        """
+        settings = cls()._with(_from_toml(file), "setting")
+        settings = settings._with(_from_environment(environment), "variable")
+        return settings._with({name: value for name, value in given.items() if value is not None}, "argument")
+
+    def _with(self, values: Mapping[str, Any], kind: str) -> Self:
+        types = {field.name: type(field.default) for field in fields(self)}
+        unknown = sorted(set(values) - set(types))
+        if unknown:
+            raise ConfigError(f"unknown {kind} {', '.join(unknown)}; known are: {', '.join(types)}")
+        return replace(self, **{name: _convert(name, value, types[name]) for name, value in values.items()})
+
+
+def _convert(name: str, value: Any, kind: type) -> Any:
+    lossy = kind is int and isinstance(value, float)
+    if lossy or isinstance(value, bool) or not isinstance(value, (str, int, float, Path)):
+        raise ConfigError(f"{name} is {value!r}; give it as {kind.__name__}")
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise ConfigError(f"{name} is {value!r}; give it as {kind.__name__}") from error
+
+
+def _from_toml(file: Path | None) -> dict[str, Any]:
+    path = file or Path(CONFIG_FILE)
+    if file is None and not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"cannot read settings from {path} ({error}); mend or move the file") from error
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(ENVIRONMENT_PREFIX)
+    }

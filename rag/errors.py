@@ -1,0 +1,48 @@
+"""What can go wrong, as the user is told it: one line that ends with the fix.
+
+PullquoteError
+├── ConfigError      a setting is unknown or has a value it cannot have
+├── ModelError       a model cannot be found or is not the one expected
+├── QuestionError    a question is empty or too long
+├── ReadError        a source cannot be read as articles
+└── StoreError       the index cannot be opened, read or written
+    ├── IndexMissing    there is no index, or it is empty
+    ├── IndexMismatch   the index was made with other settings
+    └── IndexLocked     another process is writing to it
+"""
+
+
+class PullquoteError(Exception):
+    """Base of all errors that Pullquote raises on purpose."""
+
+
+class ConfigError(PullquoteError):
+    """A setting is unknown or has a value it cannot have."""
+
+
+class ModelError(PullquoteError):
+    """A model cannot be found, or is not the one expected."""
+
+
+class QuestionError(PullquoteError):
+    """A question is empty or too long."""
+
+
+class ReadError(PullquoteError):
+    """A source cannot be read as articles."""
+
+
+class StoreError(PullquoteError):
+    """The index cannot be opened, read or written."""
+
+
+class IndexMissing(StoreError):
+    """There is no index, or nothing is in it."""
+
+
+class IndexMismatch(StoreError):
+    """The index was made with another embedding model or by another version."""
+
+
+class IndexLocked(StoreError):
+    """Another process is writing to the index."""

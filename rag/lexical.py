@@ -1,0 +1,127 @@
+"""The full-text side of the index; the only file that imports tantivy.
+
+Its folder is derived data: lost or out of step, it is built again from Chroma. A stamp file beside tantivy's
+own files tells which generation of the index it holds.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import tantivy
+
+from rag.schema import Passage
+
+STAMP = "generation"
+HEAP_BYTES = 64_000_000
+ANALYZER = "english"
+FUNCTION_WORDS = (
+    "a about after all also am an and any are as at be because been before being but by can could did do does "
+    "doing for from had has have having he her hers him his how i if in into is it its just many me more most "
+    "much my no nor not of off on or our out over own said say says she should so some such tell than that the "
+    "their them then there these they this those to told too under until up was we were what when where which "
+    "while who whom whose why will with would you your"
+).split()
+"""Words that carry a question's grammar, not its subject; they neither match nor count as unmatched."""
+
+
+def analyzer() -> tantivy.TextAnalyzer:
+    """Lower case, accents folded, function words out, English stems."""
+    return (
+        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
+        .filter(tantivy.Filter.remove_long(60))
+        .filter(tantivy.Filter.lowercase())
+        .filter(tantivy.Filter.ascii_fold())
+        .filter(tantivy.Filter.custom_stopword(FUNCTION_WORDS))
+        .filter(tantivy.Filter.stemmer("english"))
+        .build()
+    )
+
+
+def _schema() -> tantivy.Schema:
+    builder = tantivy.SchemaBuilder()
+    builder.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("article_id", tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("text", tokenizer_name=ANALYZER, index_option="freq")
+    return builder.build()
+
+
+class LexicalIndex:
+    """Passages by their words: BM25, and how rare a word is. In a folder, or in memory when there is none."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._schema = _schema()
+        self._analyzer = analyzer()
+        if folder is None:
+            self._index = tantivy.Index(self._schema)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._index = tantivy.Index(self._schema, path=str(folder))
+        self._index.register_tokenizer(ANALYZER, self._analyzer)
+        self._searcher = self._index.searcher()
+
+    @staticmethod
+    def stamp(folder: Path) -> int:
+        """The generation a folder holds; -1 where there is none that can be trusted."""
+        try:
+            return int((folder / STAMP).read_text("ascii"))
+        except (OSError, ValueError):
+            return -1
+
+    @classmethod
+    def can_open(cls, folder: Path) -> bool:
+        """Is what the folder holds whole, and of this version?"""
+        try:
+            cls(folder)
+        except ValueError:
+            return False
+        return True
+
+    @staticmethod
+    def delete(folder: Path) -> None:
+        """Remove a folder, so that it can be built anew."""
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def replace(self, article_ids: Iterable[str], passages: Iterable[Passage], generation: int) -> None:
+        """Drop all passages of these articles, add these, and make it visible and durable, in one commit."""
+        writer = self._index.writer(HEAP_BYTES, 1)
+        for article_id in article_ids:
+            writer.delete_documents_by_term("article_id", article_id)
+        for passage in passages:
+            document = tantivy.Document(id=passage.id, article_id=passage.article_id, text=passage.indexed_text)
+            writer.add_document(document)
+        writer.commit()
+        writer.wait_merging_threads()
+        if self._folder is not None:
+            (self._folder / STAMP).write_text(str(generation), "ascii")
+        self._index.reload()
+        self._searcher = self._index.searcher()
+
+    def search(self, question: str, limit: int) -> list[tuple[str, float]]:
+        """Passage ids with their BM25 scores, best first; passages that share no word are not among them."""
+        terms = self.terms(question)
+        if not terms:
+            return []
+        should = [
+            (tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "text", term, "freq")) for term in terms
+        ]
+        searcher = self._searcher
+        found = searcher.search(tantivy.Query.boolean_query(should), limit, count=False).hits
+        return [(str(searcher.doc(address).get_first("id")), float(score)) for score, address in found]
+
+    def terms(self, text: str) -> list[str]:
+        """The stems a text is searched by, each once, in order."""
+        return list(dict.fromkeys(self._analyzer.analyze(text)))
+
+    def rarity(self, terms: Sequence[str]) -> dict[str, float]:
+        """How much each term tells, as BM25's inverse document frequency.
+
+        ln(1 + (N - n + .5) / (n + .5)), Robertson and Zaragoza, The Probabilistic Relevance Framework (2009).
+        """
+        total = self._searcher.num_docs
+        counts = {term: self._searcher.doc_freq("text", term) for term in terms}
+        return {term: math.log(1 + (total - n + 0.5) / (n + 0.5)) if n <= total else 0.0 for term, n in counts.items()}

