@@ -1,0 +1,163 @@
+"""Read, skip what is unchanged, split, embed, store, drop what vanished, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from ingest.read import Source, find, listed, read
+from ingest.split import SPLITTER, split
+from rag.config import Config
+from rag.errors import ReadError
+from rag.index import Index, IndexWriter, StoredArticle, open_for_writing
+from rag.models import Embedder, load_embedder
+from rag.schema import Article, ArticleEntry, Failure, IngestReport
+
+BATCH = 32
+"""Articles embedded and stored at once; what is stored is reported, and stays, whatever happens after."""
+
+Progress = Callable[[IngestReport], None]
+
+
+@dataclass(slots=True)
+class _Run:
+    """What one ingest has seen and done so far."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    passages: int = 0
+    failed: list[Failure] = field(default_factory=list)
+    seen: dict[str, str] = field(default_factory=dict)
+    complete: set[str] = field(default_factory=set)
+    started: float = field(default_factory=time.perf_counter)
+
+    def report(self) -> IngestReport:
+        return IngestReport(
+            self.added,
+            self.updated,
+            self.unchanged,
+            self.removed,
+            tuple(self.failed),
+            self.passages,
+            time.perf_counter() - self.started,
+        )
+
+
+def ingest(sources: Sequence[Path | str], config: Config, progress: Progress | None = None) -> IngestReport:
+    """Bring the index in step with these files and folders, making it if there is none.
+
+    New and changed articles are embedded and stored; an article whose file was read to its end without it, or
+    whose file vanished from a folder given here, is removed; everything else stays. What cannot be read is in
+    the report's `failed`. `progress` is called after every batch. Raises IndexLocked, IndexMismatch, ModelError
+    or StoreError.
+    """
+    run = _Run()
+    paths = [Path(source) for source in sources]
+    with open_for_writing(config.index, config.embedding_model, SPLITTER) as writer:
+        embedder = _Lazy(config.embedding_model)
+        for batch in _batches(_articles(paths, run), BATCH):
+            _store(batch, writer, embedder, run)
+            if progress:
+                progress(run.report())
+        vanished = [entry.id for entry in writer.articles() if _vanished(entry, run, listed(paths))]
+        run.removed += writer.remove(vanished)
+    return run.report()
+
+
+def remove(article_ids: Sequence[str], config: Config) -> list[str]:
+    """Remove articles from the index; returns the ids that are not in it. Raises as `ingest` does."""
+    Index(config.index, config.embedding_model)  # an index that does not exist must not be made here
+    with open_for_writing(config.index, config.embedding_model, SPLITTER) as writer:
+        known = writer.entries(article_ids)
+        writer.remove(list(known))
+    return [article_id for article_id in dict.fromkeys(article_ids) if article_id not in known]
+
+
+def _articles(paths: Iterable[Path], run: _Run) -> Iterator[Article]:
+    """All articles of all paths, each id once; what fails goes into the run's report."""
+    for path in paths:
+        for source in find(path):
+            if isinstance(source, Failure):
+                run.failed.append(source)
+            elif source.origin not in run.complete:
+                yield from _articles_of(source, run)
+
+
+def _articles_of(source: Source, run: _Run) -> Iterator[Article]:
+    failures = len(run.failed)
+    try:
+        for item in read(source):
+            if isinstance(item, Failure):
+                run.failed.append(item)
+            elif item.id in run.seen:
+                other = run.seen[item.id]
+                run.failed.append(Failure(source.name, f"its id {item.id!r} is also in {other}; give each its own"))
+            else:
+                run.seen[item.id] = item.origin
+                yield item
+    except ReadError as error:
+        run.failed.append(Failure(source.name, str(error)))
+    if len(run.failed) == failures:
+        run.complete.add(source.origin)
+
+
+def _store(batch: Sequence[Article], writer: IndexWriter, embedder: _Lazy, run: _Run) -> None:
+    """Embed and store what is new or changed in a batch."""
+    known = writer.entries([article.id for article in batch])
+    changed = []
+    for article in batch:
+        entry = known.get(article.id)
+        if entry and entry.digest == article.digest:
+            run.unchanged += 1
+        elif entry and entry.origin != article.origin and Path(entry.origin).exists():
+            reason = f"its id {article.id!r} belongs to an article of {entry.origin}; give each its own"
+            run.failed.append(Failure(article.origin, reason))
+        else:
+            changed.append(article)
+    if changed:
+        stored = list(_embedded(changed, embedder.load()))
+        writer.put(stored)
+        run.passages += sum(len(article.passages) for article in stored)
+        run.updated += sum(article.id in known for article in changed)
+        run.added += sum(article.id not in known for article in changed)
+
+
+def _embedded(articles: Sequence[Article], embedder: Embedder) -> Iterator[StoredArticle]:
+    """Split all articles and embed their passages in one go, so that batches are of texts of like length."""
+    passages = [split(article) for article in articles]
+    vectors = embedder.embed([passage.indexed_text for part in passages for passage in part])
+    first = 0
+    for article, part in zip(articles, passages, strict=True):
+        yield StoredArticle(article, part, vectors[first : first + len(part)])
+        first += len(part)
+
+
+def _vanished(entry: ArticleEntry, run: _Run, folders: Sequence[Path]) -> bool:
+    if entry.id in run.seen:
+        return False
+    origin = Path(entry.origin)
+    return entry.origin in run.complete or (
+        any(origin.is_relative_to(folder) for folder in folders) and not origin.exists()
+    )
+
+
+def _batches(articles: Iterator[Article], size: int) -> Iterator[list[Article]]:
+    while batch := list(islice(articles, size)):
+        yield batch
+
+
+@dataclass(slots=True)
+class _Lazy:
+    """The embedder, loaded when the first article needs it: a run with nothing to do must not pay for it."""
+
+    name: str
+    loaded: Embedder | None = None
+
+    def load(self) -> Embedder:
+        self.loaded = self.loaded or load_embedder(self.name)
+        return self.loaded
