@@ -1,6 +1,7 @@
 """What can go wrong, as the user is told it: one line that ends with the fix.
 
 PullquoteError
+├── AddressError     the chat page cannot be served where it was asked to be
 ├── ConfigError      a setting is unknown or has a value it cannot have
 ├── ModelError       a model cannot be found or is not the one expected
 ├── QuestionError    a question is empty or too long
@@ -14,6 +15,10 @@ PullquoteError
 
 class PullquoteError(Exception):
     """Base of all errors that Pullquote raises on purpose."""
+
+
+class AddressError(PullquoteError):
+    """The chat page cannot be served at the address asked for."""
 
 
 class ConfigError(PullquoteError):

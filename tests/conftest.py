@@ -1,0 +1,68 @@
+"""Fixtures shared by all tests: real parts, made once where that is safe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rag.chain import Chain
+from rag.config import PACKAGED_MODEL, Config
+from rag.models import Embedder, load_embedder
+
+ROOT = Path(__file__).parent.parent
+SAMPLE = ROOT / "eval" / "data" / "articles"
+
+
+@pytest.fixture(autouse=True)
+def _no_llama_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LlamaIndex's process-wide Settings reach for a vendor's models; using them anywhere fails the test."""
+    import sys
+
+    if module := sys.modules.get("llama_index.core.settings"):
+
+        class Refusing:
+            def __getattr__(self, name: str) -> object:
+                raise AssertionError(f"llama_index Settings.{name} was used; pass models explicitly")
+
+        monkeypatch.setattr(module, "Settings", Refusing())
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing a test does by default touches this checkout's files or the developer's settings."""
+    import os
+
+    monkeypatch.chdir(tmp_path)
+    for name in os.environ:
+        if name.startswith("PULLQUOTE_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def embedder() -> Embedder:
+    """The packaged model, loaded once."""
+    return load_embedder(PACKAGED_MODEL)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """Default settings, with an index of this test's own."""
+    return Config(index=tmp_path / "index")
+
+
+@pytest.fixture(scope="session")
+def sample_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of the sample corpus; tests only read it."""
+    from ingest import ingest
+
+    folder = tmp_path_factory.mktemp("sample") / "index"
+    report = ingest([SAMPLE], Config(index=folder))
+    assert not report.failed
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_chain(sample_index: Path) -> Chain:
+    """The chain over the sample corpus, as a user gets it."""
+    return Chain.from_config(Config(index=sample_index))

@@ -1,0 +1,159 @@
+"""Plain text and scraped dumps."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.dump import captions_of, parse_dump
+
+STORY = """The harbor master said on Tuesday that the pier would be closed to all ships until the spring.
+
+“We have no choice,” she said.
+
+A storm had torn away the outer wall two weeks before, and nobody had yet agreed to pay for another one."""
+OTHER = """The council voted by nine to two on Friday for a night bus that will run between the islands all year.
+
+Two members called it a waste. It starts in May, when the first of the four new buses will be delivered.
+
+The fare is three crowns, and children under ten years of age will travel free on every day of the week."""
+THIRD = """Beekeepers in the northern valleys lost half of their hives over the winter, their society said on Monday.
+
+It blamed a mite that reached the country in 2019, and asked the ministry for help before the next cold season."""
+
+CAPTION = "People look at the broken pier of Ostrava Bay. (Northern Agency)"
+
+
+def page(title: str, story: str, caption: str = CAPTION, junk: str = "TT") -> str:
+    return f"{title}\n\n{caption}\n{caption}\n{junk}\n\n{title}\n\n{caption}\n{caption}\n\n{story}"
+
+
+def dump(*parts: str) -> str:
+    return "\n\n\n\n".join(parts)
+
+
+def test_a_scraped_page_says_everything_once() -> None:
+    [article] = parse_dump(page("Storm closes Ostrava pier until spring", STORY))
+    assert article.title == "Storm closes Ostrava pier until spring"
+    assert article.text == f"{CAPTION}\n\n{STORY}"
+    assert [article.text[start:end] for start, end in article.captions] == [CAPTION]
+
+
+def test_three_articles_one_of_them_without_the_mess() -> None:
+    text = dump(
+        page("Storm closes Ostrava pier until spring", STORY),
+        f"Night bus will link the islands from May\n\n{OTHER}",
+        page("Half of the hives lost over the winter", THIRD, "Empty hives near Tolm, in March. (Society)", "Share"),
+    )
+    found = parse_dump(text)
+    assert [article.title for article in found] == [
+        "Storm closes Ostrava pier until spring",
+        "Night bus will link the islands from May",
+        "Half of the hives lost over the winter",
+    ]
+    assert found[1].text == OTHER
+    assert not any("TT" in article.text or "Share" in article.text for article in found)
+
+
+def test_three_articles_none_of_them_with_mess() -> None:
+    titles = ["Storm closes the pier", "Night bus will link the islands", "Half of the hives are lost"]
+    text = dump(*(f"{title}\n\n{story}" for title, story in zip(titles, (STORY, OTHER, THIRD), strict=True)))
+    found = parse_dump(text)
+    assert [article.title for article in found] == titles
+    assert [article.text for article in found] == [STORY, OTHER, THIRD]
+
+
+def test_pages_that_follow_each_other_without_a_wider_gap() -> None:
+    text = "\n\n".join([page("Storm closes Ostrava pier", STORY), page("Night bus links the islands", OTHER)])
+    assert [article.title for article in parse_dump(text)] == [
+        "Storm closes Ostrava pier",
+        "Night bus links the islands",
+    ]
+
+
+@pytest.mark.parametrize("line", ["---", "=====", "* * *", "\f"])
+def test_a_separating_line_sets_articles_apart(line: str) -> None:
+    text = f"Storm closes the pier\n\n{STORY}\n{line}\nNight bus links the islands\n\n{OTHER}"
+    assert [article.text for article in parse_dump(text)] == [STORY, OTHER]
+
+
+def test_a_sections_heading_does_not_start_an_article() -> None:
+    [article] = parse_dump(f"Storm closes the pier\n\n{STORY}\n\n\n\nWhat comes next\n\n{OTHER}")
+    assert article.title == "Storm closes the pier"
+    assert "What comes next" in article.text
+
+
+def test_one_article_with_byline_and_date() -> None:
+    [article] = parse_dump(f"Storm closes the pier\n\nBy Ada Moor\n5 March 2024\n\n{STORY}")
+    assert (article.author, article.published) == ("Ada Moor", date(2024, 3, 5))
+    assert article.text == STORY
+
+
+def test_a_story_without_a_title() -> None:
+    [article] = parse_dump(STORY)
+    assert (article.title, article.text) == ("", STORY)
+
+
+def test_a_title_alone_is_a_text() -> None:
+    [article] = parse_dump("Storm closes the pier")
+    assert (article.title, article.text) == ("", "Storm closes the pier")
+
+
+def test_nothing_is_no_article() -> None:
+    assert parse_dump("") == parse_dump(" \n\n\t\n") == []
+
+
+def test_line_ends_do_not_matter() -> None:
+    text = dump(page("Storm closes Ostrava pier", STORY), page("Night bus links the islands", OTHER))
+    assert parse_dump(text) == parse_dump(text.replace("\n", "\r\n")) == parse_dump("\ufeff" + text)
+
+
+def test_lines_broken_at_a_fixed_width_are_joined() -> None:
+    wrapped = STORY.replace("the pier would", "the pier\nwould").replace("be closed", "be closed")
+    [article] = parse_dump(f"Storm closes the pier\n\n{wrapped}")
+    assert article.text == STORY
+
+
+def test_a_refrain_far_apart_is_kept() -> None:
+    lines = [f"This is sentence number {n} of a long story, and it says something of its own." for n in range(30)]
+    lines[5] = lines[25] = "Nobody at the ministry wanted to say anything about it to the paper this week."
+    [article] = parse_dump("A story with a refrain\n\n" + "\n\n".join(lines))
+    assert article.text.count(lines[5]) == 2
+
+
+def test_captions_by_their_form() -> None:
+    text = (
+        "The pier on Monday. (Northern Agency)\nFILE PHOTO: Buses\nHe was born (in 1950) in Tolm.\nIn Tolm. Photo: NA"
+    )
+    assert [text[start:end] for start, end in captions_of(text)] == [
+        "The pier on Monday. (Northern Agency)",
+        "FILE PHOTO: Buses",
+        "In Tolm. Photo: NA",
+    ]
+
+
+@given(st.text(alphabet='ab. \n\f-()"AB12', max_size=400))
+def test_any_text_makes_articles_whose_captions_lie_in_them(text: str) -> None:
+    for article in parse_dump(text):
+        assert article.text == article.text.strip()
+        for start, end in article.captions:
+            assert 0 <= start < end <= len(article.text)
+
+
+def test_the_first_real_input() -> None:
+    folder = ROOT.parent / "shared" / "data" / "seeds"
+    files = sorted(folder.glob("*.txt")) if folder.is_dir() else []
+    if not files:
+        pytest.skip("the first real input is not on this machine")
+    found = [article for path in files for article in parse_dump(Path(path).read_text("utf-8"))]
+    assert len(found) == 2
+    for article in found:
+        lines = [article.title, *article.text.split("\n\n")]
+        assert len(lines) == len(set(lines))
+        assert "TT" not in lines
+        assert len(article.captions) == 1

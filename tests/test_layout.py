@@ -1,0 +1,96 @@
+"""The house's rules that no linter knows: one door for each library, a picture that is true, a wheel that is whole."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+PACKAGES = ("rag", "ingest", "ui", "eval")
+DOORS = {
+    "chromadb": {"rag/index.py"},
+    "tantivy": {"rag/lexical.py"},
+    "sentence_transformers": {"rag/models.py"},
+    "transformers": {"rag/models.py"},
+    "torch": {"rag/models.py"},
+    "llama_index": {"rag/llama.py"},
+    "gradio": {"ui/app.py"},
+    "fastapi": {"ui/app.py"},
+    "html": {"ui/render.py"},
+    "typer": {"ui/cli.py"},
+    "dotenv": set(),
+}
+
+
+def modules() -> list[Path]:
+    return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text("utf-8"))
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    return {name.split(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_each_library_has_one_door(library: str) -> None:
+    users = {path.relative_to(ROOT).as_posix() for path in modules() if library in imported(path)}
+    assert users <= DOORS[library]
+
+
+def test_the_environment_is_read_in_one_place() -> None:
+    readers = {
+        path.name for path in modules() if re.search(r"os\.(environ\b(?!\.setdefault)|getenv)", path.read_text())
+    }
+    assert readers == {"config.py"}
+
+
+def test_architecture_names_every_module_and_no_other() -> None:
+    picture = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    named = set(re.findall(r"\b((?:rag|ingest|ui|eval)/\w+\.(?:py|css|js|json))\b", picture))
+    there = {path.relative_to(ROOT).as_posix() for path in modules() if path.name != "__init__.py"}
+    there |= {p.relative_to(ROOT).as_posix() for kind in ("css", "js") for p in (ROOT / "ui").glob(f"*.{kind}")}
+    there |= {p.relative_to(ROOT).as_posix() for p in (ROOT / "rag").glob("*.json")}
+    assert named == there
+
+
+def test_test_names_say_what_they_test() -> None:
+    names = {path.stem for path in (ROOT / "tests").glob("test_*.py")}
+    assert not list((ROOT / "tests").glob("*/test_*.py")), "tests are flat"
+    assert not (ROOT / "tests" / "__init__.py").exists(), "it would shadow the packages"
+    assert names
+
+
+def test_the_tree_of_errors_is_the_one_drawn() -> None:
+    from rag import errors
+
+    drawn = set(re.findall(r"── (\w+)", errors.__doc__ or ""))
+    there = {name for name, thing in vars(errors).items() if isinstance(thing, type)} - {"PullquoteError"}
+    assert drawn == there
+
+
+def test_importing_rag_is_light() -> None:
+    heavy = ["torch", "sentence_transformers", "chromadb", "gradio", "llama_index", "typer"]
+    code = f"import sys, rag, ingest; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_what_runs_and_nothing_else(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert {name.split("/")[0] for name in names} == set(PACKAGES)
+    wanted = {path.relative_to(ROOT).as_posix() for path in modules()}
+    wanted |= {p.relative_to(ROOT).as_posix() for p in (ROOT / "eval" / "data").rglob("*") if p.is_file()}
+    wanted |= {"rag/confidence.json", "rag/py.typed", "ui/style.css", "ui/page.js"}
+    assert wanted <= names

@@ -1,0 +1,124 @@
+"""The chain over the sample corpus: right answers, exact quotes, and silence where it knows nothing."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from eval.pairs import sample_pairs, sample_questions
+from ingest import ingest
+from rag import ask
+from rag.chain import Chain, checked
+from rag.config import Config
+from rag.errors import QuestionError
+from rag.schema import Answer
+
+pytestmark = pytest.mark.slow
+
+IRAQ = "What did Iraq tell the Security Council?"
+
+
+def assert_true_to_the_articles(answer: Answer, chain: Chain) -> None:
+    markers = {int(number) for number in re.findall(r"\[(\d+)\]", answer.text)}
+    assert markers == {citation.number for citation in answer.citations}
+    hits = {hit.passage.id for hit in answer.hits}
+    for citation in answer.citations:
+        article = chain.index.article(citation.passage.article_id)
+        assert article is not None
+        assert article.text[citation.start : citation.end] == citation.quote
+        assert " ".join(citation.quote.split()) in answer.text
+        assert citation.passage.id in hits
+
+
+def test_the_question_of_the_readme(sample_chain: Chain) -> None:
+    answer = sample_chain.ask(IRAQ)
+    assert answer.grounded
+    assert {citation.passage.article_id for citation in answer.citations} <= {
+        "iraq-letter-security-council",
+        "iraq-airspace-complaint",
+    }
+    assert_true_to_the_articles(answer, sample_chain)
+
+
+def test_every_answer_to_the_sample_questions_is_true_to_the_articles(sample_chain: Chain) -> None:
+    for pair in sample_pairs():
+        assert_true_to_the_articles(sample_chain.ask(pair.question), sample_chain)
+
+
+def test_most_sample_questions_are_answered_rightly(sample_chain: Chain) -> None:
+    pairs = [pair for pair in sample_pairs() if pair.answerable and not pair.history]
+    answers = [sample_chain.ask(pair.question) for pair in pairs]
+    right = [
+        answer.grounded and any(gold.lower() in answer.text.lower() for gold in pair.answers)
+        for pair, answer in zip(pairs, answers, strict=True)
+    ]
+    assert sum(right) >= 0.75 * len(pairs), [p.question for p, r in zip(pairs, right, strict=True) if not r]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Who won the chess championship in Reykjavik?",
+        "What is the best recipe for sourdough pancakes?",
+        "How many moons does Jupiter have?",
+        "asdf qwerty zxcv",
+        "???",
+    ],
+)
+def test_what_the_articles_do_not_say(sample_chain: Chain, question: str) -> None:
+    answer = sample_chain.ask(question)
+    assert not answer.grounded
+    assert answer.citations == ()
+    assert answer.hits
+    assert answer.notice
+    assert answer.confidence < 0.45
+
+
+def test_the_answer_grows_and_ends_as_ask_gives_it(sample_chain: Chain) -> None:
+    steps = list(sample_chain.stream(IRAQ))
+    for before, after in pairwise(steps):
+        assert after.text.startswith(before.text)
+    assert steps[-1].text == sample_chain.ask(IRAQ).text
+
+
+@pytest.mark.parametrize("question", ["", " \n ", "x" * 10_000])
+def test_questions_that_are_none(sample_chain: Chain, question: str) -> None:
+    with pytest.raises(QuestionError):
+        sample_chain.ask(question)
+
+
+def test_unencodable_characters_do_no_harm(sample_chain: Chain) -> None:
+    assert checked("What\ud800?") == "What??"
+    assert sample_chain.ask("What did Iraq \ud800 tell the Security Council?\0").grounded
+
+
+def test_asking_from_python(sample_index: Path) -> None:
+    assert ask(IRAQ, sample_index).grounded
+
+
+def test_example_questions_come_with_the_sample_only(sample_chain: Chain, config: Config, tmp_path: Path) -> None:
+    questions = sample_questions(sample_chain.index)
+    assert questions[0] == IRAQ
+    assert len(questions) == 4
+    (tmp_path / "a.txt").write_text("A night bus will link the islands from May.")
+    ingest([tmp_path / "a.txt"], config)
+    assert sample_questions(Chain.from_config(config).index) == []
+
+
+def test_the_first_real_input(config: Config) -> None:
+    folder = ROOT.parent / "shared" / "data" / "seeds"
+    if not folder.is_dir():
+        pytest.skip("the first real input is not on this machine")
+    ingest([folder], config)
+    chain = Chain.from_config(config)
+    answer = chain.ask(IRAQ)
+    assert answer.grounded
+    assert {citation.passage.title.split()[0] for citation in answer.citations} == {"Iraq"}
+    assert "carrying out its duty" in answer.text or "creating claims" in answer.text or "cornerstone" in answer.text
+    assert_true_to_the_articles(answer, chain)
+    assert "Danang, Vietnam" in chain.ask("Where will Putin and Trump meet?").text
+    assert not chain.ask("What did Putin say about grain prices?").grounded

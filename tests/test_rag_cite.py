@@ -1,0 +1,45 @@
+"""Markers and citations."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.cite import cite
+from rag.schema import Passage, Quote, Statement
+
+TEXT = "One fact. Another fact. A third."
+
+
+def passage(article_id: str, text: str = TEXT, start: int = 0) -> Passage:
+    end = start + len(text)
+    return Passage(f"{article_id}#0", article_id, "d", 0, start, end, text, (), "Title", "Source", "", "", None)
+
+
+def test_quotes_are_numbered_in_order_of_first_use() -> None:
+    a, b = Quote(passage("a"), 0, 9), Quote(passage("b"), 10, 23)
+    text, citations = cite([Statement("Said b.", (b,)), Statement("Said both.", (a, b))])
+    assert text == "Said b. [1] Said both. [2] [1]"
+    assert [(c.number, c.passage.article_id, c.quote) for c in citations] == [
+        (1, "b", "Another fact."),
+        (2, "a", "One fact."),
+    ]
+
+
+def test_offsets_are_those_of_the_article() -> None:
+    [citation] = cite([Statement("x", (Quote(passage("a", start=100), 110, 123),))])[1]
+    assert (citation.quote, citation.start, citation.end) == ("Another fact.", 110, 123)
+
+
+def test_nothing_said_nothing_cited() -> None:
+    assert cite([]) == ("", ())
+
+
+@given(st.lists(st.tuples(st.text(alphabet="ab [1]2", max_size=12), st.lists(st.sampled_from("abc"), max_size=3))))
+def test_every_marker_is_a_citation_and_every_citation_has_one(said: list[tuple[str, list[str]]]) -> None:
+    statements = [Statement(text, tuple(Quote(passage(i), 0, 9) for i in ids)) for text, ids in said]
+    text, citations = cite(statements)
+    assert {int(number) for number in re.findall(r"\[(\d+)\]", text)} == {c.number for c in citations}
+    assert [c.number for c in citations] == list(range(1, len(citations) + 1))

@@ -1,0 +1,46 @@
+"""Settings: defaults, file, environment, arguments; nothing unknown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rag.config import Config
+from rag.errors import ConfigError
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    (tmp_path / "pullquote.toml").write_text('index = "toml"\nhits = 5\nsentences = 2\n')
+    config = Config.load(environment={"PULLQUOTE_HITS": "6", "PULLQUOTE_INDEX": "env"}, index="given", candidates=None)
+    assert config == Config(index=Path("given"), hits=6, sentences=2)
+
+
+def test_without_any_source_there_are_defaults() -> None:
+    assert Config.load(environment={}) == Config()
+
+
+@pytest.mark.parametrize(
+    "text", ["hist = 5", "hits = 3.5", "hits = true", "hits = 0", "index = 1 = 2", "min_confidence = 2", "hits = []"]
+)
+def test_what_is_wrong_in_a_file_is_said(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError):
+        Config.load(file, environment={})
+
+
+def test_unknown_and_wrong_variables_and_arguments() -> None:
+    with pytest.raises(ConfigError, match="unknown variable hist"):
+        Config.load(environment={"PULLQUOTE_HIST": "1"})
+    with pytest.raises(ConfigError, match="hits is 'many'"):
+        Config.load(environment={"PULLQUOTE_HITS": "many"})
+    with pytest.raises(ConfigError, match="unknown argument colour"):
+        Config.load(environment={}, colour="red")
+    with pytest.raises(ConfigError, match="embedding_model is empty"):
+        Config.load(environment={"PULLQUOTE_EMBEDDING_MODEL": ""})
+
+
+def test_a_named_file_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read settings"):
+        Config.load(tmp_path / "none.toml", environment={})

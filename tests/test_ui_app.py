@@ -1,0 +1,220 @@
+"""The page's events over a chain that a reader computes in the head, and its server as other programs meet it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+import pytest
+from conftest import ROOT
+
+from rag.errors import IndexMissing, PullquoteError, QuestionError
+from rag.schema import Answer, Citation, Hit, Passage
+from ui import app as ui_app
+from ui.app import AddressError, Desk, Server, address, asgi_app, build_app, listen, serve
+from ui.render import Exchange
+
+TEXT = "Tea is hot. Ice is cold."
+TEA = Passage("d-0", "d", "", 0, 0, len(TEXT), TEXT, ((0, 11), (12, 24)), "Drinks", "The Cup", "", "", None)
+
+
+@dataclass
+class Shelf:
+    """Stands for the index: one article of one passage."""
+
+    def counts(self) -> tuple[int, int]:
+        return 1, 1
+
+
+@dataclass
+class Parrot:
+    """Stands for the chain: answers any question with both sentences of TEXT, one after the other."""
+
+    index: Shelf = field(default_factory=Shelf)
+
+    def stream(self, question: str) -> Iterator[Answer]:
+        if "boom" in question:
+            raise QuestionError("the question is too loud;\nask softly")
+        tea, ice = Citation(1, TEA, "Tea is hot.", 0, 11), Citation(2, TEA, "Ice is cold.", 12, 24)
+        hits = (Hit(TEA, 1.0),)
+        yield Answer(question, "Tea is hot. [1]", (tea,), hits, grounded=True, confidence=0.9)
+        yield Answer(question, "Tea is hot. [1] Ice is cold. [2]", (tea, ice), hits, grounded=True, confidence=0.9)
+
+    def ask(self, question: str) -> Answer:
+        return [*self.stream(question)][-1]
+
+
+@contextmanager
+def served(chain: Any, examples: tuple[str, ...] = ()) -> Iterator[str]:
+    """The page on a free port; yields its address."""
+    with listen("127.0.0.1", 0) as listener:
+        running = Server(asgi_app(build_app(chain, examples)))
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            yield address(listener)
+        finally:
+            running.should_exit = True
+            thread.join(timeout=20)
+            assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_open_loops() -> Iterator[None]:
+    """Gradio makes event loops to build a page and drops them open; the warnings would hit whatever test runs next."""
+    made: list[asyncio.AbstractEventLoop] = []
+    make = asyncio.new_event_loop
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio, "new_event_loop", lambda: made.append(make()) or made[-1])
+        yield
+    for loop in made:
+        loop.close()
+    asyncio.set_event_loop(None)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with served(Parrot()) as found:
+        yield found
+
+
+def texts(shown: ui_app.Shown) -> list[str]:
+    return [message["content"] for message in shown[0]]
+
+
+def test_the_answer_grows_in_the_page() -> None:
+    pages = list(Desk(Parrot()).reply("What is hot?", ()))  # type: ignore[arg-type]
+    assert [len(texts(page)) for page in pages] == [2, 2, 2]
+    assert "Reading" in texts(pages[0])[1]
+    assert [texts(page)[1].count("pq-marker") for page in pages] == [0, 1, 2]
+    assert [page[1].count("<mark") for page in pages] == [0, 1, 2]
+
+
+def test_the_box_is_emptied_once() -> None:
+    steps = list(Desk(Parrot()).reply_to_box("What is hot?", ()))  # type: ignore[arg-type]
+    assert [step[0] for step in steps] == ["", gr.skip(), gr.skip()]
+
+
+def test_a_conversation_keeps_its_turns() -> None:
+    first = list(Desk(Parrot()).reply("A?", ()))[-1]  # type: ignore[arg-type]
+    second = list(Desk(Parrot()).reply("B?", first[2]))[-1]  # type: ignore[arg-type]
+    assert [exchange.question for exchange in second[2]] == ["A?", "B?"]
+    assert 'href="#pq-q-1-1"' in texts(second)[1]
+    assert 'href="#pq-q-2-1"' in texts(second)[3]
+
+
+@pytest.mark.parametrize("question", ["", "  \n"])
+def test_an_empty_question_changes_nothing(question: str) -> None:
+    assert list(Desk(Parrot()).reply(question, (Exchange("A?"),))) == []  # type: ignore[arg-type]
+
+
+def test_an_error_is_one_line_of_the_conversation() -> None:
+    desk = Desk(Parrot())  # type: ignore[arg-type]
+    failed = list(desk.reply("boom", ()))[-1]
+    assert "the question is too loud&#59; ask softly" in texts(failed)[1]
+    assert [e.error for e in failed[2]] == ["the question is too loud;\nask softly"]
+    assert "pq-marker" in texts(list(desk.reply("And now?", failed[2]))[-1])[3]
+
+
+def test_a_missing_index_is_told_before_the_first_question() -> None:
+    class Bare(Shelf):
+        def counts(self) -> tuple[int, int]:
+            raise IndexMissing("no index; run: pullquote ingest")
+
+    assert "no index" in Desk(Parrot(Bare())).empty()  # type: ignore[arg-type]
+    assert "1 article (1 passage)" in Desk(Parrot()).empty()  # type: ignore[arg-type]
+
+
+def test_the_page_has_its_title_examples_and_one_public_endpoint() -> None:
+    page = build_app(Parrot(), ["What is hot?"])  # type: ignore[arg-type]
+    config = page.get_config_file()
+    assert config["title"] == "Pullquote"
+    assert page.analytics_enabled is False
+    [chat] = [c for c in config["components"] if c["type"] == "chatbot"]
+    assert [example["text"] for example in chat["props"]["examples"]] == ["What is hot?"]
+    public = [d["api_name"] for d in config["dependencies"] if d["api_visibility"] == "public"]
+    assert public == ["ask"]
+    assert {
+        d["api_name"]: fn.concurrency_limit for d, fn in zip(config["dependencies"], page.fns.values(), strict=True)
+    }["ask"] == ui_app.CONCURRENT_ANSWERS
+
+
+@pytest.mark.slow
+def test_other_programs_can_ask(url: str) -> None:
+    gradio_client = pytest.importorskip("gradio_client")
+    client = gradio_client.Client(url, verbose=False, analytics_enabled=False, httpx_kwargs={"trust_env": False})
+    found = client.predict("What is hot?", api_name="/ask")
+    assert found["text"] == "Tea is hot. [1] Ice is cold. [2]"
+    assert [c["quote"] for c in found["citations"]] == ["Tea is hot.", "Ice is cold."]
+    with pytest.raises(Exception, match="too loud"):
+        client.predict("boom", api_name="/ask")
+
+
+def fetch(url: str, **headers: str) -> tuple[int, Any]:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(urllib.request.Request(url, headers=headers), timeout=20) as response:
+            return response.status, response.headers
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers
+
+
+@pytest.mark.slow
+def test_the_page_may_load_nothing_from_elsewhere(url: str) -> None:
+    status, headers = fetch(url)
+    assert status == 200
+    assert headers["Content-Security-Policy"].startswith("default-src 'self';")
+    assert "http" not in headers["Content-Security-Policy"]
+    assert headers["Referrer-Policy"] == "no-referrer"
+
+
+@pytest.mark.slow
+def test_the_page_answers_only_to_its_own_names(url: str) -> None:
+    assert fetch(url, Host="localhost")[0] == 200
+    assert fetch(url, Host="rebound.example")[0] == 400
+    assert fetch(f"{url}docs")[0] == 404
+    assert fetch(f"{url}gradio_api/runs")[0] == 404
+    assert fetch(f"{url}gradio_api/file=/etc/passwd")[0] == 403
+
+
+@pytest.mark.slow
+def test_serving_ends_quietly_on_an_interrupt() -> None:
+    code = """
+from test_ui_app import Parrot
+from ui.app import serve
+serve(Parrot(), port=0, ready=lambda url: print(url, flush=True))
+"""
+    here = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True, env=here) as run:
+        assert run.stdout
+        assert fetch(run.stdout.readline().strip())[0] == 200
+        run.send_signal(signal.SIGINT)
+        assert run.communicate(timeout=60) == ("", "")
+    assert run.returncode == 0
+
+
+def test_an_address_in_use_is_an_error_with_its_fix() -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(AddressError, match=rf"port {port} .*--port$") as caught:
+            serve(Parrot(), port=port)  # type: ignore[arg-type]
+    assert isinstance(caught.value, PullquoteError)
+
+
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 70000), ("127.0.0.1", -1), ("203.0.113.1", 0)])
+def test_an_address_that_cannot_be_is_the_same_error(host: str, port: int) -> None:
+    with pytest.raises(AddressError, match="--port"):
+        listen(host, port)

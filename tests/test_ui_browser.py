@@ -1,0 +1,296 @@
+"""The chat page in a real browser, over a real index of two small articles, one of them hostile."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
+from playwright.sync_api import Browser, Page, expect, sync_playwright  # noqa: E402
+from test_ui_app import Parrot, _no_open_loops, served  # noqa: E402, F401
+
+from ingest import ingest  # noqa: E402
+from rag.chain import LONGEST_QUESTION, Chain  # noqa: E402
+from rag.config import Config  # noqa: E402
+from rag.schema import Answer  # noqa: E402
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+expect.set_options(timeout=30_000)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM, reason="no chromium or google-chrome on the PATH"),
+]
+
+QUESTION = "When will the Varnmouth harbour reopen?"
+EXAMPLE = "Which judge signed the agreement with the dockworkers?"
+HARBOUR = {
+    "id": "harbour",
+    "title": "Varnmouth harbour to reopen",
+    "source": "Harbour Wire",
+    "url": "https://harbour-wire.example/reopen",
+    "author": "Joss Emberley",
+    "date": "2024-11-04",
+    "text": "The Varnmouth harbour will reopen on Friday after a strike of three weeks.\n\n"
+    "Dockworkers had asked for a raise of nine percent. The agreement was signed by Judge Orla Fennimore.",
+}
+HOSTILE_SENTENCE = (
+    "The zeppelin museum sells <b>bold</b> **stars** $x$ $$y$$ {{7*7}} ${7*7} `ticks` <script>window.hacked=1</script> "
+    '<img src=x onerror="window.hacked=1"> [a](javascript:window.hacked=1) ![p](http://203.0.113.5/pixel.png) tickets.'
+)
+HOSTILE = {
+    "id": "hostile",
+    "title": '"><img src=x onerror="window.hacked=1"> **Zeppelin** <script>window.hacked=1</script>',
+    "source": "<iframe src=http://203.0.113.5/></iframe>",
+    "url": "javascript:window.hacked=1",
+    "author": "' onmouseover='window.hacked=1",
+    "text": f"# heading\n\n{HOSTILE_SENTENCE}\n\nVisitors of the zeppelin museum came from far away.",
+}
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("browser")
+    articles = folder / "articles.json"
+    articles.write_text(json.dumps([HARBOUR, HOSTILE]), "utf-8")
+    config = Config(index=folder / "index")
+    assert ingest([articles], config).added == 2
+    with served(Chain.from_config(config), (EXAMPLE,)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Iterator[Page]:
+    """A page of its own, which must have asked nobody but this machine and raised nothing when the test is over."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+    page = context.new_page()
+    hosts, problems = set[str](), list[str]()
+    context.on("request", lambda request: hosts.add(urlsplit(request.url).hostname or urlsplit(request.url).scheme))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("dialog", lambda dialog: problems.append(dialog.message))
+    page.goto(url)
+    expect(page.get_by_label("Your question")).to_be_visible()
+    yield page
+    assert page.is_closed() or page.evaluate("window.hacked") is None
+    context.close()
+    assert hosts - {"data", "blob"} == {"127.0.0.1"}
+    assert problems == []
+
+
+def ask(page: Page, question: str) -> None:
+    answers = page.locator(".pq-footing, .pq-notice, .pq-error").count()
+    page.get_by_label("Your question").fill(question)
+    page.get_by_label("Your question").press("Enter")
+    expect(page.locator(".pq-footing, .pq-notice, .pq-error")).not_to_have_count(answers)
+    expect(page.locator(".pq-pending")).to_have_count(0)
+    expect(page.get_by_label("Your question")).to_have_value("")
+
+
+def visible(page: Page, selector: str) -> list[str]:
+    return [e.inner_text() for e in page.locator(selector).all() if e.is_visible()]
+
+
+def test_the_empty_page_tells_what_there_is_to_ask(page: Page) -> None:
+    assert page.title() == "Pullquote"
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    expect(page.locator(".pq-empty")).to_contain_text("2 articles")
+    expect(page.locator("footer")).not_to_be_visible()
+    page.get_by_text(EXAMPLE).click()
+    expect(page.locator(".pq-text")).to_contain_text("signed by Judge Orla Fennimore")
+    expect(page.locator(".pq-question")).to_have_text(EXAMPLE)
+
+
+def test_an_answer_with_its_marker_card_and_highlight(page: Page) -> None:
+    ask(page, QUESTION)
+    expect(page.locator(".pq-text")).to_contain_text("will reopen on Friday")
+    expect(page.locator(".pq-footing")).to_contain_text("supported")
+    assert not re.search(r"\d\.\d", page.locator(".pq-footing").inner_text())
+    card = page.locator(".pq-card").first
+    expect(card.locator("h3 a")).to_have_attribute("href", HARBOUR["url"])
+    expect(card.locator("h3 a")).to_have_attribute("rel", "noopener noreferrer")
+    expect(card.locator("mark").first).to_have_text(
+        "The Varnmouth harbour will reopen on Friday after a strike of three weeks."
+    )
+    expect(card.locator(".pq-byline")).to_have_text("Harbour Wire · 4 November 2024 · by Joss Emberley")
+    assert HARBOUR["title"] in (page.locator(".pq-marker").first.get_attribute("title") or "")
+
+
+class Slow(Parrot):
+    """A chain that says its second sentence when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = threading.Event()
+
+    def stream(self, question: str) -> Iterator[Answer]:
+        first, second = super().stream(question)
+        yield first
+        assert self.go_on.wait(60)
+        yield second
+
+
+def test_the_answer_comes_in_sentence_by_sentence(page: Page) -> None:
+    chain = Slow()
+    with served(chain) as url:
+        page.goto(url)
+        page.get_by_label("Your question").fill("What is hot?")
+        page.get_by_role("button", name="Ask").click()
+        expect(page.locator(".pq-marker")).to_have_count(1)
+        expect(page.locator("mark")).to_have_text("Tea is hot.")
+        expect(page.locator(".pq-text")).not_to_contain_text("Ice")
+        page.get_by_label("Your question").fill("And what is next?")
+        page.get_by_label("Your question").press("Enter")
+        chain.go_on.set()
+        expect(page.locator(".pq-question")).to_have_text(["What is hot?", "And what is next?"])
+        expect(page.get_by_label("Your question")).to_have_value("")
+        expect(page.locator(".pq-marker")).to_have_count(4)
+        expect(page.locator(".pq-text").first).to_contain_text("Ice is cold.")
+        page.close()
+
+
+@pytest.mark.parametrize("by", ["mouse", "keyboard"])
+def test_a_marker_leads_to_its_quote_and_back(page: Page, by: str) -> None:
+    ask(page, QUESTION)
+    marker, number = page.locator("#pq-a-1-1"), page.locator("#pq-q-1-1")
+    follow(marker, by)
+    expect(number).to_be_focused()
+    expect(page.locator(".pq-c-1-1").first).to_have_class(re.compile("pq-flash"))
+    follow(number, by)
+    expect(marker).to_be_focused()
+    assert "#" not in page.url
+
+
+def follow(link: playwright_api.Locator, by: str) -> None:
+    link.click() if by == "mouse" else link.press("Enter")
+
+
+def test_an_older_marker_brings_back_its_answers_sources(page: Page) -> None:
+    ask(page, QUESTION)
+    ask(page, EXAMPLE)
+    expect(page.locator("#pq-turn-1")).to_be_hidden()
+    page.locator("#pq-a-1-1").click()
+    expect(page.locator("#pq-turn-1")).to_be_visible()
+    expect(page.locator("#pq-turn-2")).to_be_hidden()
+    ask(page, QUESTION)
+    expect(page.locator("#pq-turn-3")).to_be_visible()
+    expect(page.locator("#pq-turn-1")).to_be_hidden()
+
+
+def test_what_the_articles_do_not_say(page: Page) -> None:
+    ask(page, "Who won the chess boxing cup in 1998?")
+    expect(page.locator(".pq-text")).to_have_text("The articles do not answer this.")
+    expect(page.locator(".pq-notice")).to_contain_text("nearest")
+    expect(page.locator(".pq-turn h2")).to_have_text("Nearest passages")
+    assert page.locator(".pq-card").count() in (1, 2)
+    expect(page.locator("mark")).to_have_count(0)
+
+
+def test_what_articles_and_questions_say_is_shown_not_run(page: Page) -> None:
+    question = f"What does the zeppelin museum sell? {HOSTILE['title']} **b** $$x$$ {{{{7*7}}}}"
+    ask(page, question)
+    expect(page.locator(".pq-question")).to_have_text(question)
+    expect(page.locator(".pq-for")).to_have_text(question)
+    card = page.locator(".pq-card", has_text="Zeppelin")
+    expect(card.locator("h3")).to_have_text(HOSTILE["title"])
+    expect(card.locator("h3 a")).to_have_count(0)
+    expect(card.locator(".pq-byline")).to_have_text(f"{HOSTILE['source']} · by {HOSTILE['author']}")
+    expect(card.locator(".pq-passage")).to_contain_text(HOSTILE_SENTENCE)
+    expect(page.locator(".pq-text")).to_contain_text(HOSTILE_SENTENCE)
+    expect(page.locator("#pq-chat :is(img, script, iframe, strong, code, h1)")).to_have_count(0)
+    expect(page.locator("#pq-sources :is(img, script, iframe, strong, code, h1)")).to_have_count(0)
+    page.locator(".pq-marker").first.hover()
+
+
+def test_an_error_is_a_line_and_the_page_goes_on(page: Page) -> None:
+    ask(page, "why " * LONGEST_QUESTION)
+    expect(page.locator(".pq-error")).to_contain_text("shorten it")
+    expect(page.locator("body")).not_to_contain_text("Traceback")
+    ask(page, QUESTION)
+    expect(page.locator("#pq-a-2-1")).to_be_visible()
+
+
+def test_an_empty_question_and_a_new_conversation(page: Page) -> None:
+    box = page.get_by_label("Your question")
+    box.press("Enter")
+    box.fill("  ")
+    box.press("Enter")
+    page.get_by_role("button", name="Ask").click()
+    ask(page, QUESTION)
+    expect(page.locator(".pq-question")).to_have_count(1)
+    page.get_by_role("button", name="New conversation").click()
+    expect(page.locator(".pq-question")).to_have_count(0)
+    expect(page.locator(".pq-empty")).to_be_visible()
+    expect(page.locator(".pq-hint")).to_be_visible()
+
+
+def test_a_screen_reader_hears_no_markup(page: Page) -> None:
+    ask(page, QUESTION)
+    expect(page.locator("#pq-chat [aria-label*='<']")).to_have_count(0)
+
+
+def test_a_narrow_page_has_the_panel_below_and_no_sideways_scroll(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    ask(page, f"What does the zeppelin museum sell? {'x' * 300}")
+    box, panel = page.locator("#pq-box").bounding_box(), page.locator("#pq-panel").bounding_box()
+    assert box
+    assert panel
+    assert panel["y"] >= box["y"] + box["height"]
+    assert panel["width"] <= 390
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read(page: Page, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    expect(page.locator("body.dark")).to_have_count(int(scheme == "dark"))
+    ask(page, QUESTION)
+    for selector in (
+        ".pq-text",
+        ".pq-footing",
+        ".pq-marker",
+        ".pq-number",
+        ".pq-byline",
+        ".pq-passage",
+        "mark",
+        ".pq-for",
+    ):
+        assert contrast(page, selector) >= 4.5, selector
+
+
+def contrast(page: Page, selector: str) -> float:
+    """WCAG 2's contrast ratio of an element's text to what is painted behind it."""
+    colours = page.locator(selector).first.evaluate(
+        """e => { const text = getComputedStyle(e).color;
+                  const painted = c => !/rgba\\(.*, 0\\)|transparent/.test(c);
+                  for (; e; e = e.parentElement) {
+                    const behind = getComputedStyle(e).backgroundColor;
+                    if (painted(behind)) return [text, behind];
+                  } }"""
+    )
+    light, dark = sorted((luminance(colour) for colour in colours), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    channels = [int(channel) / 255 for channel in re.findall(r"\d+", colour)[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

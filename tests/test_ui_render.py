@@ -1,0 +1,350 @@
+"""Whatever an article says, the page shows it as text: what is parsed out of the HTML is what went in."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import date
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.schema import Answer, Citation, Hit, Passage
+from ui import render
+from ui.render import Exchange
+
+OURS = {
+    "div": {"class", "dir", "role"},
+    "p": {"class", "dir"},
+    "section": {"class", "id", "hidden"},
+    "article": {"class"},
+    "blockquote": {"class", "dir"},
+    "h1": {"class"},
+    "h2": set(),
+    "h3": {"dir"},
+    "a": {"class", "id", "href", "title", "target", "rel"},
+    "sup": set(),
+    "i": set(),
+    "b": set(),
+    "span": {"class"},
+    "mark": {"class"},
+}
+CLASS = re.compile(r"pq-[a-z]+(-\d+-\d+)?( pq-[a-z]+(-\d+-\d+)?)*")
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '"><b onclick="x">',
+    "' onload='x",
+    "**bold** _it_ `code`",
+    "# heading\n\n    indented\n- list",
+    "[a](javascript:alert(1)) ![p](http://example.com/p.png)",
+    "$x$ $$y$$ \\(z\\)",
+    "{{ value }} ${value} `${1}`",
+    "&lt;b&gt; &#60; &amp;amp;",
+    "www.example.com a@example.com https://example.com/",
+    "[1] [2] [99] [٣]",
+    "<!-- x --> <![CDATA[ ]]>",
+    "\r\n\x00\x1b\x85\ufffe\ud800\u202e\u00a0",
+    "%%%LATEX_BLOCK_0%%%",
+)
+texts = st.lists(st.one_of(st.text(max_size=12), st.sampled_from(HOSTILE)), max_size=5).map(" ".join)
+
+
+@dataclass
+class Element:
+    tag: str
+    attributes: dict[str, str | None]
+    text: str = ""
+    children: list[Element] = field(default_factory=list)
+
+
+class Tree(HTMLParser):
+    """Parses what is well-formed, and keeps every element in the order it starts; `elements[0]` is the root."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements = [Element("", {})]
+        self.open = [self.elements[0]]
+        self.feed(html)
+        self.close()
+        assert len(self.open) == 1, "an element is not closed"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        element = Element(tag, dict(attrs))
+        self.elements.append(element)
+        self.open.append(element)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop().tag == tag
+
+    def handle_data(self, data: str) -> None:
+        for element in self.open:
+            element.text += data
+
+    def handle_comment(self, data: str) -> None:
+        raise AssertionError(f"a comment: {data}")
+
+    def handle_decl(self, decl: str) -> None:
+        raise AssertionError(f"a declaration: {decl}")
+
+    unknown_decl = handle_decl
+    handle_pi = handle_decl
+
+    def of(self, tag: str, kind: str = "") -> list[Element]:
+        return [e for e in self.elements if e.tag == tag and kind in [*(e.attributes.get("class") or "").split(), ""]]
+
+
+def parsed(html: str) -> Tree:
+    """The tree, once it is known that every element, attribute and class in it is one of ours."""
+    tree = Tree(html)
+    for element in tree.elements[1:]:
+        assert set(element.attributes) <= OURS[element.tag]
+        assert CLASS.fullmatch(element.attributes.get("class") or "pq-none")
+        href = element.attributes.get("href")
+        assert href is None or re.match(r"#pq-[aq]-\d+-\d+$|https?://", href, re.IGNORECASE)
+    return tree
+
+
+def plain(text: str) -> str:
+    """Text as a reader sees it: a no-break space looks like a space."""
+    return render.showable(text).replace("\u00a0", " ")
+
+
+def inked(text: str) -> str:
+    """Text without what leaves no trace at a passage's ends: white space, and the controls that count as such."""
+    return re.sub(r"[\s\ufffd]", "", plain(text))
+
+
+def passage(text: str = "One. Two. Three.", **changes: object) -> Passage:
+    fields = {
+        "id": "a-0",
+        "article_id": "a",
+        "digest": "",
+        "ordinal": 0,
+        "start": 0,
+        "end": len(text),
+        "text": text,
+        "sentences": (),
+        "title": "Port strike ends",
+        "source": "Harbour Wire",
+        "url": "https://example.com/a",
+        "author": "Ayo Benbridge",
+        "published": date(2024, 11, 4),
+    }
+    return Passage(**(fields | changes))  # type: ignore[arg-type]
+
+
+def cited(number: int, of: Passage, quote: str) -> Citation:
+    start = of.start + of.text.index(quote)
+    return Citation(number, of, quote, start, start + len(quote))
+
+
+def answer(text: str, *citations: Citation, grounded: bool = True, confidence: float = 0.9, **rest: object) -> Answer:
+    hits = tuple(Hit(c.passage, 1.0) for c in citations)
+    return Answer("Why?", text, citations, **({"hits": hits} | rest), grounded=grounded, confidence=confidence)  # type: ignore[arg-type]
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> Answer:
+    body = draw(texts)
+    names = {name: draw(texts) for name in ("title", "source", "url", "author")}
+    of = passage(body, **names, start=draw(st.integers(0, 50)))
+    edges = st.tuples(st.integers(0, len(body)), st.integers(0, len(body))).map(sorted)
+    spans = draw(st.lists(edges, max_size=3))
+    citations = [Citation(n, of, body[a:b], of.start + a, of.start + b) for n, (a, b) in enumerate(spans, 1)]
+    hits = (Hit(of, 1.0),)
+    return Answer(draw(texts), draw(texts), tuple(citations), hits, draw(st.booleans()), 0.7, draw(texts))
+
+
+@given(texts)
+def test_escaped_text_means_nothing_to_markdown_templates_or_html(text: str) -> None:
+    escaped = render.escape(text)
+    assert re.fullmatch(r"(?:[A-Za-z0-9 \u00a0-\U0010ffff]|&#\d+;)*", escaped)
+    assert Tree(escaped).elements[0].text == render.showable(text)
+    escaped.encode("utf-8")
+
+
+@given(answers())
+def test_an_answer_shows_its_text_and_nothing_else(given_answer: Answer) -> None:
+    tree = parsed(render.answer_html(given_answer, 3))
+    [text] = tree.of("p", "pq-text")
+    assert plain(text.text) == plain(given_answer.text)
+    assert [plain(e.text) for e in tree.of("p", "pq-notice")] == [plain(given_answer.notice)] * bool(
+        given_answer.notice
+    )
+
+
+@given(answers())
+def test_the_panel_shows_passages_and_titles_as_they_are(given_answer: Answer) -> None:
+    tree = parsed(render.sources_html([Exchange(given_answer.question, given_answer)]))
+    of = given_answer.hits[0].passage
+    assert [plain(e.text) for e in tree.of("h3")] == [plain(of.title) or "Untitled"]
+    if not tree.of("a", "pq-number"):
+        assert plain(tree.of("blockquote")[0].text) == plain(of.text.strip())
+
+
+@given(answers())
+def test_what_is_marked_is_what_is_quoted(given_answer: Answer) -> None:
+    tree = parsed(render.sources_html([Exchange("", given_answer)]))
+    for citation in given_answer.citations if given_answer.grounded else ():
+        marked = "".join(e.text for e in tree.of("mark", f"pq-c-1-{citation.number}"))
+        assert inked(marked) == inked(citation.quote)
+
+
+@given(texts)
+def test_questions_and_errors_are_text(text: str) -> None:
+    [question] = parsed(render.question_html(text)).of("div", "pq-question")
+    assert question.text == render.showable(text.strip())
+    [error] = parsed(render.error_html(text)).of("div", "pq-error")
+    assert error.text == render.showable(" ".join(text.split()))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "JAVASCRIPT:alert(1)",
+        "java\nscript:alert(1)",
+        " https://example.com",
+        "data:text/html,x",
+        "file:///etc/passwd",
+        "//example.com",
+        "example.com",
+        "https:",
+        "https://",
+        "https:///x",
+        "https://a b",
+        "https://a\n",
+        "https://a\x00",
+        "",
+    ],
+)
+def test_only_web_addresses_are_links(url: str) -> None:
+    assert render.link(url) == ""
+    tree = parsed(render.sources_html([Exchange("", answer("One. [1]", cited(1, passage(url=url), "One.")))]))
+    assert [e.attributes for e in tree.of("a") if "pq-number" not in (e.attributes.get("class") or "")] == []
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.com/a?b=c&d=%20#e", "HTTP://example.com", "https://[::1]/", "https://bücher.example/ü"]
+)
+def test_links_open_apart_and_keep_their_address(url: str) -> None:
+    tree = parsed(render.sources_html([Exchange("", answer("One. [1]", cited(1, passage(url=url), "One.")))]))
+    assert tree.of("a")[0].attributes == {"href": url, "target": "_blank", "rel": "noopener noreferrer"}
+
+
+def test_markers_lead_to_quotes_and_back() -> None:
+    given_answer = answer(
+        "One. [1] Two. [2] Not a marker: [3]", *(cited(i, passage(), q) for i, q in ((1, "One."), (2, "Two.")))
+    )
+    markers = parsed(render.answer_html(given_answer, 7)).of("a", "pq-marker")
+    numbers = parsed(render.sources_html([*[Exchange("")] * 6, Exchange("Why?", given_answer)])).of("a", "pq-number")
+    assert [m.text.replace("\u00a0", "") for m in markers] == ["[1]", "[2]"]
+    assert [m.attributes["href"] for m in markers] == [f"#{n.attributes['id']}" for n in numbers]
+    assert [n.attributes["href"] for n in numbers] == [f"#{m.attributes['id']}" for m in markers]
+    assert markers[0].attributes["title"] == "“One.” — Port strike ends"
+
+
+def test_one_card_an_article_one_block_a_passage() -> None:
+    first, second = passage("One. Two."), passage("Three.", id="a-1", start=9, end=15)
+    other = passage("Four.", id="b-0", article_id="b", title="Other")
+    quotes = [cited(1, second, "Three."), cited(2, other, "Four."), cited(3, first, "One."), cited(4, first, "Two.")]
+    tree = parsed(render.sources_html([Exchange("", answer("", *quotes))]))
+    assert [e.text for e in tree.of("h3")] == ["Port strike ends", "Other"]
+    assert [e.text for e in tree.of("blockquote")] == ["3One. 4Two.", "1Three.", "2Four."]
+    assert [e.text for e in tree.of("mark")] == ["One.", "Two.", "Three.", "Four."]
+    assert tree.of("p", "pq-byline")[0].text == "Harbour Wire · 4 November 2024 · by Ayo Benbridge"
+
+
+def test_overlapping_quotes_are_each_marked_whole() -> None:
+    text = passage("abcdef")
+    tree = parsed(render.sources_html([Exchange("", answer("", cited(1, text, "abcd"), cited(2, text, "cdef")))]))
+    marks = [(e.text, e.attributes["class"]) for e in tree.of("mark")]
+    assert marks == [("ab", "pq-c-1-1"), ("cd", "pq-c-1-1 pq-c-1-2"), ("ef", "pq-c-1-2")]
+
+
+def test_an_ungrounded_answer_shows_the_three_nearest_passages_unmarked() -> None:
+    hits = tuple(Hit(passage(f"Text {n}.", id=f"{n}", article_id=f"{n}"), 1.0) for n in range(5))
+    given_answer = answer("The articles do not answer this.", grounded=False, hits=hits, notice="Only the nearest.")
+    panel = parsed(render.sources_html([Exchange("Why?", given_answer)]))
+    assert panel.of("h2")[0].text == "Nearest passages"
+    assert [e.text for e in panel.of("blockquote")] == ["Text 0.", "Text 1.", "Text 2."]
+    assert not panel.of("mark")
+    told = parsed(render.answer_html(given_answer, 1)).elements[0].text
+    assert told == "The articles do not answer this.Only the nearest."
+
+
+@pytest.mark.parametrize(
+    ("confidence", "words"),
+    [
+        (1.0, "Well supported"),
+        (0.85, "Well supported"),
+        (0.84, "Partly supported"),
+        (0.64, "Weakly supported"),
+        (0.0, "Weakly supported"),
+        (-0.1, "Weakly supported"),
+    ],
+)
+def test_confidence_is_told_in_words(confidence: float, words: str) -> None:
+    tree = parsed(render.answer_html(answer("One. [1]", cited(1, passage(), "One."), confidence=confidence), 1))
+    assert tree.of("p", "pq-footing")[0].text == f"{words} · 1 quote from 1 article"
+
+
+def test_only_the_last_answers_sources_are_shown_and_old_ones_go() -> None:
+    told = Exchange("Why?", answer("One. [1]", cited(1, passage(), "One.")))
+    turns = parsed(render.sources_html([told, Exchange("", error="no"), told, Exchange("")])).of("section")
+    assert [(e.attributes["id"], "hidden" in e.attributes) for e in turns] == [
+        ("pq-turn-1", True),
+        ("pq-turn-3", False),
+    ]
+    turns = parsed(render.sources_html([told] * 50)).of("section")
+    assert [e.attributes["id"] for e in turns] == [f"pq-turn-{n}" for n in range(31, 51)]
+
+
+def test_a_conversation_is_two_messages_a_turn() -> None:
+    told = answer("One. [1]", cited(1, passage(), "One."))
+    shown = render.messages([Exchange("A?", told), Exchange("B?", error="broken\nstore"), Exchange("C?")])
+    assert [m["role"] for m in shown] == ["user", "assistant"] * 3
+    assert [parsed(m["content"]).elements[0].text for m in shown[2:]] == [
+        "B?",
+        "broken store",
+        "C?",
+        "Reading the articles …",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"), [((1, 1), "1 article (1 passage)"), ((1200, 34567), "1,200 articles (34,567 passages)")]
+)
+def test_the_empty_page_says_what_is_indexed(counts: tuple[int, int], words: str) -> None:
+    assert words in parsed(render.empty_html(*counts)).elements[0].text
+    assert parsed(render.masthead_html()).of("h1")[0].text == "Pullquote"
+    assert "appear here" in parsed(render.sources_html([])).elements[0].text
+
+
+def test_the_json_of_an_answer() -> None:
+    given_answer = answer("One. [1]", cited(1, passage(), "One."), seconds=0.123456)
+    assert render.answer_json(given_answer) == {
+        "question": "Why?",
+        "text": "One. [1]",
+        "grounded": True,
+        "confidence": 0.9,
+        "citations": [
+            {
+                "number": 1,
+                "article_id": "a",
+                "title": "Port strike ends",
+                "source": "Harbour Wire",
+                "published": "2024-11-04",
+                "url": "https://example.com/a",
+                "quote": "One.",
+                "start": 0,
+                "end": 4,
+            }
+        ],
+        "hits": [{"article_id": "a", "passage_id": "a-0", "score": 1.0, "text": "One. Two. Three."}],
+        "notice": "",
+        "seconds": 0.1235,
+    }

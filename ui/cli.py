@@ -1,0 +1,197 @@
+"""The `pullquote` command. Results go to stdout; progress and errors, a line each, to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rag.config import Config
+from rag.errors import PullquoteError
+from rag.schema import Answer, ArticleEntry, Citation, IngestReport, Passage
+from ui.render import answer_json
+
+WIDTH = 100
+NEAREST_SHOWN = 3
+
+app = typer.Typer(
+    name="pullquote",
+    help="Ask your own articles. Every sentence of the answer is an exact quote, with its source.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+IndexDir = Annotated[
+    Path | None, typer.Option("--index", metavar="DIR", help="The index's folder; .pullquote if not given.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files (.txt .md .json .jsonl) and folders.")],
+    index: IndexDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the index in step with files and folders of articles."""
+    from ingest.pipeline import ingest as run
+
+    with _errors_as_lines():
+        report = run(paths, Config.load(index=index), _progress)
+    if sys.stderr.isatty():
+        typer.echo("\r\033[K", err=True, nl=False)
+    for failure in report.failed:
+        typer.echo(f"pullquote: {failure.source}: {failure.reason}", err=True)
+    _print_json(asdict(report)) if as_json else typer.echo(_report_line(report))
+    if report.failed and not report.seen:
+        raise typer.Exit(1)
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="The question, in quotes.")],
+    index: IndexDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answer a question with exact quotes from the articles."""
+    from rag.chain import ask as answer_to
+
+    with _errors_as_lines():
+        answer = answer_to(question, index)
+    _print_json(answer_json(answer)) if as_json else _print_answer(answer)
+
+
+@app.command()
+def chat(
+    index: IndexDir = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 7860,
+) -> None:
+    """Open the chat page on this machine; Ctrl-C ends it."""
+    from eval.pairs import sample_questions
+    from rag.chain import Chain
+    from ui.app import serve
+
+    with _errors_as_lines():
+        typer.echo("Loading the model and the index …", err=True)
+        chain = Chain.from_config(Config.load(index=index))
+        serve(chain, port=port, examples=sample_questions(chain.index), ready=_announce)
+
+
+@app.command()
+def articles(index: IndexDir = None, as_json: AsJson = False) -> None:
+    """List the articles of the index, newest first."""
+    from rag.index import Index
+
+    with _errors_as_lines():
+        config = Config.load(index=index)
+        opened = Index(config.index, config.embedding_model)
+        entries = sorted(opened.articles(), key=lambda e: (str(e.published or ""), e.id), reverse=True)
+    if as_json:
+        _print_json([article_json(entry) for entry in entries])
+    else:
+        for entry in entries:
+            day = str(entry.published or "-")
+            typer.echo(f"{day:<10}  {entry.id}  {_byline(entry.title, entry.source)}  ({entry.passages} passages)")
+
+
+@app.command()
+def remove(
+    ids: Annotated[
+        list[str], typer.Argument(metavar="ID...", help="Articles' ids, as `pullquote articles` lists them.")
+    ],
+    index: IndexDir = None,
+) -> None:
+    """Remove articles from the index; their files stay as they are."""
+    from ingest.pipeline import remove as run
+
+    with _errors_as_lines():
+        unknown = run(ids, Config.load(index=index))
+    for article_id in unknown:
+        typer.echo(f"pullquote: no article {article_id!r}; list them with: pullquote articles", err=True)
+    typer.echo(f"{len(set(ids)) - len(unknown)} removed")
+    if unknown:
+        raise typer.Exit(1)
+
+
+def article_json(entry: ArticleEntry) -> dict[str, Any]:
+    """An article as `pullquote articles --json` lists it."""
+    return {
+        "id": entry.id,
+        "title": entry.title,
+        "source": entry.source,
+        "published": entry.published.isoformat() if entry.published else None,
+        "url": entry.url,
+        "passages": entry.passages,
+    }
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _print_answer(answer: Answer) -> None:
+    typer.echo(textwrap.fill(answer.text, WIDTH))
+    by_article: dict[str, list[Citation]] = {}
+    for citation in answer.citations:
+        by_article.setdefault(citation.passage.article_id, []).append(citation)
+    for citations in by_article.values():
+        markers = "".join(f"[{citation.number}]" for citation in citations)
+        _print_source(f"\n{markers} ", citations[0].passage)
+        for citation in citations:
+            if " ".join(citation.quote.split()) not in answer.text:
+                typer.echo(_indented(f"[{citation.number}] “{citation.quote}”"))
+    if answer.notice:
+        typer.echo(textwrap.fill(answer.notice, WIDTH))
+    if not answer.grounded:
+        for hit in answer.hits[:NEAREST_SHOWN]:
+            _print_source("\n·  ", hit.passage)
+            typer.echo(_indented(textwrap.shorten(hit.passage.text, 200, placeholder=" …")))
+
+
+def _announce(url: str) -> None:
+    typer.echo(f"Pullquote is at {url}  (Ctrl-C ends it)")
+
+
+def _print_source(mark: str, passage: Passage) -> None:
+    day = f"{passage.published:%d %B %Y}".lstrip("0") if passage.published else ""
+    typer.echo(mark + _byline(passage.title, ", ".join(filter(None, (passage.source, day)))))
+    if passage.url:
+        typer.echo(f"    {passage.url}")
+
+
+def _byline(*parts: str) -> str:
+    return " — ".join(part for part in parts if part)
+
+
+def _indented(text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent="    ", subsequent_indent="    ")
+
+
+def _report_line(report: IngestReport) -> str:
+    counts = ("added", "updated", "unchanged", "removed")
+    told = [f"{getattr(report, count)} {count}" for count in counts] + [f"{len(report.failed)} failed"]
+    return f"{', '.join(told)}: {report.passages} passages in {report.seconds:.1f} s"
+
+
+def _progress(report: IngestReport) -> None:
+    if sys.stderr.isatty():
+        line = f"{report.seen} articles, {report.passages} passages, {report.seconds:.0f} s"
+        typer.echo(f"\r\033[K{line}", err=True, nl=False)
+
+
+@contextmanager
+def _errors_as_lines() -> Iterator[None]:
+    """What went wrong as one line that names the fix, and exit status 1."""
+    try:
+        yield
+    except PullquoteError as error:
+        typer.echo(f"pullquote: {' '.join(str(error).split())}", err=True)
+        raise typer.Exit(1) from error

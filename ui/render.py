@@ -1,0 +1,276 @@
+"""Pure functions from answers to HTML and JSON. All escaping is here: no text of an article reaches the page raw."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from rag.cite import MARKER
+from rag.schema import Answer, Citation, Hit, Passage, Span
+
+NEAREST_SHOWN = 3
+KEPT_TURNS = 20
+"""Turns whose sources stay in the page; older markers keep their hover text."""
+LONGEST_TOOLTIP = 300
+CONFIDENCE_WORDS = ((0.85, "Well supported"), (0.65, "Partly supported"), (0.0, "Weakly supported"))
+LINK = re.compile(r"https?://[^\s/?#\\]\S*", re.IGNORECASE | re.ASCII)
+PLAIN = re.compile(r"[^A-Za-z0-9 \u00a0-\U0010ffff]")
+"""ASCII that could mean something to Markdown, HTML, a template or LaTeX: everything but letters, digits, space."""
+
+PARAGRAPHS = re.compile(r"&#10;(?: |&#9;|&#10;)*&#10;")
+"""An empty line between paragraphs, once escaped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One question of the page's conversation and what came of it: an answer, an error, or nothing yet."""
+
+    question: str
+    answer: Answer | None = None
+    error: str = ""
+
+
+def escape(text: str) -> str:
+    """Text for an element or a quoted attribute; it shows as it is, whatever renders it.
+
+    Every ASCII character but letters, digits and space becomes a numeric reference, since the chat passes a message
+    through Markdown before it is HTML. What cannot be shown (controls, lone surrogates) becomes U+FFFD.
+    """
+    return PLAIN.sub(lambda found: f"&#{ord(found[0])};", showable(text))
+
+
+def showable(text: str) -> str:
+    """The text with "\\n" as the only line break and U+FFFD for what no page can show."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return "".join(c if c in "\n\t" or _has_glyph(c) else "\ufffd" for c in lines)
+
+
+def _has_glyph(character: str) -> bool:
+    noncharacter = ord(character) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(character) <= 0xFDEF
+    return not noncharacter and unicodedata.category(character) not in ("Cc", "Cs")
+
+
+def link(url: str) -> str:
+    """The address if it is one to follow (http or https), else an empty string."""
+    return url if LINK.fullmatch(url) and url == showable(url) else ""
+
+
+def messages(conversation: Sequence[Exchange]) -> list[dict[str, str]]:
+    """The conversation as the chat shows it: two messages a turn."""
+    shown = []
+    for turn, exchange in enumerate(conversation, start=1):
+        shown.append({"role": "user", "content": question_html(exchange.question)})
+        shown.append({"role": "assistant", "content": _reply_html(exchange, turn)})
+    return shown
+
+
+def _reply_html(exchange: Exchange, turn: int) -> str:
+    if exchange.error:
+        return error_html(exchange.error)
+    return answer_html(exchange.answer, turn) if exchange.answer else pending_html()
+
+
+def question_html(question: str) -> str:
+    """A question, as a heading of the conversation."""
+    return f'<div class="pq-question" dir="auto">{escape(question.strip())}</div>'
+
+
+def pending_html() -> str:
+    """What stands in for an answer until its first sentence is there."""
+    return '<div class="pq-pending">Reading the articles …</div>'
+
+
+def error_html(error: str) -> str:
+    """An error as one line."""
+    return f'<div class="pq-error" role="alert">{escape(" ".join(error.split()))}</div>'
+
+
+def answer_html(answer: Answer, turn: int) -> str:
+    """An answer with its markers as links to the quotes in the panel, and a line on how well it is supported."""
+    citations = {str(citation.number): citation for citation in answer.citations}
+    parts, end = [], 0
+    for marker in MARKER.finditer(answer.text):
+        if marker[1] in citations:
+            sentence = answer.text[end : marker.start()]
+            gap = "&#160;" if sentence.endswith(" ") else ""  # no line starts with a marker
+            parts += [escape(sentence.removesuffix(" ")), _marker_html(citations[marker[1]], turn, gap)]
+            end = marker.end()
+    text = "".join([*parts, escape(answer.text[end:])])
+    kind = "pq-answer" if answer.grounded else "pq-answer pq-unanswered"
+    return f'<div class="{kind}"><p class="pq-text" dir="auto">{text}</p>{_footing_html(answer)}</div>'
+
+
+def _marker_html(citation: Citation, turn: int, gap: str) -> str:
+    number, quote = citation.number, " ".join(citation.quote.split())
+    shortened = quote if len(quote) <= LONGEST_TOOLTIP else quote[:LONGEST_TOOLTIP] + "…"
+    hint = escape(f"“{shortened}” — {citation.passage.title}")
+    return (
+        f'<sup><a class="pq-marker" id="pq-a-{turn}-{number}" href="#pq-q-{turn}-{number}" title="{hint}">'
+        f"<i>{gap}[</i>{number}<i>]</i></a></sup>"
+    )
+
+
+def _footing_html(answer: Answer) -> str:
+    notice = f'<p class="pq-notice">{escape(answer.notice)}</p>' if answer.notice else ""
+    if not answer.grounded:
+        return notice
+    articles = {citation.passage.article_id for citation in answer.citations}
+    counted = f"{_counted(len(answer.citations), 'quote')} from {_counted(len(articles), 'article')}"
+    return f'<p class="pq-footing"><b>{confidence_words(answer.confidence)}</b> · {counted}</p>{notice}'
+
+
+def confidence_words(confidence: float) -> str:
+    """A confidence (0–1) in words."""
+    return next(words for least, words in CONFIDENCE_WORDS if confidence >= least or least == 0)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def masthead_html() -> str:
+    """The page's title line."""
+    return '<h1 class="pq-name">Pullquote</h1><p class="pq-motto">Answers in your articles’ own words</p>'
+
+
+def empty_html(articles: int, passages: int) -> str:
+    """What the chat shows before the first question."""
+    held = f"{_counted(articles, 'article')} ({_counted(passages, 'passage')})"
+    return (
+        '<div class="pq-empty"><h2>Ask your articles.</h2>'
+        f"<p>{held} to ask. Every sentence of an answer is an exact quote, "
+        "and every number leads to the passage it stands in.</p></div>"
+    )
+
+
+def sources_html(conversation: Sequence[Exchange]) -> str:
+    """The panel: a block for each answered turn, of which only the last is shown until a marker asks for another."""
+    answered = [(turn, e.answer) for turn, e in enumerate(conversation, start=1) if e.answer]
+    if not answered:
+        return (
+            '<section class="pq-turn"><h2>Sources</h2>'
+            '<p class="pq-hint">The passages an answer quotes appear here.</p></section>'
+        )
+    last = answered[-1][0]
+    return "".join(_turn_html(answer, turn, hidden=turn != last) for turn, answer in answered[-KEPT_TURNS:])
+
+
+def _turn_html(answer: Answer, turn: int, *, hidden: bool) -> str:
+    citations = answer.citations if answer.grounded else ()
+    heading = "Sources" if citations else "Nearest passages"
+    passages = [c.passage for c in citations] or [hit.passage for hit in answer.hits[:NEAREST_SHOWN]]
+    cards = "".join(_card_html(group, citations, turn) for group in _by_article(passages))
+    return (
+        f'<section class="pq-turn" id="pq-turn-{turn}"{" hidden" if hidden else ""}>'
+        f'<h2>{heading}</h2><p class="pq-for" dir="auto">{escape(answer.question)}</p>{cards}</section>'
+    )
+
+
+def _by_article(passages: Iterable[Passage]) -> list[list[Passage]]:
+    """Articles in the order of their first passage; each one's passages once, in reading order."""
+    groups: dict[str, dict[str, Passage]] = {}
+    for passage in passages:
+        groups.setdefault(passage.article_id, {})[passage.id] = passage
+    return [sorted(group.values(), key=lambda p: p.start) for group in groups.values()]
+
+
+def _card_html(passages: Sequence[Passage], citations: Sequence[Citation], turn: int) -> str:
+    blocks = "".join(
+        f'<blockquote class="pq-passage" dir="auto">'
+        f"{_passage_html(passage, [c for c in citations if c.passage.id == passage.id], turn)}</blockquote>"
+        for passage in passages
+    )
+    return f'<article class="pq-card">{_head_html(passages[0])}{blocks}</article>'
+
+
+def _head_html(passage: Passage) -> str:
+    title, url = escape(passage.title) or "Untitled", link(passage.url)
+    if url:
+        title = f'<a href="{escape(url)}" target="_blank" rel="noopener noreferrer">{title}</a>'
+    details = (passage.source, _day(passage), passage.author and f"by {passage.author}")
+    byline = " · ".join(f"<span>{escape(detail)}</span>" for detail in details if detail)
+    return f'<h3 dir="auto">{title}</h3><p class="pq-byline">{byline}</p>'
+
+
+def _day(passage: Passage) -> str:
+    return f"{passage.published.day} {passage.published:%B %Y}" if passage.published else ""
+
+
+def _passage_html(passage: Passage, citations: Sequence[Citation], turn: int) -> str:
+    """The passage's text, cut where a quote starts or ends, so that quotes may overlap."""
+    text = passage.text
+    first, last = _inked(text)
+    spans = [(c, *_inside(c, passage)) for c in citations]
+    cuts = sorted({first, last, *(edge for _, start, end in spans for edge in (start, end))})
+    parts = []
+    for left, right in pairwise(cuts):
+        numbers = "".join(_number_html(c.number, turn) for c, start, _ in spans if start == left)
+        covering = [f"pq-c-{turn}-{c.number}" for c, start, end in spans if start <= left and right <= end]
+        piece = _prose(text[left:right])
+        parts.append(f'{numbers}<mark class="{" ".join(covering)}">{piece}</mark>' if covering else piece)
+    return "".join(parts)
+
+
+def _inked(text: str) -> Span:
+    """Where the text starts and ends without the white space around it."""
+    first = len(text) - len(text.lstrip())
+    return first, max(first, len(text.rstrip()))
+
+
+def _inside(citation: Citation, passage: Passage) -> Span:
+    """The quote's span in the passage's text, were it to reach beyond."""
+    first, last = _inked(passage.text)
+    start, end = (min(max(edge - passage.start, first), last) for edge in (citation.start, citation.end))
+    return start, end
+
+
+def _prose(text: str) -> str:
+    return PARAGRAPHS.sub(r'<span class="pq-gap">\g<0></span>', escape(text))
+
+
+def _number_html(number: int, turn: int) -> str:
+    back = f'id="pq-q-{turn}-{number}" href="#pq-a-{turn}-{number}"'
+    return f'<a class="pq-number" {back} title="Back to the answer">{number}</a>'
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """The answer as the command line and the page's API give it; the keys are relied on by others."""
+    return {
+        "question": answer.question,
+        "text": answer.text,
+        "grounded": answer.grounded,
+        "confidence": round(answer.confidence, 4),
+        "citations": [_citation_json(citation) for citation in answer.citations],
+        "hits": [_hit_json(hit) for hit in answer.hits],
+        "notice": answer.notice,
+        "seconds": round(answer.seconds, 4),
+    }
+
+
+def _citation_json(citation: Citation) -> dict[str, Any]:
+    passage = citation.passage
+    return {
+        "number": citation.number,
+        "article_id": passage.article_id,
+        "title": passage.title,
+        "source": passage.source,
+        "published": passage.published.isoformat() if passage.published else None,
+        "url": passage.url,
+        "quote": citation.quote,
+        "start": citation.start,
+        "end": citation.end,
+    }
+
+
+def _hit_json(hit: Hit) -> dict[str, Any]:
+    passage = hit.passage
+    return {
+        "article_id": passage.article_id,
+        "passage_id": passage.id,
+        "score": round(hit.score, 4),
+        "text": passage.text.strip(),
+    }
