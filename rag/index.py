@@ -225,9 +225,9 @@ class IndexWriter(Index):
         return len(known)
 
     def _passage_ids(self, view: _View, article_ids: Sequence[str]) -> set[str]:
-        wanted: list[str | int | float | bool] = [*article_ids]
+        of_these = {"article_id": {"$in": [*article_ids]}}
         with _store_errors(self.folder):
-            found = view.passages.get(where={"article_id": {"$in": wanted}}, include=[])
+            found = view.passages.get(where=of_these, include=[])  # type: ignore[arg-type]  # a union too wide to infer
         return set(found["ids"])
 
     def _drop_passages(self, view: _View, ids: Sequence[str]) -> None:
