@@ -29,7 +29,8 @@ from rag.config import Config
 from rag.schema import QAPair
 
 OWN, FOREIGN, NEAR_MISS = "its own", "of others", "near misses"
-MOST = 600
+MOST = 300
+"""Pairs taken of one set; more cost time and change the curve little."""
 NEAR_MISS_WEIGHT = 0.3
 RIDGE = 0.05
 DIRECTIONS = Signs(similarity=1, unlike=-1, missing=-1)

@@ -37,12 +37,16 @@ def sample_questions(index: Index, limit: int = 4) -> list[str]:
 
 
 def _pair(fields: Mapping[str, Any]) -> QAPair:
+    if not all(isinstance(fields[key], list) for key in ("answers", "articles", "evidence")):
+        raise TypeError("answers, articles and evidence are lists")
+    if not isinstance(fields["answerable"], bool):
+        raise TypeError("answerable is true or false")
     return QAPair(
         id=str(fields["id"]),
         question=str(fields["question"]),
         answers=tuple(fields["answers"]),
         articles=tuple(fields["articles"]),
         evidence=tuple(fields["evidence"]),
-        answerable=bool(fields["answerable"]),
+        answerable=fields["answerable"],
         history=tuple(Turn(turn["question"], turn["answer"]) for turn in fields.get("history", ())),
     )

@@ -1,9 +1,8 @@
 """Plain text → articles: one article, or a scraped dump of several, with what scraping leaves behind.
 
 A scraped page often starts with its title, a picture's caption (once or more), the label of a share button, and
-then the title again. None of the rules here knows a site: a title is a line that reads like one and stands where
-an article can start; a caption is a line that ends in a credit or is said twice; a leftover is a line too short
-to say anything.
+then the title again. None of the rules here knows a site. Where nothing is said twice before the story starts, a
+text is taken as it is: only its title, byline and date are read out of its first lines.
 """
 
 from __future__ import annotations
@@ -21,26 +20,35 @@ HEADER_LINES = 12
 """How many lines a page's header (titles, captions, leftovers) can have before its story starts."""
 BODY_WORDS = 12
 CAPTION_WORDS = 60
+LABEL_WORDS, CAPTION_SENTENCE_WORDS = 3, 8
 HEADLINE_WORDS = 4
 TITLE_WORDS, TITLE_LENGTH = 30, 200
 SEPARATOR_GAP = 4
 """Blank lines that a line of dashes, or a form feed, counts for."""
+APART = 2
+"""Blank lines, more than paragraphs have between them, that set articles apart."""
 WRAPPED = range(45, 110)
 """Lengths of the lines of a text that was broken into lines at a fixed width."""
-LEFTOVERS = frozenset(
-    "advertisement advertisment ad share tweet print email save comments copy link facebook twitter whatsapp telegram "
-    "tt more related loading subscribe follow listen".split()
+SLOTS = frozenset({"advertisement", "advertisment"})
+"""Where a page had room for something else; dropped wherever they stand alone on a line."""
+BUTTONS = frozenset(
+    "comments copy email facebook follow link listen print save share subscribe telegram tt tweet twitter "
+    "whatsapp".split()
 )
-"""Labels of buttons and slots, one word each; a line made of nothing else is dropped."""
+"""Labels that are dropped where they stand alone between a page's title and its story."""
 
-_SEPARATOR = re.compile(r"^\f|^([-=*_#~•·]\s?){3,}$")
+_SEPARATOR = re.compile(r"^([-=_]\s?){3,}$")
+_BREAK = re.compile(r"^([*#~•·]\s?){2,}$")
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’»)\]]*$")
 _CREDIT = re.compile(
-    r"(?<=\S )\([A-Z@][^()]{1,60}\)$"  # … in Baghdad. (Agency)
-    r"|^(?i:(file |handout )?(photo|image|picture|pic|credit)s?\s?[:/|])"  # FILE PHOTO: …
+    r"[.!?”\"] \([A-Z@][^()]{1,60}\)$"  # … in Baghdad. (Agency)
+    r"|^(?i:(file |handout )?(photo|image|picture|pic)s?\s?[:/|])"  # FILE PHOTO: …
     r"|\b(?i:(photo|image|picture|credit)s?( by|:)) [^.!?]{2,40}$"  # … Photo: Agency
 )
-_BYLINE = re.compile(r"^by ([^\W\d_][^\d|]{2,60})$", re.IGNORECASE)
+_NAME = r"(?:[A-Z][\w.'’-]*|and|de|van|von|der|bin|al-\w+)"
+_BYLINE = re.compile(rf"^(?i:by) ({_NAME}(?: {_NAME}){{0,5}})$")
+_LISTED = re.compile(r"^(\(?[\da-zA-Z]{1,3}[.)]|[-•*>–—]) ?")
+_DIALOGUE = re.compile(r"^[\"“„«].*[\"”“»]$")
 _CLOSING = (".", ",", ";", ":", "…")
 
 
@@ -70,15 +78,21 @@ class Line:
     @property
     def is_title(self) -> bool:
         fits = 2 <= self.words <= TITLE_WORDS and len(self.text) <= TITLE_LENGTH
-        return fits and not self.text.endswith(_CLOSING) and not self.has_credit and not self.is_metadata
+        odd = self.has_credit or self.is_metadata or _LISTED.match(self.text) or _DIALOGUE.match(self.text)
+        return fits and not odd and not self.text.endswith(_CLOSING)
 
     @property
     def is_metadata(self) -> bool:
         return bool(_BYLINE.match(self.text)) or parse_date(self.text) is not None
 
     @property
-    def is_leftover(self) -> bool:
-        return all(word in LEFTOVERS for word in self.text.lower().split())
+    def is_label(self) -> bool:
+        """Could be a title or a caption: a short sentence, or a word or two, is more likely to be speech."""
+        return self.has_credit or self.words >= (LABEL_WORDS if not self.is_sentence else CAPTION_SENTENCE_WORDS)
+
+    @property
+    def is_button(self) -> bool:
+        return self.text.lower() in BUTTONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +108,18 @@ class Scraped:
 
 def parse_dump(text: str) -> list[Scraped]:
     """The articles of a text, in order; none for a text without words."""
-    lines = [line for line in _lines(clean(text)) if not line.is_leftover]
+    lines = [line for line in _lines(clean(text)) if line.text.lower() not in SLOTS]
     if not lines:
         return []
     doubled = _doubled(lines)
     starts = _starts(lines, doubled)
     parts = [lines[start:end] for start, end in zip(starts, [*starts[1:], len(lines)], strict=True)]
     return [_scraped(part, doubled) for part in parts]
+
+
+def unwrapped(text: str) -> str:
+    """The text with paragraphs that were broken into lines at a fixed width as one line each."""
+    return "\n".join("\n" * line.gap + line.text for line in _lines(text)).strip("\n")
 
 
 def captions_of(text: str) -> tuple[Span, ...]:
@@ -119,7 +138,7 @@ def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:
     gap, block = 0, list[str]()
     for line in [*map(str.strip, text.split("\n")), ""]:
         separator = bool(_SEPARATOR.match(line))
-        if line and not separator:
+        if line and not separator and not _BREAK.match(line):
             block.append(line)
             continue
         if block:
@@ -132,20 +151,23 @@ def _unwrapped(block: list[str]) -> list[str]:
     """A paragraph that was broken into lines at a fixed width, as one line; any other block as it is."""
     *full, last = block
     lengths = [len(line) for line in full]
+    even = len(full) > 1 and max(lengths) - min(lengths) <= 25
     wrapped = (
         len(set(block)) == len(block) > 1
         and all(length in WRAPPED for length in lengths)
-        and max(lengths) - min(lengths) <= 25
         and sum(not _SENTENCE_END.search(line) for line in full) > len(full) / 2
-        and (len(full) > 1 or last[:1].islower())
+        and not any(_LISTED.match(line) for line in block)
+        and (even or all(line[:1].islower() for line in (*full[1:], last)))
     )
     return [" ".join(block)] if wrapped else block
 
 
 def _doubled(lines: Sequence[Line]) -> frozenset[str]:
-    """Lines said again a few lines further on: titles, captions, slots for advertisements."""
+    """Lines said again a few lines further on, as titles and captions are; not a speaker's name, nor "Yes."."""
     texts = [line.text for line in lines]
-    return frozenset(text for i, text in enumerate(texts) if text in texts[i + 1 : i + HEADER_LINES])
+    return frozenset(
+        line.text for i, line in enumerate(lines) if line.is_label and line.text in texts[i + 1 : i + HEADER_LINES]
+    )
 
 
 def _starts(lines: Sequence[Line], doubled: frozenset[str]) -> list[int]:
@@ -155,12 +177,12 @@ def _starts(lines: Sequence[Line], doubled: frozenset[str]) -> list[int]:
     paragraphs are and a story follows. One that is only set apart must be longer than a section's heading.
     """
     usual = Counter(line.gap for line in lines[1:]).most_common(1)
-    apart = max(2, usual[0][0] + 1 if usual else 0)
+    apart = (usual[0][0] if usual else 0) + APART
     starts, told = [0], False
     for i, line in enumerate(lines):
-        header = _header(lines, i + 1, doubled)
-        said_again = line.text in {later.text for later in lines[i + 2 : header]}
-        set_apart = line.gap >= apart and line.words >= HEADLINE_WORDS and header < len(lines)
+        story = _story(lines, i + 1, doubled)
+        said_again = line.text in {later.text for later in lines[i + 2 : story]}
+        set_apart = line.gap >= apart and line.words >= HEADLINE_WORDS and story < len(lines)
         if told and line.is_title and (said_again or set_apart):
             starts.append(i)
             told = False
@@ -168,7 +190,7 @@ def _starts(lines: Sequence[Line], doubled: frozenset[str]) -> list[int]:
     return starts
 
 
-def _header(lines: Sequence[Line], start: int, doubled: frozenset[str]) -> int:
+def _story(lines: Sequence[Line], start: int, doubled: frozenset[str]) -> int:
     """Index of the first line of the story that follows `start`; `len(lines)` if none does soon."""
     for i in range(start, min(start + HEADER_LINES, len(lines))):
         if lines[i].is_body and lines[i].text not in doubled:
@@ -177,21 +199,22 @@ def _header(lines: Sequence[Line], start: int, doubled: frozenset[str]) -> int:
 
 
 def _scraped(lines: Sequence[Line], doubled: frozenset[str]) -> Scraped:
-    """One article: title, byline and date out of the header; every line that is said again, once."""
+    """One article: title, byline and date out of the header; title, captions and what the header repeats, once."""
     title = lines[0].text if len(lines) > 1 and lines[0].is_title else ""
-    story = _header(lines, 0, doubled)
-    header = lines[:story] if story < len(lines) else lines[:1]
+    story = _story(lines, 0, doubled)
+    header = lines[:story] if title and story < len(lines) else lines[:0]
+    repeated = {line.text for line in header if line.text in doubled} | {title}
+    mess = max((i for i, line in enumerate(header) if line.text in repeated), default=0)
     author = next((match[1] for line in header if (match := _BYLINE.match(line.text))), "")
     published = next((day for line in header if (day := parse_date(line.text))), None)
     seen, kept = {title}, list[Line]()
     for i, line in enumerate(lines):
-        fragment = i < len(header) and (line.is_metadata or (line.words <= 2 and not line.is_sentence))
-        if not fragment and line.text not in seen:
+        again = line.text in seen and (line.text in repeated or line.has_credit)
+        leftover = i < len(header) and (line.is_metadata or line.is_button or (i < mess and line.words <= 2))
+        if not again and not leftover:
             kept.append(line)
-        if line.text in doubled:
             seen.add(line.text)
-    captions = {line.text for line in kept if line.has_credit or line.text in doubled}
-    text, spans = _joined(kept, captions)
+    text, spans = _joined(kept, {line.text for line in kept if line.has_credit or line.text in repeated})
     return Scraped(title, text, author, published, spans)
 
 

@@ -14,7 +14,8 @@ LONGEST_ID = 512
 _LINE_END = re.compile(r"\r\n?|[\u2028\u2029\x85\x0b\x1c-\x1e]")
 _INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\u200b\u2060\ufeff\ufffe\uffff]")
 _SPACE = re.compile(r"[\t \u00a0\u2007\u202f]+")
-_YEAR = re.compile(r"\d{4}")
+_YEAR = re.compile(r"(?<!\d)(\d{4}|\d{8})(?!\d)")
+_WEEK = re.compile(r"\d-?W\d")
 _NO_SLUG = re.compile(r"[^a-z0-9]+")
 
 
@@ -40,7 +41,7 @@ def parse_date(value: object) -> date | None:
     if isinstance(value, date):
         return value
     text = one_line(value)
-    if len(text) > LONGEST_DATE or not _YEAR.search(text):
+    if len(text) > LONGEST_DATE or not _YEAR.search(text) or _WEEK.search(text):
         return None
     try:
         return datetime.fromisoformat(text).date()

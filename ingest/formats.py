@@ -12,7 +12,7 @@ import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from ingest.dump import captions_of, parse_dump
+from ingest.dump import captions_of, parse_dump, unwrapped
 from ingest.encoding import decode
 from ingest.fields import LONGEST_ID, clean, one_line, parse_date, slug, unique_id
 from rag.errors import ReadError
@@ -21,7 +21,13 @@ from rag.schema import Article, Failure, Span
 LONGEST_ARTICLE = 2_000_000
 """Characters, some three novels: more than that is a dump whose articles could not be told apart."""
 
+LONGEST_TITLE = 500
+
 Read = Iterator[Article | Failure]
+
+_HEADING = re.compile(r"h\d")
+_TAG = re.compile(r"<[^>]*>")
+_UNSEEN = re.compile(r"<(script|style)\b.*?(</\1>|$)|<!--.*?-->", re.DOTALL | re.IGNORECASE)
 
 
 def from_text(name: str, origin: str, text: str) -> Read:
@@ -43,7 +49,7 @@ def from_text(name: str, origin: str, text: str) -> Read:
 def from_markdown(name: str, origin: str, text: str) -> Read:
     """Markdown, with or without YAML front matter (id, title, date, source, author, url).
 
-    The text is what the markup shows; headings and pictures' captions are in it, but are not quoted.
+    The text is what the markup shows, without pictures; headings are in it, but are not quoted.
     """
     fields, body = _front_matter(text)
     blocks = list(_markdown_blocks(body))
@@ -51,7 +57,7 @@ def from_markdown(name: str, origin: str, text: str) -> Read:
     kept = [(tag, block) for tag, block in blocks if tag != "h1" or block != title]
     joined, offset, headings = "\n\n".join(block for _, block in kept), 0, list[Span]()
     for tag, block in kept:
-        if tag.startswith("h"):
+        if _HEADING.match(tag):
             headings.append((offset, offset + len(block)))
         offset += len(block) + 2
     article = Article(
@@ -133,7 +139,7 @@ def _records(records: Iterable[tuple[str, Any]], name: str, origin: str) -> Read
             title = one_line(record.get("title"))
             article_id = given or unique_id(f"{name}#{slug(title) or 'article'}", taken)
             taken.add(article_id)
-            text = clean(record["text"])
+            text = unwrapped(clean(record["text"]))
             metadata = _metadata(record, name)
             article = Article(id=article_id, text=text, origin=origin, captions=captions_of(text), **metadata)
             yield checked(article, where)
@@ -149,11 +155,12 @@ class _Metadata(TypedDict):
 
 def _metadata(fields: Mapping[str, Any], name: str) -> _Metadata:
     """What is known of an article besides its text; the file's name stands in for a title or source it lacks."""
+    authors = fields.get("author")
     return {
-        "title": one_line(fields.get("title")) or title_from(name),
+        "title": one_line(fields.get("title"))[:LONGEST_TITLE] or title_from(name),
         "source": one_line(fields.get("source")) or _file(name),
         "url": one_line(fields.get("url")),
-        "author": one_line(fields.get("author")),
+        "author": ", ".join(map(one_line, authors)) if isinstance(authors, list) else one_line(authors),
         "published": parse_date(fields.get("date") or fields.get("published")),
     }
 
@@ -164,7 +171,8 @@ def _front_matter(text: str) -> tuple[Mapping[str, Any], str]:
     if len(parts) < 3 or parts[0].strip():
         return {}, text
     try:
-        fields = yaml.safe_load(parts[1])
+        # The base loader leaves every value the text it is: a title "No", an id "010".
+        fields = yaml.load(parts[1], yaml.BaseLoader)  # noqa: S506 - it builds nothing but strings, lists and maps
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         problem = " ".join(str(error).split())
         raise ReadError(f"its front matter is not YAML ({problem}); mend what stands between the --- lines") from error
@@ -172,13 +180,15 @@ def _front_matter(text: str) -> tuple[Mapping[str, Any], str]:
 
 
 def _markdown_blocks(text: str) -> Iterator[tuple[str, str]]:
-    """Each block of Markdown as (tag, text without markup): headings, paragraphs, items, rows of tables, code."""
+    """Each block of Markdown as (tag, text without markup): headings, paragraphs, items, rows of tables, code, HTML."""
     tag, row = "", list[str]()
     for token in MarkdownIt("commonmark").enable("table").parse(text):
         if token.type in ("heading_open", "paragraph_open", "th_open", "td_open"):
             tag = token.tag
         elif token.type in ("fence", "code_block"):
             yield "code", clean(token.content)
+        elif token.type == "html_block" and (found := one_line(_TAG.sub(" ", _UNSEEN.sub(" ", token.content)))):
+            yield "html", found
         elif token.type == "inline" and tag in ("th", "td"):
             row.append(_inline_text(token))
         elif token.type == "tr_close":

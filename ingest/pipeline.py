@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from ingest.read import Source, find, listed, read
+from ingest.read import Source, find, read
 from ingest.split import SPLITTER, split
 from rag.config import Config
 from rag.errors import ReadError
@@ -24,7 +25,11 @@ Progress = Callable[[IngestReport], None]
 
 @dataclass(slots=True)
 class _Run:
-    """What one ingest has seen and done so far."""
+    """What one ingest has seen and done so far.
+
+    `seen` are the ids with their files, `complete` the files that were read to their end, `folders` the paths that
+    were listed without a failure.
+    """
 
     added: int = 0
     updated: int = 0
@@ -34,6 +39,7 @@ class _Run:
     failed: list[Failure] = field(default_factory=list)
     seen: dict[str, str] = field(default_factory=dict)
     complete: set[str] = field(default_factory=set)
+    folders: set[Path] = field(default_factory=set)
     started: float = field(default_factory=time.perf_counter)
 
     def report(self) -> IngestReport:
@@ -64,8 +70,7 @@ def ingest(sources: Sequence[Path | str], config: Config, progress: Progress | N
             _store(batch, writer, embedder, run)
             if progress:
                 progress(run.report())
-        vanished = [entry.id for entry in writer.articles() if _vanished(entry, run, listed(paths))]
-        run.removed += writer.remove(vanished)
+        run.removed += writer.remove([entry.id for entry in writer.articles() if _vanished(entry, run)])
     return run.report()
 
 
@@ -81,29 +86,40 @@ def remove(article_ids: Sequence[str], config: Config) -> list[str]:
 def _articles(paths: Iterable[Path], run: _Run) -> Iterator[Article]:
     """All articles of all paths, each id once; what fails goes into the run's report."""
     for path in paths:
+        whole = True
         for source in find(path):
             if isinstance(source, Failure):
+                whole = False
                 run.failed.append(source)
             elif source.origin not in run.complete:
                 yield from _articles_of(source, run)
+        if whole:
+            run.folders.add(Path(os.path.realpath(path)))
 
 
 def _articles_of(source: Source, run: _Run) -> Iterator[Article]:
-    failures = len(run.failed)
+    failures, articles = len(run.failed), 0
     try:
         for item in read(source):
+            articles += 1
             if isinstance(item, Failure):
                 run.failed.append(item)
             elif item.id in run.seen:
-                other = run.seen[item.id]
-                run.failed.append(Failure(source.name, f"its id {item.id!r} is also in {other}; give each its own"))
+                run.failed.append(_id_taken(source.name, item.id, run.seen[item.id]))
             else:
                 run.seen[item.id] = item.origin
                 yield item
     except ReadError as error:
         run.failed.append(Failure(source.name, str(error)))
+    if not articles and len(run.failed) == failures:
+        run.failed.append(Failure(source.name, "holds no article; nothing of it was changed"))
     if len(run.failed) == failures:
         run.complete.add(source.origin)
+
+
+def _id_taken(where: str, article_id: str, origin: str) -> Failure:
+    reason = f"its id {article_id!r} is also that of an article of {origin}; give each its own"
+    return Failure(where, f"{reason}, or ingest the folder above both")
 
 
 def _store(batch: Sequence[Article], writer: IndexWriter, embedder: _Lazy, run: _Run) -> None:
@@ -112,11 +128,13 @@ def _store(batch: Sequence[Article], writer: IndexWriter, embedder: _Lazy, run: 
     changed = []
     for article in batch:
         entry = known.get(article.id)
-        if entry and entry.digest == article.digest:
+        moved = entry is not None and entry.origin != article.origin
+        elsewhere = moved and entry is not None and not _gone(entry.origin) and entry.origin not in run.complete
+        if entry and entry.digest == article.digest and (elsewhere or not moved):
             run.unchanged += 1
-        elif entry and entry.origin != article.origin and Path(entry.origin).exists():
-            reason = f"its id {article.id!r} belongs to an article of {entry.origin}; give each its own"
-            run.failed.append(Failure(article.origin, reason))
+        elif entry and elsewhere:
+            run.failed.append(_id_taken(article.origin, article.id, entry.origin))
+            del run.seen[article.id]
         else:
             changed.append(article)
     if changed:
@@ -137,13 +155,23 @@ def _embedded(articles: Sequence[Article], embedder: Embedder) -> Iterator[Store
         first += len(part)
 
 
-def _vanished(entry: ArticleEntry, run: _Run, folders: Sequence[Path]) -> bool:
+def _vanished(entry: ArticleEntry, run: _Run) -> bool:
+    """Was the article's file read to its end without it, or is the file gone from a folder that was listed whole?"""
     if entry.id in run.seen:
         return False
-    origin = Path(entry.origin)
-    return entry.origin in run.complete or (
-        any(origin.is_relative_to(folder) for folder in folders) and not origin.exists()
-    )
+    listed = any(Path(entry.origin).is_relative_to(folder) for folder in run.folders)
+    return entry.origin in run.complete or (listed and _gone(entry.origin))
+
+
+def _gone(origin: str) -> bool:
+    """Does the file certainly not exist? One that merely cannot be looked at counts as there."""
+    try:
+        Path(origin).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _batches(articles: Iterator[Article], size: int) -> Iterator[list[Article]]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import stat
+import unicodedata
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.encoding import decode
+from ingest.encoding import decode, is_wide
+from ingest.fields import one_line
 from ingest.formats import Read, from_json, from_jsonl, from_markdown, from_text
 from rag.errors import ReadError
 from rag.index import DATABASE
@@ -37,7 +40,7 @@ class Source:
     @property
     def origin(self) -> str:
         """The same however the path was written."""
-        return str(self.path.resolve())
+        return os.path.realpath(self.path)
 
 
 def find(path: Path) -> Iterator[Source | Failure]:
@@ -45,32 +48,52 @@ def find(path: Path) -> Iterator[Source | Failure]:
 
     A file that was asked for by its own name is always found, or a Failure says why it cannot be read.
     """
-    if path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        missing = isinstance(error, FileNotFoundError)
+        reason = "does not exist" if missing else f"cannot be looked at ({getattr(error, 'strerror', None) or error})"
+        yield Failure(one_line(str(path)), f"{reason}; check the path")
+        return
+    if stat.S_ISDIR(mode):
         yield from _below(path)
-    elif not path.exists():
-        yield Failure(str(path), "does not exist; check the path")
     elif path.suffix.lower() not in SUFFIXES:
-        yield Failure(str(path), f"is of no kind that can be read; give one of {', '.join(SUFFIXES)}, or a folder")
+        name = one_line(str(path))
+        yield Failure(name, f"is of no kind that can be read; give one of {', '.join(SUFFIXES)}, or a folder")
     else:
-        yield Source(path, path.name)
+        yield _source(path, path.name)
 
 
 def read(source: Source) -> Read:
     """The articles of one file. Raises ReadError if it cannot be read as what its suffix says."""
     suffix = source.path.suffix.lower()
     try:
+        found = source.path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise ReadError("is no regular file; give one that can be read to its end")
         if suffix in _BY_LINE:
             yield from from_jsonl(source.name, source.origin, _lines(source.path))
         else:
-            if source.path.stat().st_size > LARGEST_FILE:
+            if found.st_size > LARGEST_FILE:
                 raise ReadError(f"is larger than {LARGEST_FILE:,} bytes; split it, or give it as .jsonl")
             yield from _WHOLE[suffix](source.name, source.origin, decode(source.path.read_bytes()))
     except OSError as error:
         raise ReadError(f"cannot be read ({error.strerror or error}); check the file") from error
 
 
+def _source(path: Path, name: str) -> Source | Failure:
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in str(path)):
+        return Failure(one_line(name), "has control or unreadable characters in its name; rename it")
+    return Source(path, name)
+
+
 def _lines(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
+        if is_wide(file.read(4)):
+            # Its line feeds are two or four bytes, so it cannot be cut before it is decoded.
+            yield from (line.encode() for line in decode(path.read_bytes()).split("\n"))
+            return
+        file.seek(0)
         while line := file.readline(LARGEST_FILE):
             yield line
 
@@ -91,12 +114,7 @@ def _below(folder: Path) -> Iterator[Source | Failure]:
             path = Path(where, name)
             if not name.startswith(".") and path.suffix.lower() in SUFFIXES:
                 nothing = False
-                yield Source(path, path.relative_to(folder).as_posix())
+                yield _source(path, path.relative_to(folder).as_posix())
     yield from failures
     if nothing and not failures:
         yield Failure(str(folder), f"holds no file that can be read; put {', '.join(SUFFIXES)} files there")
-
-
-def listed(paths: Sequence[Path]) -> list[Path]:
-    """The folders among the paths, resolved: files that vanished from them are known to have vanished."""
-    return [path.resolve() for path in paths if path.is_dir()]

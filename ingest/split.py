@@ -93,8 +93,13 @@ def _within(paragraph: str) -> Iterator[Span]:
 
 def quotable_spans(article: Article, sentences: Sequence[Sentence]) -> list[Span]:
     """The sentences that are not part of a caption."""
-    captions = article.captions
-    return [(s.start, s.end) for s in sentences if not any(start < s.end and s.start < end for start, end in captions)]
+    captions = sorted(article.captions)
+    return [(s.start, s.end) for s in sentences if not _touches(captions, s)]
+
+
+def _touches(captions: Sequence[Span], sentence: Sentence) -> bool:
+    before = bisect_left(captions, (sentence.end, 0)) - 1
+    return before >= 0 and captions[before][1] > sentence.start
 
 
 def _breaks(words: Sequence[int]) -> list[int]:

@@ -14,6 +14,7 @@ from rag.errors import ConfigError
 PACKAGED_MODEL = "packaged/all-MiniLM-L6-v2"
 CONFIG_FILE = "pullquote.toml"
 ENVIRONMENT_PREFIX = "PULLQUOTE_"
+MOST = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,12 @@ class Config:
 
     def __post_init__(self) -> None:
         for name in ("candidates", "hits", "sentences"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; set it to 1 or more")
+            if not 1 <= getattr(self, name) <= MOST:
+                raise ConfigError(f"{name} is {getattr(self, name)}; set it between 1 and {MOST}")
         if not 0 <= self.min_confidence <= 1:
             raise ConfigError(f"min_confidence is {self.min_confidence}; set it between 0 and 1")
+        if not str(self.index).strip("."):
+            raise ConfigError("index is the current folder; give it a folder of its own")
         if not self.embedding_model:
             raise ConfigError(f"embedding_model is empty; set it to {PACKAGED_MODEL!r} or to a model's name or folder")
 
@@ -69,7 +72,7 @@ def _convert(name: str, value: Any, kind: type) -> Any:
         raise ConfigError(f"{name} is {value!r}; give it as {kind.__name__}")
     try:
         return kind(value)
-    except ValueError as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ConfigError(f"{name} is {value!r}; give it as {kind.__name__}") from error
 
 

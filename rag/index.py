@@ -1,9 +1,10 @@
 """The index: articles and passages in Chroma, their words in tantivy. The only file that imports chromadb.
 
-Chroma is the source of truth. An article's row is written last: it is the commit mark, and passages whose digest
-is not that of their article's row are leftovers of an interrupted write, which no reader gets to see. The
-generation in the articles' collection metadata grows with every write; readers compare it and reopen, since an
-open Chroma client does not find what another process adds.
+Chroma is the source of truth. An article's row is the commit mark: a passage whose digest is not that of its
+article's row is not yet, or no longer, part of the index, and readers drop it. The generation in the articles'
+collection metadata grows with every write; readers compare it and reopen, since an open Chroma client does not
+find what another process adds. The full-text folder's stamp runs one ahead while a write is under way: that is how
+an interrupted one is known, and mended by the next writer.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import json
 import logging
 import shlex
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from datetime import date
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -28,7 +31,7 @@ from rag.models import Vectors
 from rag.schema import Article, ArticleEntry, Passage
 
 if TYPE_CHECKING:
-    from chromadb.api import ClientAPI
+    from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
 
 FORMAT = 1
@@ -58,19 +61,27 @@ class Near:
     similarity: float
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    """One generation of the index, as a reader sees it."""
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class _Connection:
+    """A client of its own, closed when the last one who uses it lets go."""
 
-    client: ClientAPI
+    client: Client
     passages: Collection
     articles: Collection
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One generation of the index; `file` tells an index from another one made in its place."""
+
+    store: _Connection
     lexical: LexicalIndex
     generation: int
+    file: int
 
 
 class Index:
-    """An index, opened for reading; opening and reading write nothing. Safe to share between threads."""
+    """An index, opened for reading; opening and reading change nothing. Safe to share between threads."""
 
     def __init__(self, folder: Path, embedding_model: str) -> None:
         """Raises IndexMissing, IndexMismatch or StoreError, each naming the command that mends it."""
@@ -87,18 +98,10 @@ class Index:
     def nearest(self, vector: Vectors, limit: int) -> list[Near]:
         """The passages most similar to a vector of shape (dimension,), most similar first."""
         view = self._fresh()
-        with _store_errors(self.folder):
-            limit = min(limit, view.passages.count())
-            if not limit:
-                return []
-            found = view.passages.query(
-                query_embeddings=vector.reshape(1, -1), n_results=limit, include=["documents", "metadatas", "distances"]
-            )
-        rows = zip(found["ids"][0], found["documents"][0], found["metadatas"][0], strict=True)  # type: ignore[index]
-        passages = [_passage(*row) for row in rows]
-        similar = [1 - float(distance) for distance in found["distances"][0]]  # type: ignore[index]
-        live = self._live(view, passages)
-        return [Near(p, s) for p, s in zip(passages, similar, strict=True) if p.id in live]
+        near = self._nearest(view, vector, limit)
+        if near is None:
+            near = self._nearest(self._reopened(view), vector, limit)
+        return near or []
 
     def compare(self, vector: Vectors, passage_ids: Sequence[str]) -> list[Near]:
         """These passages and their similarity to a vector, in no particular order; unknown ids are left out."""
@@ -106,19 +109,18 @@ class Index:
             return []
         view = self._fresh()
         with _store_errors(self.folder):
-            found = view.passages.get(ids=list(passage_ids), include=["documents", "metadatas", "embeddings"])
+            found = view.store.passages.get(ids=list(passage_ids), include=["documents", "metadatas", "embeddings"])
         passages = _passages(found)
         vectors = np.asarray(found["embeddings"], dtype=np.float32).reshape(len(passages), -1)
-        live = self._live(view, passages)
-        similar = vectors @ vector if len(passages) else np.zeros(0)
-        return [Near(p, float(s)) for p, s in zip(passages, similar, strict=True) if p.id in live]
+        similar = vectors @ vector if passages else np.zeros(0)
+        return self._live(view, [Near(p, float(s)) for p, s in zip(passages, similar, strict=True)])
 
     def article(self, article_id: str) -> Article | None:
-        """An article with its full text, joined from its passages; None if there is none of this id."""
+        """An article with its full text, joined from its passages, but without its captions; None if unknown."""
         view = self._fresh()
         with _store_errors(self.folder):
-            entries = _entries(view.articles.get(ids=[article_id], include=["metadatas"]))
-            found = view.passages.get(where={"article_id": article_id}, include=["documents", "metadatas"])
+            entries = _entries(view.store.articles.get(ids=[article_id], include=["metadatas"]))
+            found = view.store.passages.get(where={"article_id": article_id}, include=["documents", "metadatas"])
         if not entries:
             return None
         entry = entries[0]
@@ -131,8 +133,9 @@ class Index:
     def articles(self) -> Iterator[ArticleEntry]:
         """All articles, page by page."""
         view = self._fresh()
-        for offset in range(0, view.articles.count(), PAGE):
-            yield from _entries(view.articles.get(limit=PAGE, offset=offset, include=["metadatas"]))
+        with _store_errors(self.folder):
+            for offset in range(0, view.store.articles.count(), PAGE):
+                yield from _entries(view.store.articles.get(limit=PAGE, offset=offset, include=["metadatas"]))
 
     def entries(self, article_ids: Sequence[str]) -> dict[str, ArticleEntry]:
         """Those of these articles that are indexed, by id."""
@@ -141,118 +144,143 @@ class Index:
     def counts(self) -> tuple[int, int]:
         """How many articles and how many passages there are."""
         view = self._fresh()
-        return view.articles.count(), view.passages.count()
+        with _store_errors(self.folder):
+            return view.store.articles.count(), view.store.passages.count()
+
+    def _nearest(self, view: _View, vector: Vectors, limit: int) -> list[Near] | None:
+        """None if the view's vectors are of passages that are gone: another process has removed them since."""
+        with _store_errors(self.folder):
+            limit = min(limit, view.store.passages.count())
+            if not limit:
+                return []
+            found = view.store.passages.query(
+                query_embeddings=vector.reshape(1, -1), n_results=limit, include=["documents", "metadatas", "distances"]
+            )
+        if None in found["metadatas"][0]:  # type: ignore[index]
+            return None
+        rows = zip(found["ids"][0], found["documents"][0], found["metadatas"][0], strict=True)  # type: ignore[index]
+        distances = found["distances"][0]  # type: ignore[index]
+        near = [Near(_passage(*row), 1 - float(d)) for row, d in zip(rows, distances, strict=True)]
+        return self._live(view, near)
 
     def _entries(self, view: _View, article_ids: Sequence[str]) -> dict[str, ArticleEntry]:
         if not article_ids:
             return {}
         with _store_errors(self.folder):
-            found = view.articles.get(ids=list(dict.fromkeys(article_ids)), include=["metadatas"])
+            found = view.store.articles.get(ids=list(dict.fromkeys(article_ids)), include=["metadatas"])
         return {entry.id: entry for entry in _entries(found)}
 
-    def _live(self, view: _View, passages: Sequence[Passage]) -> set[str]:
-        entries = self._entries(view, [passage.article_id for passage in passages])
-        return {p.id for p in passages if p.article_id in entries and entries[p.article_id].digest == p.digest}
+    def _live(self, view: _View, near: list[Near]) -> list[Near]:
+        """Those whose passage belongs to the version of its article that was committed last."""
+        entries = self._entries(view, [n.passage.article_id for n in near])
+        digests = {entry.id: entry.digest for entry in entries.values()}
+        return [n for n in near if digests.get(n.passage.article_id) == n.passage.digest]
 
     def _fresh(self) -> _View:
         view = self._view
         with _store_errors(self.folder):
-            if _generation(view.client) == view.generation:
-                return view
+            current = (_generation(view.store), _file(self.folder))
+        return view if current == (view.generation, view.file) else self._reopened(view)
+
+    def _reopened(self, stale: _View) -> _View:
         with self._lock:
-            if self._view is view:
-                self._view = self._open(reopen=True)
+            if self._view is stale:
+                self._view = self._open()
             return self._view
 
-    def _open(self, *, reopen: bool = False) -> _View:
-        if not (self.folder / DATABASE).is_file():
-            raise IndexMissing(_no_index(self.folder))
-        client = _connect(self.folder, reopen=reopen)
-        try:
-            articles, passages = (_collection(client, name) for name in ("articles", "passages"))
-        except LookupError as error:
-            raise IndexMissing(_no_index(self.folder)) from error
-        _check(articles.metadata or {}, self.embedding_model, self.folder)
-        generation = _generation(client)
-        lexical = _open_lexical(self.folder / LEXICAL_FOLDER, generation, passages)
-        return _View(client, passages, articles, lexical, generation)
+    def _open(self) -> _View:
+        file = _file(self.folder)
+        store = _connect(self.folder)
+        with _store_errors(self.folder):
+            _check(store.articles.metadata or {}, self.embedding_model, self.folder)
+            generation = _generation(store)
+            return _View(store, _open_lexical(self.folder / LEXICAL_FOLDER, generation, store), generation, file)
 
 
 class IndexWriter(Index):
-    """An index, opened for writing by this process alone. Made by `open_for_writing`."""
+    """An index, opened for writing by this process alone. Made by `open_for_writing`.
+
+    After a write that failed, the writer refuses to go on; opening for writing again mends what it left.
+    """
+
+    _interrupted = False
 
     def put(self, batch: Sequence[StoredArticle]) -> None:
-        """Add these articles, or replace them; each is findable, with its text, once this returns.
+        """Add these articles, or replace them; each is there, with its text, once this returns.
 
-        In this order, so that a process killed at any point leaves either the old version or none, to be written
-        again by the next run: passages, full text, superseded passages out, article rows.
+        Passages first, then the articles' rows, which commit them, then the superseded passages out: a process
+        killed at any point leaves either the old version or the new one.
         """
+        if not batch:
+            return
         view = self._fresh()
         ids = [stored.article.id for stored in batch]
-        old = self._passage_ids(view, ids)
         passages = [passage for stored in batch for passage in stored.passages]
         vectors = np.concatenate([stored.vectors for stored in batch])
         self._check_dimension(view, vectors.shape[1])
-        with _store_errors(self.folder):
-            for part in _parts(view.client, len(passages)):
-                view.passages.upsert(
+        with self._writing(view, dimension=vectors.shape[1]):
+            old = self._passage_ids(view, ids)
+            for part in _parts(view, len(passages)):
+                view.store.passages.upsert(
                     ids=[passage.id for passage in passages[part]],
                     embeddings=vectors[part],
                     documents=[passage.text for passage in passages[part]],
                     metadatas=[_passage_row(passage) for passage in passages[part]],
                 )
-            view.lexical.replace(ids, passages, view.generation + 1)
-            self._drop_passages(view, sorted(old - {passage.id for passage in passages}))
-            view.articles.upsert(
+            view.lexical.replace(ids, passages)
+            view.store.articles.upsert(
                 ids=ids,
                 embeddings=np.stack([stored.vectors.mean(axis=0) for stored in batch]),
                 metadatas=[_article_row(stored) for stored in batch],
             )
-        self._commit(view, dimension=vectors.shape[1])
+            _delete_passages(view, old - {passage.id for passage in passages})
 
     def remove(self, article_ids: Sequence[str]) -> int:
         """Remove these articles with all that belongs to them; returns how many there were."""
         view = self._fresh()
-        known = list(self.entries(article_ids))
+        known = list(self._entries(view, article_ids))
         if not known:
             return 0
-        with _store_errors(self.folder):
-            self._drop_passages(view, sorted(self._passage_ids(view, known)))
-            view.lexical.replace(known, [], view.generation + 1)
-            for part in _parts(view.client, len(known)):
-                view.articles.delete(ids=known[part])
-        self._commit(view)
+        with self._writing(view):
+            old = self._passage_ids(view, known)
+            for part in _parts(view, len(known)):
+                view.store.articles.delete(ids=known[part])
+            view.lexical.replace(known, [])
+            _delete_passages(view, old)
         return len(known)
+
+    @contextmanager
+    def _writing(self, view: _View, **made_with: int) -> Iterator[None]:
+        """Stamp the full text one generation ahead, write, and raise the generation to it."""
+        if self._interrupted:
+            raise StoreError(f"an earlier write to {self.folder} failed; run the command again, which mends it")
+        self._interrupted = True
+        generation = view.generation + 1
+        with _store_errors(self.folder):
+            LexicalIndex.write_stamp(self.folder / LEXICAL_FOLDER, generation)
+            yield
+            metadata = {**(view.store.articles.metadata or {}), **made_with, "generation": generation}
+            view.store.articles.modify(metadata=metadata)
+        self._view = replace(view, generation=generation)
+        self._interrupted = False
 
     def _passage_ids(self, view: _View, article_ids: Sequence[str]) -> set[str]:
         of_these = {"article_id": {"$in": [*article_ids]}}
-        with _store_errors(self.folder):
-            found = view.passages.get(where=of_these, include=[])  # type: ignore[arg-type]  # a union too wide to infer
+        found = view.store.passages.get(where=of_these, include=[])  # type: ignore[arg-type]  # too wide to infer
         return set(found["ids"])
 
-    def _drop_passages(self, view: _View, ids: Sequence[str]) -> None:
-        for part in _parts(view.client, len(ids)):
-            view.passages.delete(ids=list(ids[part]))
-
     def _check_dimension(self, view: _View, dimension: int) -> None:
-        known = (view.articles.metadata or {}).get("dimension", dimension)
+        known = (view.store.articles.metadata or {}).get("dimension", dimension)
         if known != dimension:
             raise IndexMismatch(
                 f"the vectors in {self.folder} have {known} numbers, those of {self.embedding_model} {dimension}; "
                 f"{_ingest_anew(self.folder)}"
             )
 
-    def _commit(self, view: _View, **made_with: int) -> None:
-        generation = view.generation + 1
-        with _store_errors(self.folder):
-            metadata = {**(view.articles.metadata or {}), **made_with, "generation": generation}
-            view.articles.modify(metadata=metadata)
-        self._view = _View(view.client, view.passages, view.articles, view.lexical, generation)
-
 
 @contextmanager
 def open_for_writing(folder: Path, embedding_model: str, splitter: str) -> Iterator[IndexWriter]:
-    """Open an index as its only writer, making it if there is none.
+    """Open an index as its only writer, making it if there is none, and mending what an interrupted write left.
 
     `splitter` names what cut the passages: an index must not hold passages cut in two ways. Raises IndexLocked
     when another process writes, IndexMismatch when the index was made otherwise, StoreError when it cannot be
@@ -266,13 +294,15 @@ def open_for_writing(folder: Path, embedding_model: str, splitter: str) -> Itera
         raise IndexLocked(
             f"another process is writing to the index {folder}; wait until it is done, or give another --index"
         ) from error
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise StoreError(
-            f"cannot write to the index {folder} ({error.strerror or error}); make it writable, or give another --index"
+            f"cannot write to the index {folder} ({reason}); make it writable, or give another --index"
         ) from error
     try:
-        _create(folder, embedding_model, splitter)
-        _repair_lexical(folder)
+        with _store_errors(folder):
+            _create(folder, embedding_model, splitter)
+            _mend(folder)
         yield IndexWriter(folder, embedding_model)
     finally:
         lock.release()
@@ -281,22 +311,36 @@ def open_for_writing(folder: Path, embedding_model: str, splitter: str) -> Itera
 def _create(folder: Path, embedding_model: str, splitter: str) -> None:
     """Make the two collections where they are missing; check that they were made for what is asked now."""
     made_with = {"format": FORMAT, "embedding_model": embedding_model, "splitter": splitter}
-    with _store_errors(folder):
-        client = _connect(folder, reopen=True)
+    with closing(_client(folder)) as client:
+        there = {collection.name: collection.metadata or {} for collection in client.list_collections()}
+        # The articles' collection is made last, so its metadata stands for the whole.
+        if found := there.get("articles"):
+            _check(found, embedding_model, folder)
+            if found.get("splitter") != splitter:
+                raise IndexMismatch(
+                    f"the passages in {folder} were cut by {found.get('splitter')}, this version cuts by {splitter}; "
+                    f"{_ingest_anew(folder)}"
+                )
         for name, metadata in (("passages", made_with), ("articles", {**made_with, "generation": 0})):
-            try:
-                _collection(client, name)
-            except LookupError:
+            if name not in there:
                 client.create_collection(
                     name, metadata=metadata, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
                 )
-        found: Mapping[str, Any] = _collection(client, "articles").metadata or {}
-    _check(found, embedding_model, folder)
-    if found.get("splitter") != splitter:
-        raise IndexMismatch(
-            f"the passages in {folder} were cut by {found.get('splitter')}, this version cuts by {splitter}; "
-            f"{_ingest_anew(folder)}"
-        )
+
+
+def _mend(folder: Path) -> None:
+    """After an interrupted write, drop the passages that no article's row commits and build the full text anew."""
+    store, lexical = _connect(folder), folder / LEXICAL_FOLDER
+    generation = _generation(store)
+    if LexicalIndex.stamp(lexical) == generation and LexicalIndex.can_open(lexical):
+        return
+    view = _View(store, LexicalIndex(), generation, _file(folder))
+    live = _digests(store)
+    for page in _pages(store):
+        _delete_passages(view, {p.id for p in page if live.get(p.article_id) != p.digest})
+    LexicalIndex.delete(lexical)
+    LexicalIndex(lexical).replace([], _committed_passages(store))
+    LexicalIndex.write_stamp(lexical, generation)
 
 
 def _check(found: Mapping[str, Any], embedding_model: str, folder: Path) -> None:
@@ -324,61 +368,94 @@ def _no_index(folder: Path) -> str:
     return f"there is no index at {folder}; make one: {ingest_command(folder)}"
 
 
-def _connect(folder: Path, *, reopen: bool) -> ClientAPI:
-    """A client of the folder's Chroma; with `reopen`, one that sees what other processes wrote."""
+def _file(folder: Path) -> int:
+    """The database file's number, which another one made in its place does not have; raises IndexMissing."""
+    try:
+        return (folder / DATABASE).stat().st_ino
+    except (OSError, ValueError) as error:
+        raise IndexMissing(_no_index(folder)) from error
+
+
+_openings = count(1)
+
+
+def _client(folder: Path) -> Client:
+    """A client with a view of its own of what is on the disk.
+
+    Chroma keeps one system, with its vectors, for each spelling of a path. A new spelling ("/./" and "//./" for the
+    digits of a running number) makes a new system, which sees what was written since, and which can be closed
+    without closing the one that another thread still reads from.
+    """
     import chromadb
-    from chromadb.api.shared_system_client import SharedSystemClient
     from chromadb.config import Settings
 
-    with _store_errors(folder):
-        if reopen:
-            SharedSystemClient.clear_system_cache()
-        return chromadb.PersistentClient(str(folder), settings=Settings(anonymized_telemetry=False))
+    spelling = "".join("/." if digit == "0" else "//." for digit in f"{next(_openings):b}")
+    settings = Settings(anonymized_telemetry=False)
+    return cast("Client", chromadb.PersistentClient(f"{folder.resolve()}{spelling}", settings=settings))
 
 
-def _collection(client: ClientAPI, name: str) -> Collection:
-    """Raises LookupError if there is none. Without an embedding function: Chroma's own would download a model."""
+def _connect(folder: Path) -> _Connection:
+    """Raises IndexMissing if there are no collections of ours."""
     from chromadb.errors import NotFoundError
 
-    try:
-        return client.get_collection(name, embedding_function=None)
-    except NotFoundError as error:
-        raise LookupError(name) from error
+    with _store_errors(folder):
+        client = _client(folder)
+        try:
+            # Without an embedding function: Chroma's own would download a model.
+            passages, articles = (client.get_collection(n, embedding_function=None) for n in ("passages", "articles"))
+        except NotFoundError as error:
+            client.close()
+            raise IndexMissing(_no_index(folder)) from error
+        store = _Connection(client, passages, articles)
+        weakref.finalize(store, client.close).atexit = False
+        return store
 
 
-def _generation(client: ClientAPI) -> int:
-    return int((_collection(client, "articles").metadata or {}).get("generation", 0))
+def _generation(store: _Connection) -> int:
+    # A collection object keeps the metadata it was made with; the newest has to be asked for.
+    current = store.client.get_collection(store.articles.name, embedding_function=None)
+    return int((current.metadata or {}).get("generation", 0))
 
 
-def _open_lexical(folder: Path, generation: int, passages: Collection) -> LexicalIndex:
+def _open_lexical(folder: Path, generation: int, store: _Connection) -> LexicalIndex:
     if LexicalIndex.stamp(folder) in (generation, generation + 1):  # one ahead while a write is under way
         try:
             return LexicalIndex(folder)
         except ValueError as error:
             log.warning("cannot open the full-text index %s (%s); building it in memory", folder, error)
     lexical = LexicalIndex()
-    lexical.replace([], _all_passages(passages), generation)
+    lexical.replace([], _committed_passages(store))
     return lexical
 
 
-def _repair_lexical(folder: Path) -> None:
-    """Make the full-text folder hold what Chroma holds."""
-    with _store_errors(folder):
-        client = _connect(folder, reopen=False)
-        lexical, generation = folder / LEXICAL_FOLDER, _generation(client)
-        if LexicalIndex.stamp(lexical) == generation and LexicalIndex.can_open(lexical):
-            return
-        LexicalIndex.delete(lexical)
-        LexicalIndex(lexical).replace([], _all_passages(_collection(client, "passages")), generation)
+def _digests(store: _Connection) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for offset in range(0, store.articles.count(), PAGE):
+        page = _entries(store.articles.get(limit=PAGE, offset=offset, include=["metadatas"]))
+        found |= {entry.id: entry.digest for entry in page}
+    return found
 
 
-def _all_passages(passages: Collection) -> Iterator[Passage]:
-    for offset in range(0, passages.count(), PAGE):
-        yield from _passages(passages.get(limit=PAGE, offset=offset, include=["documents", "metadatas"]))
+def _pages(store: _Connection) -> Iterator[list[Passage]]:
+    # From the end, so that a page may be deleted while the pages before it are still to come.
+    for offset in reversed(range(0, store.passages.count(), PAGE)):
+        yield _passages(store.passages.get(limit=PAGE, offset=offset, include=["documents", "metadatas"]))
 
 
-def _parts(client: ClientAPI, length: int) -> Iterator[slice]:
-    size = client.get_max_batch_size()
+def _committed_passages(store: _Connection) -> Iterator[Passage]:
+    live = _digests(store)
+    for page in _pages(store):
+        yield from (passage for passage in page if live.get(passage.article_id) == passage.digest)
+
+
+def _delete_passages(view: _View, ids: set[str]) -> None:
+    ordered = sorted(ids)
+    for part in _parts(view, len(ordered)):
+        view.store.passages.delete(ids=ordered[part])
+
+
+def _parts(view: _View, length: int) -> Iterator[slice]:
+    size = view.store.client.get_max_batch_size()
     return (slice(start, start + size) for start in range(0, length, size))
 
 

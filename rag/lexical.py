@@ -13,6 +13,7 @@ from pathlib import Path
 
 import tantivy
 
+from rag.errors import StoreError
 from rag.schema import Passage
 
 STAMP = "generation"
@@ -72,6 +73,11 @@ class LexicalIndex:
         except (OSError, ValueError):
             return -1
 
+    @staticmethod
+    def write_stamp(folder: Path, generation: int) -> None:
+        """Say which generation a folder holds, or is about to hold."""
+        (folder / STAMP).write_text(str(generation), "ascii")
+
     @classmethod
     def can_open(cls, folder: Path) -> bool:
         """Is what the folder holds whole, and of this version?"""
@@ -86,18 +92,20 @@ class LexicalIndex:
         """Remove a folder, so that it can be built anew."""
         shutil.rmtree(folder, ignore_errors=True)
 
-    def replace(self, article_ids: Iterable[str], passages: Iterable[Passage], generation: int) -> None:
+    def replace(self, article_ids: Iterable[str], passages: Iterable[Passage]) -> None:
         """Drop all passages of these articles, add these, and make it visible and durable, in one commit."""
         writer = self._index.writer(HEAP_BYTES, 1)
-        for article_id in article_ids:
-            writer.delete_documents_by_term("article_id", article_id)
-        for passage in passages:
-            document = tantivy.Document(id=passage.id, article_id=passage.article_id, text=passage.indexed_text)
-            writer.add_document(document)
-        writer.commit()
-        writer.wait_merging_threads()
-        if self._folder is not None:
-            (self._folder / STAMP).write_text(str(generation), "ascii")
+        try:
+            for article_id in article_ids:
+                writer.delete_documents_by_term("article_id", article_id)
+            for passage in passages:
+                document = tantivy.Document(id=passage.id, article_id=passage.article_id, text=passage.indexed_text)
+                writer.add_document(document)
+            writer.commit()
+        except ValueError as error:
+            raise StoreError(f"the full text cannot be written ({error}); check that the disk is not full") from error
+        finally:
+            writer.wait_merging_threads()  # lets go of tantivy's lock; what was not committed is dropped
         self._index.reload()
         self._searcher = self._index.searcher()
 

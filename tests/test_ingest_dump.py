@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from datetime import date
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.dump import captions_of, parse_dump
+from ingest.dump import captions_of, parse_dump, unwrapped
 
 STORY = """The harbor master said on Tuesday that the pier would be closed to all ships until the spring.
 
@@ -76,7 +77,7 @@ def test_pages_that_follow_each_other_without_a_wider_gap() -> None:
     ]
 
 
-@pytest.mark.parametrize("line", ["---", "=====", "* * *", "\f"])
+@pytest.mark.parametrize("line", ["---", "=====", "- - - -", "\f"])
 def test_a_separating_line_sets_articles_apart(line: str) -> None:
     text = f"Storm closes the pier\n\n{STORY}\n{line}\nNight bus links the islands\n\n{OTHER}"
     assert [article.text for article in parse_dump(text)] == [STORY, OTHER]
@@ -114,9 +115,45 @@ def test_line_ends_do_not_matter() -> None:
 
 
 def test_lines_broken_at_a_fixed_width_are_joined() -> None:
-    wrapped = STORY.replace("the pier would", "the pier\nwould").replace("be closed", "be closed")
+    wrapped = "\n\n".join(textwrap.fill(paragraph, 60) for paragraph in STORY.split("\n\n"))
     [article] = parse_dump(f"Storm closes the pier\n\n{wrapped}")
-    assert article.text == STORY
+    assert article.text == STORY == unwrapped(wrapped)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Interview with Ada Moor\n\nASKER\nIs it open?\n\nMOOR\nYes.\n\nASKER\nFor everyone?\n\nMOOR\nYes.\n\n" + STORY,
+        "Bread for a crowd\n\nTwo eggs\nSalt\nWarm water\nEmail\n\n" + STORY,
+        "An ode to the pier\n\nBy night it creaks,\nby day it groans.\n\nRow on, row on.\n\nRow on, row on.",
+        "The Piers Act\n\nPART I\n\n1. Powers\n\n(a) The master may close a pier.\n\n\n\n(b) [Repealed]\n\n" + STORY,
+        f"A story in two parts\n\n{STORY}\n\n* * *\n\n“Are you coming in for supper?”\n\n{OTHER}",
+        f"A pier and its future\n\n{STORY}\n\n\nWhat will happen to it next\n\n{OTHER}",
+        f"Live: the storm\n\n10:42\nThe pier is closed.\n\n10:50\nThe pier is closed.\n\n{STORY}",
+        "Old and new\n\nBy contrast, nobody at the ministry agreed to pay\n\n" + STORY,
+    ],
+    ids=["interview", "list", "poem", "law", "scene", "section", "live", "by"],
+)
+def test_a_text_that_was_not_scraped_keeps_every_line(text: str) -> None:
+    [article] = parse_dump(text)
+    title, *lines = [line for line in text.split("\n") if line and line != "* * *"]
+    assert article.title == title
+    kept = [line for line in article.text.split("\n") if line]
+    assert kept == [line for line in lines if line != "Email"]
+    assert article.author == ""
+
+
+def test_buttons_and_slots_are_dropped_where_they_are_none_of_the_text() -> None:
+    first, *others = STORY.split("\n\n")
+    text = "\n\n".join(["Storm closes the pier", "Share", first, "Advertisement", *others, "Facebook"])
+    [article] = parse_dump(text)
+    assert article.text == STORY + "\n\nFacebook"
+
+
+def test_an_acronym_in_brackets_is_no_credit() -> None:
+    title = "How the bay joined the Northern Treaty Organization (NTO)"
+    [article] = parse_dump(f"{title}\n\n{STORY}")
+    assert (article.title, article.captions) == (title, ())
 
 
 def test_a_refrain_far_apart_is_kept() -> None:

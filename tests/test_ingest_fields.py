@@ -44,7 +44,21 @@ def test_dates_in_common_notations(value: object, day: date) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, "", "March 2024", "2024", "Tuesday", "03/04/2024", "the war of 1812", "99999999", {}, "1" * 5000]
+    "value",
+    [
+        None,
+        "",
+        "March 2024",
+        "2024",
+        "Tuesday",
+        "03/04/2024",
+        "the war of 1812",
+        "99999999",
+        "200112",
+        "2024-W10",
+        {},
+        "1" * 5000,
+    ],
 )
 def test_what_is_no_full_date_is_none(value: object) -> None:
     assert parse_date(value) is None

@@ -58,6 +58,20 @@ def test_markdown_with_front_matter() -> None:
     assert [article.text[start:end] for start, end in article.captions] == ["What it costs"]
 
 
+def test_front_matter_is_text_as_it_stands() -> None:
+    fields = "title: No\nid: 010\nauthor: [Ada, Bob]\ndate: 0000-00-00\nurl: !!python/object:os.system x\nsource: ~"
+    [article] = from_markdown("a.md", "/a.md", f"---\n{fields}\n---\nText.")
+    assert isinstance(article, Article)
+    assert (article.title, article.id, article.author, article.published) == ("No", "010", "Ada, Bob", None)
+
+
+def test_html_in_markdown_is_read_without_its_tags() -> None:
+    body = "<div align=center>\nThe pier is closed.\n</div>\n\n<script>alert(1)</script>\n\n<!-- note -->\n\nEnd."
+    [article] = from_markdown("a.md", "/a.md", body)
+    assert isinstance(article, Article)
+    assert article.text == "The pier is closed.\n\nEnd."
+
+
 def test_markdown_without_front_matter() -> None:
     [article] = from_markdown("notes/night_bus.md", "/x", "Text --- with dashes.\n\n---\n\nMore text.")
     assert isinstance(article, Article)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,43 @@ def test_text_in_many_encodings(text: str, encoding: str) -> None:
 def test_binary_is_no_text(data: bytes) -> None:
     with pytest.raises(ReadError, match="binary"):
         decode(data)
+
+
+def test_a_few_broken_bytes_do_not_spoil_the_rest() -> None:
+    text = "Der Müller fährt über die Brücke nach Köln. " * 40
+    assert decode(text.encode()[:-1] + b"\xff").startswith(text[:-1])
+    late = "Plain words only. " * 5000 + WESTERN
+    assert decode(late.encode("cp1252")) == late
+
+
+def test_line_ends_are_made_one_kind() -> None:
+    assert decode(b"a\r\nb\rc\n") == "a\nb\nc\n"
+
+
+def test_json_lines_in_utf_16(tmp_path: Path) -> None:
+    path = tmp_path / "wire.jsonl"
+    path.write_text('{"text": "Good text."}\n{"text": "More text."}\n', encoding="utf-16")
+    assert [item.text for item in read(Source(path, "wire.jsonl")) if isinstance(item, Article)] == [
+        "Good text.",
+        "More text.",
+    ]
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(ReadError, match="no regular file"):
+        list(read(Source(tmp_path / "pipe.txt", "pipe.txt")))
+
+
+def test_odd_names_are_refused_and_others_are_read(tmp_path: Path) -> None:
+    for name in ("good name ☕.txt", "new\nline.txt", os.fsdecode(b"caf\xe9.txt"), "esc\x1b.txt"):
+        (tmp_path / name).write_text("Text.")
+    (tmp_path / "self.txt").symlink_to(tmp_path / "self.txt")
+    found = list(find(tmp_path))
+    assert [item.name for item in found if isinstance(item, Source)] == ["good name ☕.txt", "self.txt"]
+    assert len([item for item in found if isinstance(item, Failure)]) == 3
+    for failure in find(tmp_path / ("x" * 5000)):
+        assert isinstance(failure, Failure)
 
 
 def test_a_folder_is_read_in_order_and_without_what_is_hidden(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def hit(text: str = TEXT, similarity: float = 0.6) -> Hit:
 
 def signs(question: str, similarity: float = 0.6) -> Signs:
     lexical = LexicalIndex()
-    lexical.replace([], [hit().passage], 1)
+    lexical.replace([], [hit().passage])
     return signs_of(question, [hit(similarity=similarity)], lexical)
 
 

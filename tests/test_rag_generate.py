@@ -22,7 +22,7 @@ def candidate(words: str, score: float, offered: bool = False) -> Candidate:
 
 def test_sentences_are_ranked_and_fragments_left_out() -> None:
     lexical = LexicalIndex()
-    lexical.replace([], [passage()], 1)
+    lexical.replace([], [passage()])
     ranked = candidates("When does the pier open again?", [Hit(passage(), 1.0, (0.5, 0.9, 0.5))], lexical)
     assert [c.quote.text for c in ranked] == [TEXT[43:95], TEXT[0:31]]
     assert ranked[0].offers
@@ -31,7 +31,7 @@ def test_sentences_are_ranked_and_fragments_left_out() -> None:
 
 def test_a_score_is_the_weighted_sum_it_is_said_to_be() -> None:
     lexical = LexicalIndex()
-    lexical.replace([], [passage()], 1)
+    lexical.replace([], [passage()])
     [best, _] = candidates("storm in May", [Hit(passage(), 2.0, (0.4, 0.0, 0.4))], lexical)
     # Both words are as rare; the sentence has "may", its title "storm".
     assert best.score == pytest.approx(0.4 + 0.25 * 0.5 + 0.5 * 1 + 0.1 * 2.0)
