@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass
 from importlib.resources import files
 from typing import Self
 
-from rag.generate import candidates, coverage
+from rag.generate import coverage
 from rag.lexical import LexicalIndex
 from rag.schema import Hit
 
@@ -21,8 +21,8 @@ class Signs:
     """What tells a good answer from a bad one, each 0–1.
 
     similarity: of the best sentence to the question (cosine).
-    unlike: how little the best passage resembles the question in meaning *and* in words: (1 - similarity) times
-        the share of the question's words, weighted by rarity, that the passage and its title lack.
+    unlike: how little the hits resemble the question in meaning *and* in words: (1 - similarity) times the share
+        of the question's words, weighted by rarity, that each hit with its title lacks at least.
     missing: weight of the rarest word of the question that no hit has, as a share of the weight of all.
     """
 
@@ -53,14 +53,14 @@ class Confidence:
 def signs_of(question: str, hits: Sequence[Hit], lexical: LexicalIndex) -> Signs:
     """Measure how well the hits fit the question, before any answer is made of them."""
     rarity = lexical.rarity(lexical.terms(question))
-    ranked = candidates(question, hits, lexical)
     similarity = max((score for hit in hits for score in hit.sentence_scores), default=0.0)
-    if not ranked or not rarity:
+    if not hits or not rarity:
         return Signs(similarity, unlike=1 - similarity, missing=0.0)
-    words = {hit.passage.id: frozenset(lexical.terms(hit.passage.indexed_text)) for hit in hits}
-    anywhere = frozenset[str]().union(*words.values())
+    words = [frozenset(lexical.terms(hit.passage.indexed_text)) for hit in hits]
+    anywhere = frozenset[str]().union(*words)
     return Signs(
         similarity=similarity,
-        unlike=(1 - similarity) * (1 - coverage(rarity, words[ranked[0].quote.passage.id])),
-        missing=max((w for term, w in rarity.items() if term not in anywhere), default=0.0) / sum(rarity.values()),
+        unlike=(1 - similarity) * (1 - max(coverage(rarity, found) for found in words)),
+        missing=max((weight for term, weight in rarity.items() if term not in anywhere), default=0.0)
+        / sum(rarity.values()),
     )

@@ -26,13 +26,11 @@ PACKAGED_MODEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4f
 """Of sentence-transformers/all-MiniLM-L6-v2's model.safetensors, as published on its model card's file list."""
 
 
+BATCH = 32
+
+
 class Embedder(Protocol):
     """Turns texts into vectors; the only thing the rest of the code knows of an embedding model."""
-
-    @property
-    def dimension(self) -> int:
-        """Length of one vector."""
-        ...
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """One row a text, in order; shape (0, dimension) for no texts."""
@@ -42,27 +40,16 @@ class Embedder(Protocol):
 class SentenceTransformerEmbedder:
     """A sentence-transformers model behind `Embedder`."""
 
-    def __init__(self, model: SentenceTransformer, batch_size: int = 32) -> None:
+    def __init__(self, model: SentenceTransformer) -> None:
         self._model = model
-        self._batch_size = batch_size
-        self._dimension = int(model.encode(["dimension"], show_progress_bar=False).shape[1])
-
-    @property
-    def dimension(self) -> int:
-        """Length of one vector."""
-        return self._dimension
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """One row a text, in order."""
-        if not texts:
-            return np.zeros((0, self._dimension), dtype=np.float32)
+        # An empty batch makes an array without its second dimension.
         vectors = self._model.encode(
-            list(texts),
-            batch_size=self._batch_size,
-            normalize_embeddings=True,
-            show_progress_bar=False,
+            list(texts) or [""], batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False
         )
-        return np.asarray(vectors, dtype=np.float32)
+        return np.asarray(vectors, dtype=np.float32)[: len(texts)]
 
 
 def load_embedder(name: str) -> Embedder:

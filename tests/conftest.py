@@ -15,20 +15,6 @@ SAMPLE = ROOT / "eval" / "data" / "articles"
 
 
 @pytest.fixture(autouse=True)
-def _no_llama_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LlamaIndex's process-wide Settings reach for a vendor's models; using them anywhere fails the test."""
-    import sys
-
-    if module := sys.modules.get("llama_index.core.settings"):
-
-        class Refusing:
-            def __getattr__(self, name: str) -> object:
-                raise AssertionError(f"llama_index Settings.{name} was used; pass models explicitly")
-
-        monkeypatch.setattr(module, "Settings", Refusing())
-
-
-@pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing a test does by default touches this checkout's files or the developer's settings."""
     import os

@@ -95,11 +95,41 @@ def test_one_id_in_two_files_is_not_overwritten(folder: Path, config: Config) ->
     assert texts(config)["bee-0"] == "Hive number 0 was lost."
 
 
-def test_a_moved_file_keeps_its_articles(folder: Path, config: Config) -> None:
+def test_a_renamed_file_keeps_its_articles_even_if_another_takes_its_name(folder: Path, config: Config) -> None:
+    record = {"source": "Bay Times", "title": "Wasps", "text": "Wasps took over the hive."}
+    (folder / "a.jsonl").write_text(json.dumps({"id": "wasp", **record}))
     ingest([folder], config)
-    (folder / "bees.jsonl").rename(folder / "hives.jsonl")
+    (folder / "a.jsonl").rename(folder / "b.jsonl")
+    assert counts(ingest([folder], config)) == (0, 1, 5, 0, 0)
+    (folder / "a.jsonl").write_text(json.dumps({"id": "hornet", **record}))
+    assert counts(ingest([folder / "a.jsonl"], config)) == (1, 0, 0, 0, 0)
+    assert {"wasp", "hornet"} <= set(texts(config))
+
+
+@pytest.mark.parametrize(("old", "new"), [("a.jsonl", "b.jsonl"), ("b.jsonl", "a.jsonl")])
+def test_an_article_that_moves_to_another_file_arrives(config: Config, tmp_path: Path, old: str, new: str) -> None:
+    folder = tmp_path / "wire"
+    folder.mkdir()
+    other = json.dumps({"id": "1", "title": "Pier", "text": "The pier is closed."})
+    (folder / old).write_text(other + "\n" + json.dumps({"id": "2", "title": "Bus", "text": "The bus is late."}))
+    (folder / new).write_text(json.dumps({"id": "3", "title": "Bees", "text": "The bees are gone."}))
     ingest([folder], config)
-    assert {name for name in texts(config) if name.startswith("bee")} == {"bee-0", "bee-1", "bee-2"}
+    (folder / old).write_text(other)
+    with (folder / new).open("a") as file:
+        file.write("\n" + json.dumps({"id": "2", "title": "Bus", "text": "The bus is on time."}))
+    for _ in range(2):
+        ingest([folder], config)
+    assert texts(config) == {"1": "The pier is closed.", "2": "The bus is on time.", "3": "The bees are gone."}
+
+
+def test_an_emptied_folder_or_file_removes_nothing(folder: Path, config: Config) -> None:
+    ingest([folder], config)
+    (folder / "bees.jsonl").write_text("")
+    assert counts(ingest([folder], config)) == (0, 0, 2, 0, 1)
+    for path in folder.iterdir():
+        path.unlink()
+    assert counts(ingest([folder], config)) == (0, 0, 0, 0, 1)
+    assert len(texts(config)) == 5
 
 
 @pytest.mark.parametrize("bad", ["none", "empty", "zero.txt", "binary.txt", "long.txt"])
