@@ -9,8 +9,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 .PHONY: chat test check format clean
 
 chat: .venv/installed
-	$(BIN)/pullquote ingest $(ARTICLES) --index $(INDEX)
-	$(BIN)/pullquote chat --index $(INDEX) --port $(PORT)
+	$(BIN)/pullquote ingest "$(ARTICLES)" --index "$(INDEX)"
+	$(BIN)/pullquote chat --index "$(INDEX)" --port $(PORT)
 
 test: .venv/installed-dev lint
 	$(BIN)/pytest

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
-from itertools import islice
 from typing import Any
 
 from rag.errors import ReadError
@@ -29,11 +28,14 @@ def sample_pairs() -> list[QAPair]:
 
 
 def sample_questions(index: Index, limit: int = 4) -> list[str]:
-    """Questions of the sample pairs, each of another article, if the index holds the sample corpus."""
-    pairs = [pair for pair in sample_pairs() if pair.answerable and not pair.history]
-    known = index.entries([article for pair in pairs for article in pair.articles])
-    by_article = {pair.articles[0]: pair.question for pair in reversed(pairs) if set(pair.articles) <= set(known)}
-    return list(islice(reversed(by_article.values()), limit))
+    """Questions of the sample pairs, on as different articles as can be, if the index holds the sample corpus."""
+    pairs = [pair for pair in sample_pairs() if pair.answerable and not pair.history and len(pair.articles) == 1]
+    known = index.entries([pair.articles[0] for pair in pairs])
+    by_article: dict[str, str] = {}
+    for pair in pairs:
+        if pair.articles[0] in known:
+            by_article.setdefault(pair.articles[0], pair.question)
+    return list(by_article.values())[:: max(1, len(by_article) // limit)][:limit]
 
 
 def _pair(fields: Mapping[str, Any]) -> QAPair:

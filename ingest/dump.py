@@ -180,12 +180,13 @@ def _starts(lines: Sequence[Line], doubled: frozenset[str]) -> list[int]:
     apart = (usual[0][0] if usual else 0) + APART
     starts, told = [0], False
     for i, line in enumerate(lines):
-        story = _story(lines, i + 1, doubled)
-        said_again = line.text in {later.text for later in lines[i + 2 : story]}
-        set_apart = line.gap >= apart and line.words >= HEADLINE_WORDS and story < len(lines)
-        if told and line.is_title and (said_again or set_apart):
-            starts.append(i)
-            told = False
+        if told and (line.gap >= apart or line.text in doubled) and line.is_title:
+            story = _story(lines, i + 1, doubled)
+            said_again = line.text in {later.text for later in lines[i + 2 : story]}
+            set_apart = line.gap >= apart and line.words >= HEADLINE_WORDS and story < len(lines)
+            if said_again or set_apart:
+                starts.append(i)
+                told = False
         told = told or (line.is_body and line.text not in doubled)
     return starts
 

@@ -52,8 +52,8 @@ def parse_date(value: object) -> date | None:
 def _parse_written(text: str) -> date | None:
     try:
         # Two readings that differ wherever the text leaves something open.
-        one = dateutil_parser.parse(text, default=datetime(2000, 1, 1), dayfirst=False)
-        other = dateutil_parser.parse(text, default=datetime(2001, 2, 2), dayfirst=True)
+        one = dateutil_parser.parse(text, default=datetime(2000, 1, 1), dayfirst=False, ignoretz=True)
+        other = dateutil_parser.parse(text, default=datetime(2001, 2, 2), dayfirst=True, ignoretz=True)
     except (ValueError, OverflowError):
         return None
     return one.date() if one.date() == other.date() else None

@@ -75,6 +75,7 @@ def ask(question: str, index: str | Path | None = None) -> Answer:
 
     Loads the model each time; for more than one question make a `Chain` and keep it.
     """
+    question = checked(question)  # before the model is loaded for nothing
     return Chain.from_config(Config.load(index=index)).ask(question)
 
 

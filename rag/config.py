@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -54,16 +54,17 @@ class Config:
         Values of None in `given` count as not given. Raises ConfigError for an unknown key, a value of the
         wrong type, or a file that is missing or is not TOML.
         """
-        settings = cls()._with(_from_toml(file), "setting")
-        settings = settings._with(_from_environment(environment), "variable")
-        return settings._with({name: value for name, value in given.items() if value is not None}, "argument")
+        settings = cls()._with(_from_toml(file), "setting {}")
+        settings = settings._with(_from_environment(environment), "variable PULLQUOTE_{}", str.upper)
+        return settings._with({name: value for name, value in given.items() if value is not None}, "argument {}")
 
-    def _with(self, values: Mapping[str, Any], kind: str) -> Self:
+    def _with(self, values: Mapping[str, Any], called: str, spelled: Callable[[str], str] = str) -> Self:
         types = {field.name: type(field.default) for field in fields(self)}
         unknown = sorted(set(values) - set(types))
         if unknown:
-            raise ConfigError(f"unknown {kind} {', '.join(unknown)}; known are: {', '.join(types)}")
-        return replace(self, **{name: _convert(name, value, types[name]) for name, value in values.items()})
+            raise ConfigError(f"unknown {called.format(spelled(unknown[0]))}; known are: {', '.join(types)}")
+        found = {name: _convert(called.format(spelled(name)), value, types[name]) for name, value in values.items()}
+        return replace(self, **found)
 
 
 def _convert(name: str, value: Any, kind: type) -> Any:

@@ -332,14 +332,14 @@ def _mend(folder: Path) -> None:
     """After an interrupted write, drop the passages that no article's row commits and build the full text anew."""
     store, lexical = _connect(folder), folder / LEXICAL_FOLDER
     generation = _generation(store)
-    if LexicalIndex.stamp(lexical) == generation and LexicalIndex.can_open(lexical):
+    if _whole_lexical(lexical, generation, store.passages.count()):
         return
     view = _View(store, LexicalIndex(), generation, _file(folder))
     live = _digests(store)
     for page in _pages(store):
         _delete_passages(view, {p.id for p in page if live.get(p.article_id) != p.digest})
     LexicalIndex.delete(lexical)
-    LexicalIndex(lexical).replace([], _committed_passages(store))
+    LexicalIndex(lexical, create=True).replace([], _committed_passages(store))
     LexicalIndex.write_stamp(lexical, generation)
 
 
@@ -418,14 +418,25 @@ def _generation(store: _Connection) -> int:
 
 
 def _open_lexical(folder: Path, generation: int, store: _Connection) -> LexicalIndex:
-    if LexicalIndex.stamp(folder) in (generation, generation + 1):  # one ahead while a write is under way
-        try:
-            return LexicalIndex(folder)
-        except ValueError as error:
-            log.warning("cannot open the full-text index %s (%s); building it in memory", folder, error)
-    lexical = LexicalIndex()
-    lexical.replace([], _committed_passages(store))
+    # While a write is under way its stamp is one ahead, and what it holds is not what the articles' rows say.
+    writing = LexicalIndex.stamp(folder) == generation + 1
+    lexical = _whole_lexical(folder, generation + writing, None if writing else store.passages.count())
+    if lexical is None:
+        log.info("building the full-text index of %s in memory", folder)
+        lexical = LexicalIndex()
+        lexical.replace([], _committed_passages(store))
     return lexical
+
+
+def _whole_lexical(folder: Path, generation: int, passages: int | None) -> LexicalIndex | None:
+    """The full text in a folder, if it is of this generation and holds as many passages."""
+    if LexicalIndex.stamp(folder) != generation:
+        return None
+    try:
+        lexical = LexicalIndex(folder)
+    except ValueError:
+        return None
+    return lexical if passages in (None, lexical.count) else None
 
 
 def _digests(store: _Connection) -> dict[str, str]:

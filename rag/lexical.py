@@ -53,17 +53,26 @@ def _schema() -> tantivy.Schema:
 class LexicalIndex:
     """Passages by their words: BM25, and how rare a word is. In a folder, or in memory when there is none."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, create: bool = False) -> None:
+        """Raises ValueError for a folder that holds no index of this version, unless it is to be made."""
         self._folder = folder
         self._schema = _schema()
         self._analyzer = analyzer()
         if folder is None:
             self._index = tantivy.Index(self._schema)
         else:
-            folder.mkdir(parents=True, exist_ok=True)
+            if create:
+                folder.mkdir(parents=True, exist_ok=True)
+            elif not tantivy.Index.exists(str(folder)):
+                raise ValueError("there is no index")
             self._index = tantivy.Index(self._schema, path=str(folder))
         self._index.register_tokenizer(ANALYZER, self._analyzer)
         self._searcher = self._index.searcher()
+
+    @property
+    def count(self) -> int:
+        """How many passages it holds."""
+        return int(self._searcher.num_docs)
 
     @staticmethod
     def stamp(folder: Path) -> int:
@@ -77,15 +86,6 @@ class LexicalIndex:
     def write_stamp(folder: Path, generation: int) -> None:
         """Say which generation a folder holds, or is about to hold."""
         (folder / STAMP).write_text(str(generation), "ascii")
-
-    @classmethod
-    def can_open(cls, folder: Path) -> bool:
-        """Is what the folder holds whole, and of this version?"""
-        try:
-            cls(folder)
-        except ValueError:
-            return False
-        return True
 
     @staticmethod
     def delete(folder: Path) -> None:
@@ -118,8 +118,13 @@ class LexicalIndex:
             (tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "text", term, "freq")) for term in terms
         ]
         searcher = self._searcher
-        found = searcher.search(tantivy.Query.boolean_query(should), limit, count=False).hits
-        return [(str(searcher.doc(address).get_first("id")), float(score)) for score, address in found]
+        try:
+            found = searcher.search(tantivy.Query.boolean_query(should), limit, count=False).hits
+            return [(str(searcher.doc(address).get_first("id")), float(score)) for score, address in found]
+        except ValueError as error:
+            raise StoreError(
+                f"the full text in {self._folder} is damaged ({error}); delete that folder, it is built again by itself"
+            ) from error
 
     def terms(self, text: str) -> list[str]:
         """The stems a text is searched by, each once, in order."""

@@ -34,6 +34,7 @@ def test_clean_keeps_lines_and_letters() -> None:
         ("5 March 2024", date(2024, 3, 5)),
         ("March 5, 2024", date(2024, 3, 5)),
         ("Tue, 05 Mar 2024 10:00:00 +0000", date(2024, 3, 5)),
+        ("Tue, 5 Mar 2024 10:00 XYZT", date(2024, 3, 5)),
         ("25/12/2024", date(2024, 12, 25)),
         (datetime(2024, 3, 5, 12), date(2024, 3, 5)),
         (date(2024, 3, 5), date(2024, 3, 5)),

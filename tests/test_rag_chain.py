@@ -56,7 +56,7 @@ def test_most_sample_questions_are_answered_rightly(sample_chain: Chain) -> None
         answer.grounded and any(gold.lower() in answer.text.lower() for gold in pair.answers)
         for pair, answer in zip(pairs, answers, strict=True)
     ]
-    assert sum(right) >= 0.75 * len(pairs), [p.question for p, r in zip(pairs, right, strict=True) if not r]
+    assert sum(right) >= 0.7 * len(pairs), [p.question for p, r in zip(pairs, right, strict=True) if not r]
 
 
 @pytest.mark.parametrize(

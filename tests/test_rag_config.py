@@ -31,9 +31,9 @@ def test_what_is_wrong_in_a_file_is_said(tmp_path: Path, text: str) -> None:
 
 
 def test_unknown_and_wrong_variables_and_arguments() -> None:
-    with pytest.raises(ConfigError, match="unknown variable hist"):
+    with pytest.raises(ConfigError, match="unknown variable PULLQUOTE_HIST"):
         Config.load(environment={"PULLQUOTE_HIST": "1"})
-    with pytest.raises(ConfigError, match="hits is 'many'"):
+    with pytest.raises(ConfigError, match="variable PULLQUOTE_HITS is 'many'"):
         Config.load(environment={"PULLQUOTE_HITS": "many"})
     with pytest.raises(ConfigError, match="unknown argument colour"):
         Config.load(environment={}, colour="red")

@@ -270,13 +270,17 @@ def test_another_splitter_is_refused(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("harm", ["lost", "stale", "broken"])
+@pytest.mark.parametrize("harm", ["lost", "stale", "broken", "empty"])
 def test_the_full_text_side_is_built_again(tmp_path: Path, harm: str) -> None:
     folder = tmp_path / "index"
     with open_for_writing(folder, "model", "splitter") as writer:
         writer.put([stored("a", 0), stored("b", 1)])
     if harm == "lost":
         LexicalIndex.delete(folder / LEXICAL_FOLDER)
+    elif harm == "empty":
+        LexicalIndex.delete(folder / LEXICAL_FOLDER)
+        LexicalIndex(folder / LEXICAL_FOLDER, create=True)
+        LexicalIndex.write_stamp(folder / LEXICAL_FOLDER, 1)
     elif harm == "stale":
         (folder / LEXICAL_FOLDER / "generation").write_text("0")
     else:

@@ -18,7 +18,7 @@ def passage(name: str, text: str, published: date | None = None) -> Passage:
 
 @pytest.fixture
 def index(tmp_path: Path) -> LexicalIndex:
-    index = LexicalIndex(tmp_path / "lexical")
+    index = LexicalIndex(tmp_path / "lexical", create=True)
     texts = {
         "pier": "The pier was closed by a storm.",
         "bus": "Night buses link the U.S. islands.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -99,7 +100,7 @@ def articles(index: IndexDir = None, as_json: AsJson = False) -> None:
     else:
         for entry in entries:
             day = str(entry.published or "-")
-            typer.echo(f"{day:<10}  {entry.id}  {_byline(entry.title, entry.source)}  ({entry.passages} passages)")
+            typer.echo(f"{day:<10}  {entry.id}  {_byline(entry.title, entry.source)}")
 
 
 @app.command()
@@ -115,7 +116,7 @@ def remove(
     with _errors_as_lines():
         unknown = run(ids, Config.load(index=index))
     for article_id in unknown:
-        typer.echo(f"pullquote: no article {article_id!r}; list them with: pullquote articles", err=True)
+        typer.echo(f"pullquote: no article {article_id!r}; list them: pullquote articles{_same_index(index)}", err=True)
     typer.echo(f"{len(set(ids)) - len(unknown)} removed")
     if unknown:
         raise typer.Exit(1)
@@ -154,6 +155,10 @@ def _print_answer(answer: Answer) -> None:
         for hit in answer.hits[:NEAREST_SHOWN]:
             _print_source("\n·  ", hit.passage)
             typer.echo(_indented(textwrap.shorten(hit.passage.text, 200, placeholder=" …")))
+
+
+def _same_index(index: Path | None) -> str:
+    return f" --index {shlex.quote(str(index))}" if index else ""
 
 
 def _announce(url: str) -> None:
