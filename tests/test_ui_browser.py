@@ -258,6 +258,13 @@ def test_a_narrow_page_has_the_panel_below_and_no_sideways_scroll(page: Page) ->
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_on_a_narrow_page_the_newest_question_is_in_view(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 500})
+    for _ in range(3):
+        ask(page, QUESTION)
+    expect(page.locator(".pq-question").last).to_be_in_viewport()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read(page: Page, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]

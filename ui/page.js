@@ -38,7 +38,18 @@
   // The chat labels each message with its markup, which a screen reader would read out instead of the text.
   const unlabel = () =>
     document.querySelectorAll("#pq-chat [data-testid][aria-label]").forEach((m) => m.removeAttribute("aria-label"));
-  new MutationObserver(unlabel).observe(document, { subtree: true, childList: true, attributeFilter: ["aria-label"] });
+
+  // On a narrow page, which scrolls as a whole, a new answer would come in below the fold.
+  let asked = 0;
+  function showNewest() {
+    const questions = document.querySelectorAll("#pq-chat .pq-question");
+    if (questions.length > asked && matchMedia("(max-width: 55.99rem)").matches)
+      questions[questions.length - 1].scrollIntoView({ block: "start", behavior: calm() ? "auto" : "smooth" });
+    asked = questions.length;
+  }
+
+  const changed = () => (unlabel(), showNewest());
+  new MutationObserver(changed).observe(document, { subtree: true, childList: true, attributeFilter: ["aria-label"] });
 
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("a.pq-marker, a.pq-number");
