@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 
 def test_the_real_answer_is_real(sample_index: Path) -> None:
-    [(command, output)] = re.findall(r"```console\n\$ pullquote (.*)\n(.*?)```", README, re.DOTALL)
+    [(command, output)] = re.findall(r"```console\n\$ pullquote ([^\n]*)\n(.*?)```", README, re.DOTALL)
     result = CliRunner().invoke(app, [*shlex.split(command), "--index", str(sample_index)])
     assert result.stdout.strip() == output.strip()
 
