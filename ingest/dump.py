@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from ingest.fields import clean, parse_date
 from rag.schema import Span
 
+BETWEEN = "\n\n"
+"""What stands between two paragraphs of a text."""
 HEADER_LINES = 12
 """How many lines a page's header (titles, captions, leftovers) can have before its story starts."""
 BODY_WORDS = 12
@@ -215,15 +217,16 @@ def _scraped(lines: Sequence[Line], doubled: frozenset[str]) -> Scraped:
         if not again and not leftover:
             kept.append(line)
             seen.add(line.text)
-    text, spans = _joined(kept, {line.text for line in kept if line.has_credit or line.text in repeated})
+    text, spans = joined((line.text, line.has_credit or line.text in repeated) for line in kept)
     return Scraped(title, text, author, published, spans)
 
 
-def _joined(lines: Sequence[Line], captions: set[str]) -> tuple[str, tuple[Span, ...]]:
-    """The paragraphs as one text, and where in it the captions are."""
-    spans, offset = [], 0
-    for line in lines:
-        if line.text in captions:
-            spans.append((offset, offset + len(line.text)))
-        offset += len(line.text) + 2
-    return "\n\n".join(line.text for line in lines), tuple(spans)
+def joined(paragraphs: Iterable[tuple[str, bool]]) -> tuple[str, tuple[Span, ...]]:
+    """Paragraphs as one text, and the spans in it of those that are marked."""
+    texts, spans, offset = [], [], 0
+    for text, marked in paragraphs:
+        if marked:
+            spans.append((offset, offset + len(text)))
+        texts.append(text)
+        offset += len(text) + len(BETWEEN)
+    return BETWEEN.join(texts), tuple(spans)

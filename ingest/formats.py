@@ -12,11 +12,11 @@ import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from ingest.dump import captions_of, parse_dump, unwrapped
+from ingest.dump import captions_of, joined, parse_dump, unwrapped
 from ingest.encoding import decode
 from ingest.fields import LONGEST_ID, clean, one_line, parse_date, slug, unique_id
 from rag.errors import ReadError
-from rag.schema import Article, Failure, Span
+from rag.schema import Article, Failure
 
 LONGEST_ARTICLE = 2_000_000
 """Characters, some three novels: more than that is a dump whose articles could not be told apart."""
@@ -54,17 +54,13 @@ def from_markdown(name: str, origin: str, text: str) -> Read:
     fields, body = _front_matter(text)
     blocks = list(_markdown_blocks(body))
     title = one_line(fields.get("title")) or next((block for tag, block in blocks if tag == "h1"), "")
-    kept = [(tag, block) for tag, block in blocks if tag != "h1" or block != title]
-    joined, offset, headings = "\n\n".join(block for _, block in kept), 0, list[Span]()
-    for tag, block in kept:
-        if _HEADING.match(tag):
-            headings.append((offset, offset + len(block)))
-        offset += len(block) + 2
+    kept = [(block, bool(_HEADING.match(tag))) for tag, block in blocks if tag != "h1" or block != title]
+    shown, headings = joined(kept)
     article = Article(
         id=one_line(fields.get("id"))[:LONGEST_ID] or name,
-        text=joined,
+        text=shown,
         origin=origin,
-        captions=(*headings, *captions_of(joined)),
+        captions=(*headings, *captions_of(shown)),
         **_metadata({**fields, "title": title}, name),
     )
     yield checked(article, name)

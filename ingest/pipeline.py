@@ -128,8 +128,8 @@ def _store(batch: Sequence[Article], writer: IndexWriter, embedder: _Lazy, run: 
     changed = []
     for article in batch:
         entry = known.get(article.id)
-        moved = entry is not None and entry.origin != article.origin
-        elsewhere = moved and entry is not None and not _gone(entry.origin) and entry.origin not in run.complete
+        moved = entry and entry.origin != article.origin
+        elsewhere = entry and moved and entry.origin not in run.complete and not _gone(entry.origin)
         if entry and entry.digest == article.digest and (elsewhere or not moved):
             run.unchanged += 1
         elif entry and elsewhere:

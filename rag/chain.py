@@ -53,7 +53,7 @@ class Chain:
         """The answer as it grows, sentence by sentence; the last one is complete and is what `ask` returns."""
         started = time.perf_counter()
         question = checked(question)
-        hits = tuple(self.retrieve(question))
+        hits = tuple(self.retriever.retrieve(question))
         confidence = self.confidence.of(signs_of(question, hits, self.index.lexical))
         told = Answer(question, NO_ANSWER, (), hits, grounded=False, confidence=confidence, notice=NEAREST)
         statements: list[Statement] = []

@@ -134,8 +134,7 @@ class Index:
         """All articles, page by page."""
         view = self._fresh()
         with _store_errors(self.folder):
-            for offset in range(0, view.store.articles.count(), PAGE):
-                yield from _entries(view.store.articles.get(limit=PAGE, offset=offset, include=["metadatas"]))
+            yield from _all_entries(view.store)
 
     def entries(self, article_ids: Sequence[str]) -> dict[str, ArticleEntry]:
         """Those of these articles that are indexed, by id."""
@@ -173,8 +172,8 @@ class Index:
     def _live(self, view: _View, near: list[Near]) -> list[Near]:
         """Those whose passage belongs to the version of its article that was committed last."""
         entries = self._entries(view, [n.passage.article_id for n in near])
-        digests = {entry.id: entry.digest for entry in entries.values()}
-        return [n for n in near if digests.get(n.passage.article_id) == n.passage.digest]
+        live = {(entry.id, entry.digest) for entry in entries.values()}
+        return [n for n in near if (n.passage.article_id, n.passage.digest) in live]
 
     def _fresh(self) -> _View:
         view = self._view
@@ -220,7 +219,7 @@ class IndexWriter(Index):
         self._check_dimension(view, vectors.shape[1])
         with self._writing(view, dimension=vectors.shape[1]):
             old = self._passage_ids(view, ids)
-            for part in _parts(view, len(passages)):
+            for part in _parts(view.store, len(passages)):
                 view.store.passages.upsert(
                     ids=[passage.id for passage in passages[part]],
                     embeddings=vectors[part],
@@ -233,7 +232,7 @@ class IndexWriter(Index):
                 embeddings=np.stack([stored.vectors.mean(axis=0) for stored in batch]),
                 metadatas=[_article_row(stored) for stored in batch],
             )
-            _delete_passages(view, old - {passage.id for passage in passages})
+            _delete_passages(view.store, old - {passage.id for passage in passages})
 
     def remove(self, article_ids: Sequence[str]) -> int:
         """Remove these articles with all that belongs to them; returns how many there were."""
@@ -243,10 +242,10 @@ class IndexWriter(Index):
             return 0
         with self._writing(view):
             old = self._passage_ids(view, known)
-            for part in _parts(view, len(known)):
+            for part in _parts(view.store, len(known)):
                 view.store.articles.delete(ids=known[part])
             view.lexical.replace(known, [])
-            _delete_passages(view, old)
+            _delete_passages(view.store, old)
         return len(known)
 
     @contextmanager
@@ -334,10 +333,9 @@ def _mend(folder: Path) -> None:
     generation = _generation(store)
     if _whole_lexical(lexical, generation, store.passages.count()):
         return
-    view = _View(store, LexicalIndex(), generation, _file(folder))
     live = _digests(store)
     for page in _pages(store):
-        _delete_passages(view, {p.id for p in page if live.get(p.article_id) != p.digest})
+        _delete_passages(store, {p.id for p in page if live.get(p.article_id) != p.digest})
     LexicalIndex.delete(lexical)
     LexicalIndex(lexical, create=True).replace([], _committed_passages(store))
     LexicalIndex.write_stamp(lexical, generation)
@@ -439,12 +437,13 @@ def _whole_lexical(folder: Path, generation: int, passages: int | None) -> Lexic
     return lexical if passages in (None, lexical.count) else None
 
 
-def _digests(store: _Connection) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _all_entries(store: _Connection) -> Iterator[ArticleEntry]:
     for offset in range(0, store.articles.count(), PAGE):
-        page = _entries(store.articles.get(limit=PAGE, offset=offset, include=["metadatas"]))
-        found |= {entry.id: entry.digest for entry in page}
-    return found
+        yield from _entries(store.articles.get(limit=PAGE, offset=offset, include=["metadatas"]))
+
+
+def _digests(store: _Connection) -> dict[str, str]:
+    return {entry.id: entry.digest for entry in _all_entries(store)}
 
 
 def _pages(store: _Connection) -> Iterator[list[Passage]]:
@@ -459,14 +458,14 @@ def _committed_passages(store: _Connection) -> Iterator[Passage]:
         yield from (passage for passage in page if live.get(passage.article_id) == passage.digest)
 
 
-def _delete_passages(view: _View, ids: set[str]) -> None:
+def _delete_passages(store: _Connection, ids: set[str]) -> None:
     ordered = sorted(ids)
-    for part in _parts(view, len(ordered)):
-        view.store.passages.delete(ids=ordered[part])
+    for part in _parts(store, len(ordered)):
+        store.passages.delete(ids=ordered[part])
 
 
-def _parts(view: _View, length: int) -> Iterator[slice]:
-    size = view.store.client.get_max_batch_size()
+def _parts(store: _Connection, length: int) -> Iterator[slice]:
+    size = store.client.get_max_batch_size()
     return (slice(start, start + size) for start in range(0, length, size))
 
 
