@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -17,7 +17,7 @@ from rag.generate import ExtractiveGenerator, Generator
 from rag.index import Index
 from rag.models import load_embedder
 from rag.retrieve import Retriever
-from rag.schema import Answer, Hit, Statement
+from rag.schema import Answer, Hit, Stage, Statement
 
 LONGEST_QUESTION = 2000
 NO_ANSWER = "The articles do not answer this."
@@ -51,23 +51,43 @@ class Chain:
 
     def stream(self, question: str) -> Iterator[Answer]:
         """The answer as it grows, sentence by sentence; the last one is complete and is what `ask` returns."""
-        started = time.perf_counter()
+        clock = _Clock()
         question = checked(question)
         hits = tuple(self.retriever.retrieve(question))
+        clock.ends("retrieve")
         confidence = self.confidence.of(signs_of(question, hits, self.index.lexical))
+        clock.ends("confidence")
         told = Answer(question, NO_ANSWER, (), hits, grounded=False, confidence=confidence, notice=NEAREST)
         statements: list[Statement] = []
         for statement in self.generator.generate(question, hits) if confidence >= self.min_confidence else ():
             statements.append(statement)
             text, citations = cite(statements)
             told = replace(told, text=text, citations=citations, grounded=True, notice="")
-            yield replace(told, seconds=time.perf_counter() - started)
+            yield clock.timed(told)
         if not statements:
-            yield replace(told, seconds=time.perf_counter() - started)
+            yield clock.timed(told)
 
     def retrieve(self, question: str) -> list[Hit]:
         """The passages that may answer a question, best first."""
         return self.retriever.retrieve(checked(question))
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Where the time of one answer goes: stages that are over, and the one under way, "generate" at the end."""
+
+    started: float = field(default_factory=time.perf_counter)
+    over: tuple[Stage, ...] = ()
+
+    def ends(self, name: str) -> None:
+        self.over = (*self.over, Stage(name, self._since_last()))
+
+    def timed(self, answer: Answer) -> Answer:
+        stages = (*self.over, Stage("generate", self._since_last()))
+        return replace(answer, seconds=sum(stage.seconds for stage in stages), stages=stages)
+
+    def _since_last(self) -> float:
+        return time.perf_counter() - self.started - sum(stage.seconds for stage in self.over)
 
 
 def ask(question: str, index: str | Path | None = None) -> Answer:

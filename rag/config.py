@@ -32,7 +32,7 @@ class Config:
     index: Path = Path(".pullquote")
     embedding_model: str = PACKAGED_MODEL
     candidates: int = 100
-    hits: int = 8
+    hits: int = 10
     sentences: int = 3
     min_confidence: float = 0.45
 

@@ -128,11 +128,20 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of the work on an answer, and how long it took."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """Every `[n]` in `text` is one of `citations`, and every citation is of one of `hits`.
 
     `grounded` is False when the articles do not hold the answer; `hits` are then the nearest passages.
-    `confidence` lies in 0–1; `notice` is a sentence for the reader, or empty; `seconds` is the time it took.
+    `confidence` lies in 0–1; `notice` is a sentence for the reader, or empty; `seconds` is the time it took, and
+    `stages` says what of it went where.
     """
 
     question: str
@@ -143,6 +152,7 @@ class Answer:
     confidence: float
     notice: str = ""
     seconds: float = 0.0
+    stages: tuple[Stage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +165,11 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class QAPair:
-    """A question with what a right answer is made of; `articles` are ids, `evidence` exact sentences of them."""
+    """A question with what a right answer is made of; `articles` are ids, `evidence` exact sentences of them.
+
+    No `answers` for an answerable question: none were given, only what is to be found. `kind` is a label to group
+    by; `origin` says where the pair was read.
+    """
 
     id: str
     question: str
@@ -164,6 +178,8 @@ class QAPair:
     evidence: tuple[str, ...]
     answerable: bool
     history: tuple[Turn, ...] = ()
+    kind: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
