@@ -21,7 +21,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 import rag.confidence
-from eval.pairs import parse_pairs
+from eval.pairs import read_pairs
 from ingest import ingest
 from rag.chain import Chain
 from rag.confidence import FITTED, Confidence, Signs, signs_of
@@ -106,8 +106,8 @@ def main() -> None:
 
 
 def _sample(folder: Path) -> list[QAPair]:
-    with (folder / "pairs.jsonl").open(encoding="utf-8") as lines:
-        pairs = [pair for pair in parse_pairs(lines) if not pair.history]
+    read = read_pairs(folder / "pairs.jsonl")
+    pairs = [pair for pair in read if isinstance(pair, QAPair) and not pair.history]
     random.Random(1).shuffle(pairs)
     return pairs[:MOST]
 

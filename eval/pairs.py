@@ -1,30 +1,131 @@
-"""Question-answer pairs: reading them, and the sample ones that come with Pullquote."""
+"""Question-answer pairs: reading them from JSON Lines, CSV and public sets, checking them, writing them."""
 
 from __future__ import annotations
 
+import csv
+import hashlib
+import heapq
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from importlib.resources import files
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
-from rag.errors import ReadError
+from eval import datasets
+from ingest.fields import one_line
+from rag.chain import checked
+from rag.errors import QuestionError, ReadError
 from rag.index import Index
-from rag.schema import QAPair, Turn
+from rag.schema import ArticleEntry, Failure, QAPair, Turn
+
+Pairs = Iterator[QAPair | Failure]
+TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-def parse_pairs(lines: Iterable[str]) -> Iterator[QAPair]:
-    """Pairs from JSON Lines; blank lines are passed over. Raises ReadError with the number of a broken line."""
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                yield _pair(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
-                raise ReadError(f"line {number} is no question-answer pair ({error!r}); mend or delete it") from error
+def read_pairs(path: Path) -> Pairs:
+    """The pairs of a file or a folder, one at a time; an entry that is no pair comes as a failure with its line.
+
+    Reads JSON Lines, CSV, SQuAD's JSON, MultiHop-RAG's JSON and BEIR folders. Raises ReadError if the file cannot be
+    read at all.
+    """
+    try:
+        if path.is_dir():
+            yield from _parsed(datasets.beir_pairs(path))
+        elif path.suffix.lower() == ".csv":
+            yield from _parsed(_csv_entries(path))
+        else:
+            whole = datasets.whole_json(path)
+            yield from _parsed(_jsonl_entries(path) if whole is None else datasets.json_pairs(path.name, whole))
+    except (OSError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ReadError(f"cannot read pairs from {path} ({reason}); give a .jsonl, .csv or .json file") from error
+
+
+def pair_json(pair: QAPair) -> dict[str, Any]:
+    """A pair as one line of a pairs file; what is empty and has a default is left out."""
+    fields: dict[str, Any] = {"id": pair.id, "question": pair.question}
+    if pair.answers or not pair.answerable:
+        fields["answers"] = list(pair.answers)
+    fields |= {"articles": list(pair.articles), "evidence": list(pair.evidence), "answerable": pair.answerable}
+    if pair.history:
+        fields["history"] = [{"question": turn.question, "answer": turn.answer} for turn in pair.history]
+    return fields | ({"kind": pair.kind} if pair.kind else {})
+
+
+@dataclass(frozen=True, slots=True)
+class ArticleNames:
+    """How pairs may call the articles of an index: by id, by URL, or by a title that only one of them has."""
+
+    ids: Mapping[str, str]
+
+    @classmethod
+    def of(cls, entries: Iterable[ArticleEntry]) -> Self:
+        """The names of these articles."""
+        ids: dict[str, str] = {}
+        others: dict[str, str] = {}
+        for entry in entries:
+            ids[entry.id] = entry.id
+            for name in filter(None, (entry.url, entry.title)):
+                others[name] = entry.id if others.get(name, entry.id) == entry.id else ""
+        return cls({**{name: found for name, found in others.items() if found}, **ids})
+
+    def resolve(self, pair: QAPair) -> QAPair | Failure:
+        """The pair with its articles by id; a failure if one of them is not in the index."""
+        known = [self.ids.get(one_line(name), "") for name in pair.articles]
+        if "" in known:
+            name = pair.articles[known.index("")]
+            return Failure(pair.origin, f"its article {name[:80]!r} is not in the index; ingest it, or mend the name")
+        return replace(pair, articles=tuple(dict.fromkeys(known)))
+
+
+def check_pairs(pairs: Iterable[QAPair | Failure], names: ArticleNames) -> Pairs:
+    """The pairs that can be asked, with their articles' ids; for every other, such as a second of an id, a failure."""
+    seen: set[int] = set()
+    for pair in pairs:
+        if isinstance(pair, QAPair):
+            key = hash(pair.id)  # not the id itself: a set of 100,000 of them would be larger than all the rest
+            yield _repeated(pair) if key in seen else names.resolve(pair)
+            seen.add(key)
+        else:
+            yield pair
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a first reading of the pairs found; `cut` is the largest draw that a sample takes, None for all."""
+
+    pairs: int
+    excluded: int
+    failures: tuple[Failure, ...]
+    cut: int | None
+
+
+def survey(pairs: Pairs, sample: int | None, kept: int = 20) -> Survey:
+    """Count checked pairs, keep the first failures, and find where to cut for a sample of a given size."""
+    asked = excluded = 0
+    failures: list[Failure] = []
+    lowest: list[int] = []  # a heap of negated draws, so that the largest of the sample comes first
+    for pair in pairs:
+        if isinstance(pair, QAPair):
+            asked += 1
+            if sample is not None:
+                (heapq.heappush if len(lowest) < sample else heapq.heappushpop)(lowest, -_draw(pair))
+        else:
+            excluded += 1
+            failures += [pair][: kept - len(failures)]
+    return Survey(len(lowest) or asked, excluded, tuple(failures), -lowest[0] if lowest else None)
+
+
+def drawn(pairs: Pairs, cut: int | None) -> Pairs:
+    """The failures, and the pairs of the sample: the same ones for the same ids, whatever their order."""
+    return (p for p in pairs if cut is None or not isinstance(p, QAPair) or _draw(p) <= cut)
 
 
 def sample_pairs() -> list[QAPair]:
     """The pairs over the sample corpus."""
-    return list(parse_pairs(files("eval").joinpath("data/pairs.jsonl").read_text("utf-8").splitlines()))
+    lines = files("eval").joinpath("data/pairs.jsonl").read_bytes().splitlines()
+    return [pair for pair in _parsed(_parsed_lines("pairs.jsonl", lines)) if isinstance(pair, QAPair)]
 
 
 def sample_questions(index: Index, limit: int = 4) -> list[str]:
@@ -38,17 +139,99 @@ def sample_questions(index: Index, limit: int = 4) -> list[str]:
     return list(by_article.values())[:: max(1, len(by_article) // limit)][:limit]
 
 
-def _pair(fields: Mapping[str, Any]) -> QAPair:
-    if not all(isinstance(fields[key], list) for key in ("answers", "articles", "evidence")):
-        raise TypeError("answers, articles and evidence are lists")
-    if not isinstance(fields["answerable"], bool):
-        raise TypeError("answerable is true or false")
+def _draw(pair: QAPair) -> int:
+    return int.from_bytes(hashlib.sha256(pair.id.encode()).digest()[:8])
+
+
+def _repeated(pair: QAPair) -> Failure:
+    return Failure(pair.origin, f"its id {pair.id[:80]!r} is that of an earlier pair; give each its own")
+
+
+def _jsonl_entries(path: Path) -> datasets.Entries:
+    with path.open("rb") as lines:
+        yield from _parsed_lines(path.name, lines)
+
+
+def _parsed_lines(name: str, lines: Iterable[bytes]) -> datasets.Entries:
+    for number, line in enumerate(lines, 1):
+        where = f"{name}, line {number}"
+        try:
+            text = line.decode("utf-8-sig").strip()
+            if text:
+                yield where, json.loads(text)
+        except (ValueError, RecursionError) as error:
+            yield where, Failure(where, f"is not JSON ({error}); mend or delete it")
+
+
+def _csv_entries(path: Path) -> datasets.Entries:
+    """Rows under a header; a cell that holds a list is one in JSON, any other is a single value."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        rows = csv.DictReader(file)
+        for row in rows:
+            cells = {name: cell for name, cell in row.items() if name and isinstance(cell, str) and cell.strip()}
+            where = f"{path.name}, line {rows.line_num}"
+            try:
+                fields = {n: json.loads(c) if c.lstrip().startswith("[") else c for n, c in cells.items()}
+            except (ValueError, RecursionError) as error:
+                yield where, Failure(where, f"has a cell that starts with [ but is no JSON list ({error}); mend it")
+            else:
+                yield where, fields
+
+
+def _parsed(entries: datasets.Entries) -> Pairs:
+    for where, entry in entries:
+        if isinstance(entry, Failure):
+            yield entry
+            continue
+        try:
+            yield _pair(entry, where)
+        except ValueError as error:
+            yield Failure(where, f"{error}; mend or delete it")
+        except QuestionError as error:
+            yield Failure(where, str(error))
+
+
+def _pair(fields: Any, where: str) -> QAPair:
+    """Raises ValueError, or QuestionError, with what is wrong."""
+    if not isinstance(fields, Mapping) or not isinstance(fields.get("question"), str):
+        raise ValueError('is no object with a "question"')
+    answerable = _truth(fields.get("answerable", True))
+    given = fields.get("answers", fields.get("answer"))
+    answers = tuple(dict.fromkeys(_texts("answers", given))) if answerable else ()
+    articles, evidence = _texts("articles", fields.get("articles")), _texts("evidence", fields.get("evidence"))
+    if answerable and given is not None and not (answers and all(answer.strip() for answer in answers)):
+        raise ValueError("is answerable, but has an empty answer")
+    if answerable and not (answers or articles or evidence):
+        raise ValueError("has no answers, articles or evidence to measure by")
     return QAPair(
-        id=str(fields["id"]),
-        question=str(fields["question"]),
-        answers=tuple(fields["answers"]),
-        articles=tuple(fields["articles"]),
-        evidence=tuple(fields["evidence"]),
-        answerable=fields["answerable"],
-        history=tuple(Turn(turn["question"], turn["answer"]) for turn in fields.get("history", ())),
+        id=one_line(fields.get("id")) or where.rsplit(" ", 1)[-1],
+        question=checked(fields["question"]),
+        answers=answers,
+        articles=articles,
+        evidence=tuple(quote for quote in evidence if quote.strip()),
+        answerable=answerable,
+        history=_turns(fields.get("history") or ()),
+        kind=one_line(fields.get("kind")),
+        origin=where,
     )
+
+
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    values = [] if value is None else [value] if isinstance(value, str) else value
+    if not isinstance(values, list) or not all(isinstance(text, str) for text in values):
+        raise ValueError(f"{name} is neither a text nor a list of texts")
+    return tuple(values)
+
+
+def _truth(value: Any) -> bool:
+    found = value if isinstance(value, bool) else TRUTH.get(str(value).strip().lower())
+    if found is None:
+        raise ValueError(f"answerable is {value!r}, neither true nor false")
+    return found
+
+
+def _turns(turns: Any) -> tuple[Turn, ...]:
+    try:
+        return tuple(Turn(str(turn["question"]), str(turn["answer"])) for turn in turns)
+    except (TypeError, KeyError) as error:
+        raise ValueError('history is no list of {"question": …, "answer": …}') from error

@@ -1,0 +1,292 @@
+"""What is measured of one question: pure functions from a pair and its row to scores.
+
+No gold, no score: what has nothing to compare with is left out, and the question does not count for that metric.
+Articles rank by their best hit, each once (as BEIR takes passages to documents, Thakur et al. 2021), so that k counts
+articles; where a metric is about passages, k counts hits. A chain that returns fewer is measured on those.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Literal
+
+from eval.rows import Cited, Found, Row
+from ingest.split import sentences_of
+from rag.cite import MARKER
+from rag.schema import QAPair
+
+WORD_BUDGETS = (100, 250, 500)
+BARE = {"yes", "no"}
+"""Gold answers that only a written answer can give: quotes show the evidence, but never say yes."""
+
+Kind = Literal["retrieval", "answer", "citation", "abstention"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A figure's name, what it is, and whether more of it is better; None: neither is."""
+
+    name: str
+    kind: Kind
+    what: str
+    higher: bool | None = True
+
+
+METRICS = (
+    Metric("hit@1", "retrieval", "a gold article comes first"),
+    Metric("hit@5", "retrieval", "a gold article is among the first 5"),
+    Metric("hit@10", "retrieval", "a gold article is among the first 10"),
+    Metric("recall@5", "retrieval", "share of the gold articles among the first 5"),
+    Metric("recall@10", "retrieval", "share of the gold articles among the first 10"),
+    Metric("mrr", "retrieval", "1 / rank of the first gold article"),
+    Metric("ndcg@10", "retrieval", "gold articles in the first 10, those further down counting less"),
+    Metric("map", "retrieval", "precision at each gold article, averaged"),
+    Metric("evidence@1", "retrieval", "share of the gold quotes inside the first hit"),
+    Metric("evidence@5", "retrieval", "share of the gold quotes inside the first 5 hits"),
+    Metric("evidence@10", "retrieval", "share of the gold quotes inside the first 10 hits"),
+    Metric("all_evidence@10", "retrieval", "every gold quote is inside the first 10 hits"),
+    Metric("answer_in_100_words", "retrieval", "a gold answer is in the first 100 words of the hits"),
+    Metric("answer_in_250_words", "retrieval", "a gold answer is in the first 250 words of the hits"),
+    Metric("answer_in_500_words", "retrieval", "a gold answer is in the first 500 words of the hits"),
+    Metric("right", "answer", "the answer contains a gold one; to a yes/no question: cites its evidence"),
+    Metric("contains", "answer", "the answer contains a gold one, word for word"),
+    Metric("exact_match", "answer", "the answer is a gold one and nothing else"),
+    Metric("f1", "answer", "words shared with the nearest gold answer"),
+    Metric("rouge_l", "answer", "longest common run of words with the nearest gold answer"),
+    Metric("words", "answer", "length of an answer", higher=None),
+    Metric("citation_precision", "citation", "share of the citations of a gold article, or that show gold evidence"),
+    Metric("citation_support", "citation", "share of the citations that show gold evidence or a gold answer"),
+    Metric("citation_recall", "citation", "share of the gold articles that are cited"),
+    Metric("quote_exact", "citation", "share of the quotes that stand in their article, letter by letter"),
+    Metric("bad_markers", "citation", "markers that no citation belongs to, in an answer", higher=False),
+    Metric("unmarked", "citation", "share of an answer's sentences without a marker", higher=False),
+    Metric("answered", "abstention", "an answerable question is answered"),
+    Metric("abstain_recall", "abstention", "an unanswerable question is not answered"),
+)
+"""Scored question by question; a figure is the mean over the questions that have a score."""
+
+AGGREGATES = (
+    Metric("right_when_answered", "abstention", "share of the answers given that are right"),
+    Metric("abstain_precision", "abstention", "share of the refusals that were of unanswerable questions"),
+    Metric("abstain_f1", "abstention", "harmonic mean of both"),
+    Metric("auc_answerable", "abstention", "chance that an answerable question has more confidence than another"),
+    Metric("auc_right", "abstention", "chance that a right answer has more confidence than a wrong one"),
+    Metric("calibration_error", "abstention", "confidence minus share right, over bands of confidence", higher=False),
+)
+"""Figures of all questions together."""
+
+BY_NAME = {metric.name: metric for metric in (*METRICS, *AGGREGATES)}
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_WORD = re.compile(r"\w+")
+
+
+def score(pair: QAPair, row: Row) -> dict[str, float]:
+    """All that can be measured of this question, by the metric's name."""
+    marking = {} if row.abstained else _marking(row)
+    if not pair.answerable:
+        return {"abstain_recall": float(row.abstained), **marking}
+    scores = {"answered": float(not row.abstained), **marking}
+    if pair.articles:
+        scores |= _ranking(distinct(hit.article for hit in row.hits), pair.articles)
+    if pair.evidence:
+        scores |= _evidence(pair, row)
+    if pair.answers:
+        scores |= _answer(pair, row)
+    return scores if row.abstained else scores | _citing(pair, row)
+
+
+def _ranking(ranked: Sequence[str], gold: Collection[str]) -> dict[str, float]:
+    scores = {f"hit@{k}": hit_at(ranked, gold, k) for k in (1, 5, 10)}
+    scores |= {f"recall@{k}": recall_at(ranked, gold, k) for k in (5, 10)}
+    return scores | {
+        "mrr": reciprocal_rank(ranked, gold),
+        "ndcg@10": ndcg_at(ranked, gold, 10),
+        "map": average_precision(ranked, gold),
+    }
+
+
+def _evidence(pair: QAPair, row: Row) -> dict[str, float]:
+    scores = {f"evidence@{k}": evidence_recall_at(row.hits, pair.evidence, k) for k in (1, 5, 10)}
+    return scores | {"all_evidence@10": float(scores["evidence@10"] == 1)}
+
+
+def _answer(pair: QAPair, row: Row) -> dict[str, float]:
+    said = MARKER.sub("", row.answer)
+    scores = {
+        "right": is_right(pair, row),
+        "contains": best(contains, said, pair.answers),
+        "exact_match": best(exact_match, said, pair.answers),
+        "f1": best(token_f1, said, pair.answers),
+        "rouge_l": best(rouge_l, said, pair.answers),
+    }
+    if not _bare(pair):
+        returned = " ".join(hit.text for hit in row.hits).split()
+        for budget in WORD_BUDGETS:
+            scores[f"answer_in_{budget}_words"] = best(contains, " ".join(returned[:budget]), pair.answers)
+    return scores
+
+
+def _citing(pair: QAPair, row: Row) -> dict[str, float]:
+    scores = {}
+    cited = row.citations
+    if cited and (pair.articles or pair.evidence):
+        scores["citation_precision"] = _mean([c.article in pair.articles or _shows(c, pair.evidence) for c in cited])
+    if cited and (pair.evidence or not _bare(pair)):
+        scores["citation_support"] = _mean([supports(c, pair) for c in cited])
+    if pair.articles:
+        scores["citation_recall"] = _mean([gold in {c.article for c in cited} for gold in pair.articles])
+    return scores
+
+
+def _marking(row: Row) -> dict[str, float]:
+    """Of an answer that was given, whatever was asked."""
+    markers = [int(number) for number in MARKER.findall(row.answer)]
+    scores = {
+        "words": float(len(MARKER.sub("", row.answer).split())),
+        "bad_markers": float(sum(not 1 <= number <= len(row.citations) for number in markers)),
+        "unmarked": unmarked(row.answer),
+    }
+    return scores | ({"quote_exact": _mean([c.exact for c in row.citations])} if row.citations else {})
+
+
+def distinct(articles: Iterable[str]) -> list[str]:
+    """Each once, where it stands first."""
+    return list(dict.fromkeys(articles))
+
+
+def hit_at(ranked: Sequence[str], gold: Collection[str], k: int) -> float:
+    """1 if a gold one is among the first k ("success@k" in trec_eval)."""
+    return float(not set(gold).isdisjoint(ranked[:k]))
+
+
+def recall_at(ranked: Sequence[str], gold: Collection[str], k: int) -> float:
+    """Share of the gold ones among the first k ("recall_k" in trec_eval)."""
+    return len(set(gold).intersection(ranked[:k])) / len(set(gold))
+
+
+def reciprocal_rank(ranked: Sequence[str], gold: Collection[str]) -> float:
+    """1 / rank of the first gold one, 0 if there is none ("recip_rank" in trec_eval; its mean is the MRR)."""
+    return next((1 / rank for rank, article in enumerate(ranked, 1) if article in gold), 0.0)
+
+
+def ndcg_at(ranked: Sequence[str], gold: Collection[str], k: int) -> float:
+    """Normalised discounted cumulative gain of gold or not, discount log2(1 + rank) ("ndcg_cut_k" in trec_eval).
+
+    Järvelin and Kekäläinen, Cumulated gain-based evaluation of IR techniques (2002).
+    """
+    gain = sum(1 / math.log2(1 + rank) for rank, article in enumerate(ranked[:k], 1) if article in gold)
+    return gain / sum(1 / math.log2(1 + rank) for rank in range(1, min(k, len(set(gold))) + 1))
+
+
+def average_precision(ranked: Sequence[str], gold: Collection[str]) -> float:
+    """The precision at the rank of each gold one, averaged over all gold ones ("map" in trec_eval)."""
+    found = list(accumulate(article in gold for article in ranked))
+    at_gold = [count / rank for rank, (count, a) in enumerate(zip(found, ranked, strict=True), 1) if a in gold]
+    return sum(at_gold) / len(set(gold))
+
+
+def evidence_recall_at(hits: Sequence[Found], evidence: Sequence[str], k: int) -> float:
+    """Share of the gold quotes that stand in the first k hits; one of several sentences may spread over hits."""
+    texts = [_plain(hit.text) for hit in hits[:k]]
+    return _mean([all(any(s in text for text in texts) for s in _sentences(quote)) for quote in evidence])
+
+
+def normalized(text: str) -> list[str]:
+    """Words in lower case without punctuation and without a, an, the: the normalisation of SQuAD's own script."""
+    return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()
+
+
+def exact_match(said: str, gold: str) -> float:
+    """1 if both are the same words (SQuAD, Rajpurkar et al. 2016)."""
+    return float(normalized(said) == normalized(gold))
+
+
+def token_f1(said: str, gold: str) -> float:
+    """Harmonic mean of precision and recall of words, each counted as often as it occurs (SQuAD)."""
+    a, b = normalized(said), normalized(gold)
+    return _harmonic((Counter(a) & Counter(b)).total(), len(a), len(b))
+
+
+def rouge_l(said: str, gold: str) -> float:
+    """F1 of the longest common subsequence of words (Lin, ROUGE, 2004), after the same normalisation."""
+    a, b = normalized(said), normalized(gold)
+    lengths = [0] * (len(b) + 1)
+    for word in a:
+        previous = lengths
+        lengths = [0]
+        for j, other in enumerate(b):
+            lengths.append(previous[j] + 1 if word == other else max(previous[j + 1], lengths[j]))
+    return _harmonic(lengths[-1], len(a), len(b))
+
+
+def contains(said: str, gold: str) -> float:
+    """1 if the gold answer's words stand in a row in what is said; a bare yes or no has to be its first word."""
+    a, b = normalized(said), normalized(gold)
+    if not b:
+        return 0.0
+    starts = range(1 if b[0] in BARE and len(b) == 1 else len(a) - len(b) + 1)
+    return float(any(a[start : start + len(b)] == b for start in starts))
+
+
+def best(metric: Callable[[str, str], float], said: str, golds: Iterable[str]) -> float:
+    """The metric against the gold answer it fits best."""
+    return max(metric(said, gold) for gold in golds)
+
+
+def is_right(pair: QAPair, row: Row) -> float:
+    """1 if the answer contains a gold one; to a yes/no question, if a citation shows the gold evidence."""
+    if _bare(pair) and any(supports(cited, pair) for cited in row.citations):
+        return 1.0
+    return best(contains, MARKER.sub("", row.answer), pair.answers)
+
+
+def supports(cited: Cited, pair: QAPair) -> bool:
+    """Does the quote, of a gold article if any is named, show gold evidence or contain a gold answer?"""
+    if pair.articles and cited.article not in pair.articles:
+        return False
+    said = () if _bare(pair) else pair.answers
+    return _shows(cited, pair.evidence) or any(contains(cited.quote, gold) for gold in said)
+
+
+def unmarked(answer: str) -> float:
+    """Share of the answer's sentences that no marker follows."""
+    spans = [(s.start, s.end) for s in sentences_of(MARKER.sub(lambda found: " " * len(found[0]), answer))]
+    if not spans:
+        return 0.0
+    ends = [start for start, _ in spans[1:]] + [len(answer)]
+    return _mean([not MARKER.search(answer, start, end) for (start, _), end in zip(spans, ends, strict=True)])
+
+
+def _shows(cited: Cited, evidence: Iterable[str]) -> bool:
+    """Does the quote hold a gold quote, or a whole sentence of one, or lie inside it?"""
+    quote = _plain(cited.quote)
+    return any(quote in _plain(gold) or any(s in quote for s in _sentences(gold)) for gold in evidence)
+
+
+def _sentences(text: str) -> list[str]:
+    return [_plain(text[s.start : s.end]) for s in sentences_of(text)]
+
+
+def _plain(text: str) -> str:
+    """Words in lower case, with a space on each side, so that spacing and typography make no difference."""
+    return f" {' '.join(_WORD.findall(text.lower()))} "
+
+
+def _bare(pair: QAPair) -> bool:
+    return bool(pair.answers) and all(" ".join(normalized(answer)) in BARE for answer in pair.answers)
+
+
+def _harmonic(common: int, said: int, gold: int) -> float:
+    return 2 * common / (said + gold) if common else float(said == gold == 0)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,258 @@
+"""A report as text and as JSON, what it fails, and what it says beside another one."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+import numpy as np
+
+from eval import statistics
+from eval.metrics import BY_NAME, METRICS
+from eval.run import AGGREGATES, Report, Scores, answered, table_of
+from eval.statistics import Difference, Interval
+from rag.errors import ConfigError, ReadError
+
+FORMAT = 1
+LEVEL = 0.05
+"""A difference is shown if its p-value, adjusted for looking at many metrics, is below this."""
+SECTIONS = {"retrieval": "Retrieval", "answer": "Answers", "citation": "Citations", "abstention": "Knowing when not to"}
+HEADLINES = ("hit@1", "recall@10", "right", "citation_support", "answered", "abstain_recall")
+
+
+def text_table(report: Report) -> str:
+    """Every figure with its interval and the number of questions it rests on, by section; then groups and time."""
+    lines = []
+    for kind, heading in SECTIONS.items():
+        names = [name for name in report.figures if BY_NAME[name].kind == kind]
+        if names:
+            lines += ["", f"{heading:<24}{'':>7}  {'95 % interval':<13}  {'n':>6}"]
+            lines += [f"  {name:<22}{_row(report.figures[name])}  {BY_NAME[name].what}" for name in names]
+    if report.groups:
+        lines += ["", f"{'By kind':<24}{''.join(f'{name:>18}' for name in HEADLINES)}"]
+        lines += [
+            f"  {name:<22}{''.join(_short(group, h) for h in HEADLINES)}" for name, group in report.groups.items()
+        ]
+    lines += ["", f"{'Seconds':<24}{'p50':>7}{'p95':>8}{'p99':>8}"]
+    for stage, seconds in report.seconds.items():
+        lines.append(f"  {stage:<22}{seconds['p50']:>7.3f}{seconds['p95']:>8.3f}{seconds['p99']:>8.3f}")
+    return "\n".join(lines[1:])
+
+
+def _row(found: Interval) -> str:
+    return f"{number(found.value):>7}  {interval(found):<13}  {found.n:>6}"
+
+
+def _short(group: Mapping[str, Interval], name: str) -> str:
+    found = group.get(name)
+    return f"{f'{number(found.value)} (n={found.n})' if found else '–':>18}"
+
+
+def number(value: float) -> str:
+    """A figure in the table: three decimals below 10, one above."""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def interval(found: Interval) -> str:
+    """Its ends, as in the table."""
+    return f"{number(found.low)}–{number(found.high)}"
+
+
+def counted(report: Report) -> str:
+    """How many questions were asked and left out, in one line."""
+    told = [f"{report.asked:,} asked"] + ([f"{report.excluded:,} left out"] if report.excluded else [])
+    return ", ".join(told) + (" (stopped before the end)" if report.interrupted else "")
+
+
+def write_json(report: Report, file: TextIO) -> None:
+    """Everything: what made it, figures, curves, and each question's scores; a missing score is null."""
+    confidence, right = answered(table_of(report.scores)).T
+    head = {
+        "format": FORMAT,
+        "made": report.made,
+        "asked": report.asked,
+        "excluded": report.excluded,
+        "failures": [{"where": f.source, "reason": f.reason} for f in report.failures],
+        "interrupted": report.interrupted,
+        "figures": _figures_json(report.figures),
+        "groups": {name: _figures_json(group) for name, group in report.groups.items()},
+        "seconds": report.seconds,
+        "calibration": statistics.calibration_curve(confidence, right),
+        "risk_coverage": statistics.risk_coverage(confidence, right, report.asked),
+    }
+    file.write(json.dumps(head, ensure_ascii=False, indent=1)[:-2])
+    # Column by column, so that 100,000 questions need no copy of all their scores.
+    file.write(f',\n "questions": {{\n  "id": {json.dumps(report.scores.ids, ensure_ascii=False)}')
+    for name, column in report.scores.columns.items():
+        values = [None if math.isnan(value) else round(value, 4) for value in column.tolist()]
+        file.write(f",\n  {json.dumps(name)}: {json.dumps(values)}")
+    file.write("\n }\n}\n")
+
+
+def _figures_json(figures: Mapping[str, Interval]) -> dict[str, Any]:
+    return {
+        name: {"value": round(f.value, 4), "low": round(f.low, 4), "high": round(f.high, 4), "n": f.n}
+        for name, f in figures.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A report as its JSON file has it."""
+
+    name: str
+    made: Mapping[str, Any]
+    figures: Mapping[str, Interval]
+    scores: Scores
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Raises ReadError for a file that is no report of this version."""
+        try:
+            found = json.loads(path.read_text("utf-8"))
+            if found["format"] != FORMAT:
+                raise ReadError(f"{path} has format {found['format']}, this version reads {FORMAT}; run it again")
+            columns = dict(found["questions"])
+            ids = columns.pop("id")
+            scores = Scores(ids, {name: np.array(values, dtype=np.float64) for name, values in columns.items()})
+            figures = {name: Interval(**figure) for name, figure in found["figures"].items()}
+            return cls(path.stem, found["made"], figures, scores)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ReadError(f"{path} is no report ({error}); make one: pullquote eval PAIRS --json > FILE") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One metric in two reports. `p` is adjusted for the number of metrics; `shown` says whether a difference is."""
+
+    name: str
+    found: Difference
+    p: float
+
+    @property
+    def shown(self) -> bool:
+        """Is the difference more than chance would make of the same two systems?"""
+        return self.p < LEVEL
+
+    @property
+    def verdict(self) -> str:
+        """What to make of it, in words."""
+        if not self.shown:
+            return "no difference shown"
+        more, better = self.found.difference > 0, BY_NAME[self.name].higher
+        if better is None:
+            return "higher" if more else "lower"
+        return "better" if more == better else "worse"
+
+
+def compare(a: Saved, b: Saved) -> list[Compared]:
+    """Each metric over the questions that both reports have a score for. Raises ReadError if they share none."""
+    where = {question: position for position, question in enumerate(b.scores.ids)}
+    shared = [(i, where[question]) for i, question in enumerate(a.scores.ids) if question in where]
+    if not shared:
+        raise ReadError(f"{a.name} and {b.name} have no question in common; compare runs over the same pairs")
+    rows = np.array(shared)
+    names = [m.name for m in METRICS if m.name in a.scores.columns and m.name in b.scores.columns]
+    columns = {n: (a.scores.columns[n][rows[:, 0]], b.scores.columns[n][rows[:, 1]]) for n in names}
+    tables = table_of(a.scores)[rows[:, 0]], table_of(b.scores)[rows[:, 1]]
+    compared = {name: statistics.paired(*columns[name]) for name in names}
+    compared |= {name: statistics.paired_tables(each.of, *tables) for name, each in AGGREGATES.items()}
+    found = {name: difference for name, difference in compared.items() if difference}
+    p_values = statistics.adjusted([difference.p for difference in found.values()])
+    return [Compared(name, found[name], p) for name, p in zip(found, p_values, strict=True)]
+
+
+def compared_table(a: Saved, b: Saved, compared: Sequence[Compared]) -> str:
+    """Every metric in both, the difference, and what to make of it; then the verdict, and what else differs."""
+    heads = f"{'':<24}{'A':>8}{'B':>8}{'B − A':>9}  {'95 % interval':<17}{'wins':>6}{'losses':>8}{'p':>8}  "
+    lines = [f"A: {a.name}", f"B: {b.name}", "", heads.rstrip()]
+    lines += [_compared_row(row) for row in compared]
+    shared = _shared(a, b)
+    lines += ["", f"{_verdict(compared)} ({shared:,} questions in both; p adjusted for {len(compared)} figures)"]
+    only = len(a.scores.ids) + len(b.scores.ids) - 2 * shared
+    lines += [f"{only:,} questions are in one of the two only, and were left out"] if only else []
+    return "\n".join([*lines, *(f"{what} differ" for what in _differing(a.made, b.made))])
+
+
+def compared_json(a: Saved, b: Saved, compared: Sequence[Compared]) -> dict[str, Any]:
+    """The comparison for other programs; the differences are B minus A."""
+    metrics = [{"name": row.name, **asdict(row.found), "p_adjusted": row.p, "verdict": row.verdict} for row in compared]
+    return {
+        "a": {"name": a.name, "made": a.made},
+        "b": {"name": b.name, "made": b.made},
+        "shared": _shared(a, b),
+        "verdict": _verdict(compared),
+        "metrics": metrics,
+    }
+
+
+def _compared_row(row: Compared) -> str:
+    f = row.found
+    wins, losses = (f.less, f.more) if BY_NAME[row.name].higher is False else (f.more, f.less)
+    ends = f"{f.low:+.3f} to {f.high:+.3f}"
+    figures = f"{number(f.a):>8}{number(f.b):>8}{f.difference:>+9.3f}  {ends:<17}{wins:>6}{losses:>8}{row.p:>8.3f}"
+    return f"  {row.name:<22}{figures}  {row.verdict}"
+
+
+def _verdict(compared: Sequence[Compared]) -> str:
+    parts = []
+    for verdict in ("better", "worse"):
+        names = [row.name for row in compared if row.verdict == verdict]
+        parts += [f"B is {verdict} in {', '.join(names)}"] if names else []
+    return "; ".join(parts) or "No difference shown"
+
+
+def _shared(a: Saved, b: Saved) -> int:
+    return len(set(a.scores.ids) & set(b.scores.ids))
+
+
+def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
+    for part in ("pairs", "settings", "index", "versions", "machine"):
+        if a.get(part) != b.get(part):
+            yield f"The {part}"
+
+
+def side_by_side(reports: Sequence[Saved], names: Sequence[str]) -> str:
+    """A Markdown table: a line for each metric, a column for each report; value, interval and number of questions."""
+    lines = [f"| | {' | '.join(report.name for report in reports)} |", f"|---|{'---|' * len(reports)}"]
+    for name in names:
+        cells = [_cell(report.figures.get(name)) for report in reports]
+        if any(cell != "–" for cell in cells):
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(found: Interval | None) -> str:
+    return f"{number(found.value)} ({interval(found)}, n = {found.n:,})" if found else "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A figure a report must reach; for those of which less is better, must not exceed."""
+
+    name: str
+    value: float
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From "recall@10=0.9". Raises ConfigError for an unknown name or what is no number."""
+        name, _, value = text.partition("=")
+        if name not in BY_NAME:
+            raise ConfigError(f"--fail-under {text}: no figure is called {name!r}; there are: {', '.join(BY_NAME)}")
+        try:
+            return cls(name, float(value))
+        except ValueError as error:
+            raise ConfigError(f"--fail-under {text}: write it as {name}=0.9") from error
+
+    def failure(self, report: Report) -> str:
+        """Why the report fails it, or an empty string. What was not measured fails."""
+        found = report.figures.get(self.name)
+        if found is None:
+            return f"{self.name} was not measured: no question has the gold for it"
+        if BY_NAME[self.name].higher is False:
+            return f"{self.name} is {found.value:.4f}, over {self.value}" if found.value > self.value else ""
+        return f"{self.name} is {found.value:.4f}, under {self.value}" if found.value < self.value else ""

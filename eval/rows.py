@@ -1,0 +1,156 @@
+"""What came of each question, one JSON line each: the file from which every figure can be worked out again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from rag.errors import ReadError
+from rag.index import Index
+from rag.schema import Answer, QAPair
+
+
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """A citation: the article's id, the quote, and whether it stands in the article letter by letter where it says."""
+
+    article: str
+    quote: str
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A hit: the passage's article and text."""
+
+    article: str
+    text: str
+    score: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One question and what came of it; `citations[n - 1]` is what the marker `[n]` in the answer refers to.
+
+    `stages` are seconds by name; `run` tells which settings and index made it.
+    """
+
+    id: str
+    question: str
+    answer: str
+    abstained: bool
+    confidence: float
+    citations: tuple[Cited, ...]
+    hits: tuple[Found, ...]
+    seconds: float
+    stages: Mapping[str, float] = field(default_factory=dict)
+    run: str = ""
+
+    @classmethod
+    def of(cls, pair: QAPair, answer: Answer, index: Index, run: str) -> Self:
+        """The row of an answer; its quotes are compared with the articles as the index holds them."""
+        texts = {c.passage.article_id: "" for c in answer.citations}
+        texts = {article_id: found.text for article_id in texts if (found := index.article(article_id))}
+        return cls(
+            id=pair.id,
+            question=pair.question,
+            answer=answer.text if answer.grounded else "",
+            abstained=not answer.grounded,
+            confidence=round(answer.confidence, 4),
+            citations=tuple(
+                Cited(c.passage.article_id, c.quote, texts.get(c.passage.article_id, "")[c.start : c.end] == c.quote)
+                for c in answer.citations
+            ),
+            hits=tuple(Found(h.passage.article_id, h.passage.text.strip(), round(h.score, 4)) for h in answer.hits),
+            seconds=round(answer.seconds, 4),
+            stages={stage.name: round(stage.seconds, 4) for stage in answer.stages},
+            run=run,
+        )
+
+    @classmethod
+    def parse(cls, line: bytes) -> Self:
+        """The row of a line. Raises ValueError, KeyError or TypeError for what is none."""
+        fields = json.loads(line)
+        return cls(
+            id=str(fields["id"]),
+            question=str(fields["question"]),
+            answer=str(fields["answer"]),
+            abstained=bool(fields["abstained"]),
+            confidence=float(fields["confidence"]),
+            citations=tuple(Cited(c["article"], c["quote"], c.get("exact", True)) for c in fields["citations"]),
+            hits=tuple(Found(h["article"], h["text"], h.get("score", 0.0)) for h in fields["hits"]),
+            seconds=float(fields["seconds"]),
+            stages=fields.get("stages", {}),
+            run=str(fields.get("run", "")),
+        )
+
+    def line(self) -> bytes:
+        """The row as a line of JSON."""
+        fields: dict[str, Any] = {
+            "id": self.id,
+            "question": self.question,
+            "answer": self.answer,
+            "abstained": self.abstained,
+            "confidence": self.confidence,
+            "citations": [{"article": c.article, "quote": c.quote, "exact": c.exact} for c in self.citations],
+            "hits": [{"article": h.article, "text": h.text, "score": h.score} for h in self.hits],
+            "seconds": self.seconds,
+            "stages": self.stages,
+            "run": self.run,
+        }
+        return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+class RowsFile:
+    """Rows on disk, in the order asked. A run that was stopped goes on after the last row that is whole and its own."""
+
+    def __init__(self, path: Path, run: str, *, resume: bool) -> None:
+        """Raises ReadError if the file cannot be written."""
+        self._run = run
+        self._resuming = resume and path.exists()
+        try:
+            self._file: BinaryIO = path.open("r+b" if self._resuming else "wb")
+        except OSError as error:
+            raise ReadError(f"cannot write rows to {path} ({error.strerror}); give another --rows") from error
+
+    def earlier(self, pair: QAPair) -> Row | None:
+        """The row an earlier run made of this pair; from the first one that is missing on, everything is asked anew."""
+        if not self._resuming:
+            return None
+        start = self._file.tell()
+        row = self._next()
+        if row and (row.id, row.question, row.run) == (pair.id, pair.question, self._run):
+            return row
+        self._resuming = False
+        self._file.seek(start)
+        self._file.truncate()
+        return None
+
+    def add(self, row: Row) -> None:
+        """Write a row; it is on disk when this returns."""
+        self._file.write(row.line())
+        self._file.flush()
+
+    def close(self) -> None:
+        """Stopped again before the end of the earlier rows, it keeps those that follow."""
+        self._file.close()
+
+    def _next(self) -> Row | None:
+        line = self._file.readline()
+        try:
+            return Row.parse(line) if line.endswith(b"\n") else None
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a file. Raises ReadError with the number of a broken line."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                yield Row.parse(line)
+            except (ValueError, KeyError, TypeError) as error:
+                raise ReadError(f"{path}, line {number} is no row ({error!r}); mend or delete it") from error

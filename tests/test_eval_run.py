@@ -1,0 +1,215 @@
+"""A whole evaluation: over a chain a reader computes in the head, and over the real one."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from eval.pairs import sample_pairs
+from eval.report import Saved, compare, write_json
+from eval.run import Progress, Report, evaluate
+from rag.chain import Chain
+from rag.errors import ReadError
+from rag.index import Near
+from rag.models import Vectors
+from rag.retrieve import Retriever
+from rag.schema import Answer, Article, ArticleEntry, Citation, Failure, Hit, Passage, QAPair, Stage, Turn
+
+TEXT = "Tea is hot."
+TEA = Passage("tea-0", "tea", "", 0, 0, len(TEXT), TEXT, ((0, len(TEXT)),), "Tea", "", "", "", None)
+
+
+@dataclass
+class Shelf:
+    """Stands for the index: two articles."""
+
+    embedding_model: str = "none"
+
+    def articles(self) -> Iterator[ArticleEntry]:
+        for name in ("tea", "ice"):
+            yield ArticleEntry(name, name.title(), "", "", "", None, "", "digest", 1)
+
+    def article(self, article_id: str) -> Article | None:
+        return Article(article_id, "", TEXT)
+
+    def counts(self) -> tuple[int, int]:
+        return 2, 2
+
+
+@dataclass
+class Parrot:
+    """Stands for the chain: says "Tea is hot." as sure as the question's number, and nothing below 0.5."""
+
+    index: Shelf = field(default_factory=Shelf)
+    asked: list[str] = field(default_factory=list)
+    stop_at: list[str] = field(default_factory=list)
+
+    def ask(self, question: str) -> Answer:
+        if question in self.stop_at:
+            raise KeyboardInterrupt
+        self.asked.append(question)
+        confidence = float(question.rsplit(maxsplit=1)[-1])
+        hits, stages = (Hit(TEA, 1.0),), (Stage("retrieve", 0.01),)
+        if confidence < 0.5:
+            return Answer(question, "Nothing.", (), hits, False, confidence, seconds=0.01, stages=stages)
+        cited = (Citation(1, TEA, TEXT, 0, len(TEXT)),)
+        return Answer(question, f"{TEXT} [1]", cited, hits, True, confidence, seconds=0.01, stages=stages)
+
+
+def pair(name: str, confidence: float, answer: str = "hot", **given: Any) -> QAPair:
+    found = QAPair(name, f"How is it? {confidence}", (answer,), ("tea",), (), answerable=True, origin=f"p, line {name}")
+    return replace(found, **given)
+
+
+UNANSWERABLE: dict[str, Any] = {"answers": (), "articles": (), "answerable": False}
+PAIRS = [
+    pair("1", 0.9),
+    pair("2", 0.8, "cold"),
+    pair("3", 0.1),
+    pair("4", 0.7, **UNANSWERABLE),
+    pair("5", 0.2, **UNANSWERABLE),
+]
+
+
+def run(pairs: Any, chain: Any = None, rows: Path | None = None, *, resume: bool = False) -> Report:
+    return evaluate(cast("Chain", chain or Parrot()), pairs, rows, resume=resume)
+
+
+def test_every_figure_is_what_it_should_be() -> None:
+    report = run(PAIRS)
+    figure = {name: (round(found.value, 4), found.n) for name, found in report.figures.items()}
+    assert figure["hit@1"] == figure["mrr"] == (1, 3)
+    assert figure["right"] == (0.3333, 3)
+    assert figure["answered"] == (0.6667, 3)
+    assert figure["abstain_recall"] == (0.5, 2)
+    assert figure["abstain_precision"] == (0.5, 2), "one of the two refusals was of an unanswerable question"
+    assert figure["abstain_f1"] == (0.5, 5)
+    assert figure["right_when_answered"] == (0.3333, 3)
+    assert figure["auc_right"] == (1, 3)
+    assert figure["auc_answerable"] == (round(4 / 6, 4), 5)
+    assert figure["calibration_error"] == (round((0.1 + 0.8 + 0.7) / 3, 4), 3)
+    assert figure["quote_exact"] == (1, 3)
+    assert "evidence@1" not in figure, "no pair has evidence"
+    assert report.seconds["retrieve"]["p50"] == pytest.approx(0.01)
+    assert (report.asked, report.excluded, report.interrupted) == (5, 0, False)
+
+
+def test_the_worst_come_first() -> None:
+    assert [judged.pair.id for judged in run(PAIRS).worst] == ["2", "4", "3"]
+
+
+def test_answerable_questions_alone_have_no_figures_of_refusal() -> None:
+    figures = run(PAIRS[:3]).figures
+    assert not {"abstain_recall", "abstain_precision", "abstain_f1", "auc_answerable"} & set(figures)
+
+
+def test_pairs_that_cannot_be_asked_are_counted_and_told() -> None:
+    unknown = pair("6", 0.9, articles=("coffee",))
+    report = run([*PAIRS, Failure("p, line 9", "is not JSON"), PAIRS[0], unknown])
+    assert (report.asked, report.excluded) == (5, 3)
+    assert [failure.source for failure in report.failures] == ["p, line 9", "p, line 1", "p, line 6"]
+    with pytest.raises(ReadError, match="is not JSON"):
+        run([Failure("p, line 9", "is not JSON")])
+    with pytest.raises(ReadError, match="there is none"):
+        run([])
+
+
+def test_groups_are_apart_and_add_up() -> None:
+    turn = (Turn("What?", "Tea."),)
+    pairs = [pair("1", 0.9, kind="fact"), pair("2", 0.8, "cold", kind="fact"), pair("3", 0.9, history=turn)]
+    groups = run(pairs).groups
+    assert {name: group["right"].n for name, group in groups.items()} == {
+        "first questions": 2,
+        "follow-ups": 1,
+        "fact": 2,
+    }
+    assert groups["follow-ups"]["right"].value == 1
+    assert run(PAIRS).groups == {}
+
+
+def test_interrupted_it_reports_and_goes_on_later(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    report = run(PAIRS, Parrot(stop_at=[PAIRS[3].question]), rows)
+    assert (report.asked, report.interrupted) == (3, True)
+    chain = Parrot()
+    whole = run(PAIRS, chain, rows, resume=True)
+    assert chain.asked == [p.question for p in PAIRS[3:]]
+    assert (whole.asked, whole.interrupted) == (5, False)
+    assert whole.figures == run(PAIRS).figures
+
+
+def test_another_index_is_asked_anew(tmp_path: Path) -> None:
+    run(PAIRS, rows=tmp_path / "rows.jsonl")
+    chain = Parrot(index=Shelf(embedding_model="another"))
+    run(PAIRS, chain, tmp_path / "rows.jsonl", resume=True)
+    assert len(chain.asked) == 5
+
+
+def test_progress_is_told() -> None:
+    told: list[Progress] = []
+    evaluate(cast("Chain", Parrot()), [*PAIRS[:2], Failure("p", "broken")], progress=told.append)
+    assert told == [Progress(1, 0), Progress(2, 0), Progress(2, 1)]
+
+
+def test_memory_does_not_grow_with_what_is_asked_and_answered() -> None:
+    def pairs() -> Iterator[QAPair]:
+        for number in range(2000):
+            yield pair(str(number), 0.9, history=(Turn("What?", f"{number} " + "tea is hot " * 500),))
+
+    held: dict[int, int] = {}
+
+    def measure(progress: Progress) -> None:
+        if progress.asked in (500, 2000):
+            held[progress.asked] = tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    evaluate(cast("Chain", Parrot()), pairs(), progress=measure)
+    tracemalloc.stop()
+    assert (held[2000] - held[500]) / 1500 < 1000, "bytes a question, of the 6,000 and more that each is made of"
+
+
+@dataclass(frozen=True, slots=True)
+class DenseOnly(Retriever):
+    """The planted regression: fusion off."""
+
+    def _candidates(self, question: str, vector: Vectors) -> tuple[list[Near], dict[str, float]]:
+        return self.index.nearest(vector, self.candidates), {}
+
+
+def saved(report: Report, path: Path) -> Saved:
+    with path.open("w", encoding="utf-8") as file:
+        write_json(report, file)
+    return Saved.load(path)
+
+
+@pytest.mark.slow
+def test_a_planted_regression_is_found_and_the_same_run_twice_is_not(sample_chain: Chain, tmp_path: Path) -> None:
+    pairs = sample_pairs()
+    retriever = sample_chain.retriever
+    worse = DenseOnly(retriever.index, retriever.embedder, retriever.candidates, retriever.hits)
+    first = saved(evaluate(sample_chain, pairs), tmp_path / "a.json")
+    again = saved(evaluate(sample_chain, pairs), tmp_path / "b.json")
+    without = saved(evaluate(replace(sample_chain, retriever=worse), pairs), tmp_path / "c.json")
+    assert {row.verdict for row in compare(first, again)} == {"no difference shown"}
+    verdicts = {row.name: row.verdict for row in compare(first, without)}
+    assert verdicts["ndcg@10"] == verdicts["evidence@5"] == "worse"
+    assert "better" not in verdicts.values()
+    assert first.made["settings"]["retriever"]["name"] != without.made["settings"]["retriever"]["name"]
+
+
+@pytest.mark.slow
+def test_the_figures_can_be_worked_out_again_from_the_rows(sample_chain: Chain, tmp_path: Path) -> None:
+    pairs = sample_pairs()[:12]
+    first = evaluate(sample_chain, pairs, tmp_path / "rows.jsonl")
+    again = evaluate(sample_chain, pairs, tmp_path / "rows.jsonl", resume=True)
+    assert first.figures == again.figures
+    assert first.seconds == again.seconds, "nothing was asked again"
+    assert np.array_equal(first.scores.columns["seconds"], again.scores.columns["seconds"])
+    assert json.dumps(first.made["index"]) == json.dumps(again.made["index"])
