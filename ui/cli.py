@@ -6,8 +6,6 @@ import json
 import shlex
 import sys
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,9 +13,10 @@ from typing import Annotated, Any
 import typer
 
 from rag.config import Config
-from rag.errors import PullquoteError
 from rag.schema import Answer, ArticleEntry, Citation, IngestReport, Passage
+from ui.eval_cli import eval_app
 from ui.render import answer_json
+from ui.terminal import AsJson, IndexDir, complain, errors_as_lines
 
 WIDTH = 100
 NEAREST_SHOWN = 3
@@ -30,10 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-IndexDir = Annotated[
-    Path | None, typer.Option("--index", metavar="DIR", help="The index's folder; .pullquote if not given.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+app.add_typer(eval_app, name="eval")
 
 
 @app.command()
@@ -45,12 +41,12 @@ def ingest(
     """Bring the index in step with files and folders of articles."""
     from ingest.pipeline import ingest as run
 
-    with _errors_as_lines():
+    with errors_as_lines():
         report = run(paths, Config.load(index=index), _progress)
     if sys.stderr.isatty():
         typer.echo("\r\033[K", err=True, nl=False)
     for failure in report.failed:
-        typer.echo(f"pullquote: {failure.source}: {failure.reason}", err=True)
+        complain(f"{failure.source}: {failure.reason}")
     _print_json(asdict(report)) if as_json else typer.echo(_report_line(report))
     if report.failed and not report.seen:
         raise typer.Exit(1)
@@ -65,7 +61,7 @@ def ask(
     """Answer a question with exact quotes from the articles."""
     from rag.chain import ask as answer_to
 
-    with _errors_as_lines():
+    with errors_as_lines():
         answer = answer_to(question, index)
     _print_json(answer_json(answer)) if as_json else _print_answer(answer)
 
@@ -80,7 +76,7 @@ def chat(
     from rag.chain import Chain
     from ui.app import serve
 
-    with _errors_as_lines():
+    with errors_as_lines():
         typer.echo("Loading the model and the index …", err=True)
         chain = Chain.from_config(Config.load(index=index))
         serve(chain, port=port, examples=sample_questions(chain.index), ready=_announce)
@@ -91,7 +87,7 @@ def articles(index: IndexDir = None, as_json: AsJson = False) -> None:
     """List the articles of the index, newest first."""
     from rag.index import Index
 
-    with _errors_as_lines():
+    with errors_as_lines():
         config = Config.load(index=index)
         opened = Index(config.index, config.embedding_model)
         entries = sorted(opened.articles(), key=lambda e: (str(e.published or ""), e.id), reverse=True)
@@ -113,10 +109,10 @@ def remove(
     """Remove articles from the index; their files stay as they are."""
     from ingest.pipeline import remove as run
 
-    with _errors_as_lines():
+    with errors_as_lines():
         unknown = run(ids, Config.load(index=index))
     for article_id in unknown:
-        typer.echo(f"pullquote: no article {article_id!r}; list them: pullquote articles{_same_index(index)}", err=True)
+        complain(f"no article {article_id!r}; list them: pullquote articles{_same_index(index)}")
     typer.echo(f"{len(set(ids)) - len(unknown)} removed")
     if unknown:
         raise typer.Exit(1)
@@ -190,13 +186,3 @@ def _progress(report: IngestReport) -> None:
     if sys.stderr.isatty():
         line = f"{report.seen} articles, {report.passages} passages, {report.seconds:.0f} s"
         typer.echo(f"\r\033[K{line}", err=True, nl=False)
-
-
-@contextmanager
-def _errors_as_lines() -> Iterator[None]:
-    """What went wrong as one line that names the fix, and exit status 1."""
-    try:
-        yield
-    except PullquoteError as error:
-        typer.echo(f"pullquote: {' '.join(str(error).split())}", err=True)
-        raise typer.Exit(1) from error

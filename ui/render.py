@@ -232,6 +232,14 @@ def _prose(text: str) -> str:
     return PARAGRAPHS.sub(r'<span class="pq-gap">\g<0></span>', escape(text))
 
 
+def marked_html(text: str, spans: Iterable[Span]) -> str:
+    """Text with spans of it marked; spans may overlap, and reach beyond the text."""
+    inked = [(max(start, 0), min(end, len(text))) for start, end in spans]
+    cuts = sorted({0, len(text), *(edge for start, end in inked if start < end for edge in (start, end))})
+    pieces = ((text[a:b], any(start <= a and b <= end for start, end in inked)) for a, b in pairwise(cuts))
+    return "".join(f"<mark>{_prose(piece)}</mark>" if marked else _prose(piece) for piece, marked in pieces)
+
+
 def _number_html(number: int, turn: int) -> str:
     back = f'id="pq-q-{turn}-{number}" href="#pq-a-{turn}-{number}"'
     return f'<a class="pq-number" {back} title="Back to the answer">{number}</a>'

@@ -1,0 +1,154 @@
+"""`pullquote eval` as it is typed: what it prints, where, and with which status."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, SAMPLE
+from test_ui_cli import run
+
+from eval.pairs import pair_json, sample_pairs
+
+PAIRS = ROOT / "eval" / "data" / "pairs.jsonl"
+
+
+def few(path: Path, count: int = 6) -> Path:
+    """A file of the first sample pairs."""
+    path.write_text("".join(f"{json.dumps(pair_json(pair))}\n" for pair in sample_pairs()[:count]), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("command", ["run", "compare", "table"])
+def test_every_command_is_explained(command: str) -> None:
+    assert command in run("eval", "--help")[1]
+    assert run("eval", command, "--help")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["pairs.jsonl", "--index", "none"], "there is no index"),
+        (["pairs.jsonl", "--resume"], "--rows"),
+        (["pairs.jsonl", "--fail-under", "speed=3"], "no figure is called 'speed'"),
+        (["pairs.jsonl", "--corpus", "none"], "could be ingested"),
+        (["compare", "a.json", "b.json"], "a.json is no report"),
+        (["table", "a.json"], "a.json is no report"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(arguments: list[str], told: str) -> None:
+    status, out, err = run("eval", *arguments)
+    assert (status, out) == (1, "")
+    assert told in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_pairs_are_measured(sample_index: Path, tmp_path: Path) -> None:
+    rows, html = tmp_path / "rows.jsonl", tmp_path / "report.html"
+    status, out, _ = run("eval", few(tmp_path / "p.jsonl"), "--index", sample_index, "--rows", rows, "--html", html)
+    assert status == 0
+    assert re.search(r"^  hit@1 +\d\.\d{3}  \d\.\d{3}–\d\.\d{3} +6 ", out, re.MULTILINE)
+    assert out.rstrip().endswith("6 asked")
+    assert len(rows.read_text("utf-8").splitlines()) == 6
+    assert html.read_text("utf-8").startswith("<!doctype html>")
+
+
+@pytest.mark.slow
+def test_json_is_compared_with_json(sample_index: Path, tmp_path: Path) -> None:
+    pairs = few(tmp_path / "p.jsonl")
+    for name in ("a.json", "b.json"):
+        status, out, _ = run("eval", pairs, "--index", sample_index, "--sample", 4, "--json")
+        assert status == 0
+        assert json.loads(out)["made"]["pairs"] == {**json.loads(out)["made"]["pairs"], "name": "p.jsonl", "sample": 4}
+        (tmp_path / name).write_text(out, "utf-8")
+    status, out, _ = run("eval", "compare", tmp_path / "a.json", tmp_path / "b.json")
+    assert status == 0
+    assert "No difference shown (4 questions in both" in out
+    status, out, _ = run("eval", "compare", tmp_path / "a.json", tmp_path / "b.json", "--json")
+    assert json.loads(out)["shared"] == 4
+    status, out, _ = run("eval", "table", tmp_path / "a.json", "--figures", "hit@1,right")
+    assert len(out.splitlines()) == 4
+
+
+@pytest.mark.slow
+def test_a_corpus_is_ingested_for_the_occasion(tmp_path: Path) -> None:
+    squad = tmp_path / "set.json"
+    context = "The pier of Tolm was built in 1902 by Ana Reyl. It burnt down twice."
+    question = {
+        "id": "1",
+        "question": "Who built the pier of Tolm?",
+        "answers": [{"text": "Ana Reyl", "answer_start": 38}],
+    }
+    squad.write_text(json.dumps({"data": [{"title": "Tolm", "paragraphs": [{"context": context, "qas": [question]}]}]}))
+    status, out, err = run("eval", "--corpus", squad, squad, "--json")
+    assert status == 0, err
+    figures = json.loads(out)["figures"]
+    assert (figures["hit@1"]["value"], figures["right"]["value"], figures["evidence@1"]["value"]) == (1, 1, 1)
+    assert not (tmp_path / ".pullquote").exists()
+
+
+@pytest.mark.slow
+def test_broken_pairs_are_told_and_counted_or_fatal(sample_index: Path, tmp_path: Path) -> None:
+    pairs = few(tmp_path / "p.jsonl", 2)
+    with pairs.open("a", encoding="utf-8") as file:
+        file.write("not json\n")
+        file.write(json.dumps({**pair_json(sample_pairs()[0]), "id": "x", "articles": ["nowhere"]}) + "\n")
+        file.write(json.dumps(pair_json(sample_pairs()[0])) + "\n")
+    status, out, err = run("eval", pairs, "--index", sample_index)
+    assert status == 0
+    assert out.rstrip().endswith("2 asked, 3 left out")
+    assert [f"p.jsonl, line {n}: " in err for n in (1, 2, 3, 4, 5)] == [False, False, True, True, True]
+    status, out, err = run("eval", pairs, "--index", sample_index, "--strict")
+    assert (status, out) == (1, "")
+    assert "3 pairs cannot be asked" in err
+
+
+@pytest.mark.slow
+def test_a_figure_under_its_bound_fails(sample_index: Path, tmp_path: Path) -> None:
+    pairs = few(tmp_path / "p.jsonl", 3)
+    bounds = ["--fail-under", "quote_exact=1", "--fail-under", "exact_match=0.5"]
+    status, out, err = run("eval", pairs, "--index", sample_index, *bounds)
+    assert status == 1
+    assert "3 asked" in out
+    assert err.strip() == "pullquote: exact_match is 0.0000, under 0.5"
+    assert run("eval", pairs, "--index", sample_index, *bounds[:2])[0] == 0
+
+
+@pytest.mark.slow
+def test_ctrl_c_reports_what_was_asked_and_resume_goes_on(sample_index: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    python = [sys.executable, "-c", "from ui.cli import app; app()"]
+    command = [*python, "eval", str(PAIRS), "--index", str(sample_index), "--rows", str(rows)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        for _ in range(600):
+            if rows.exists() and rows.read_bytes().count(b"\n") >= 3:
+                break
+            time.sleep(0.1)
+        os.kill(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    asked = int(out.rstrip().splitlines()[-1].split()[0])
+    assert out.rstrip().endswith("asked (stopped before the end)")
+    assert 3 <= asked < 90
+    assert "Traceback" not in err
+    few_more = sample_pairs()[: asked + 2]
+    pairs = tmp_path / "p.jsonl"
+    pairs.write_text("".join(f"{json.dumps(pair_json(pair))}\n" for pair in few_more), "utf-8")
+    before = rows.read_bytes()
+    status, out, _ = run("eval", pairs, "--index", sample_index, "--rows", rows, "--resume")
+    assert status == 0
+    assert out.rstrip().endswith(f"{asked + 2} asked")
+    assert rows.read_bytes().startswith(before), "what was there was not asked again"
+
+
+def test_the_sample_articles_are_where_the_readme_says() -> None:
+    assert SAMPLE.is_dir()
+    assert PAIRS.is_file()

@@ -1,0 +1,212 @@
+"""`pullquote eval`: how good the answers are, on people's own question-answer pairs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from rag.config import Config
+from rag.errors import ReadError
+from rag.schema import Failure
+from ui.terminal import AsJson, IndexDir, complain, errors_as_lines
+
+if TYPE_CHECKING:
+    from eval.run import Report
+
+SHOWN_FAILURES = 10
+INTERRUPTED = 130
+"""The exit status of what Ctrl-C ended, by the shells' custom."""
+TABLE = (
+    "hit@1,recall@10,ndcg@10,evidence@10,answer_in_100_words,answer_in_250_words,right,words,citation_support,"
+    "quote_exact,answered,right_when_answered,abstain_recall,auc_answerable,calibration_error"
+)
+
+
+class _RunByDefault(TyperGroup):
+    """`pullquote eval PAIRS` is `pullquote eval run PAIRS`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """What is neither a command nor a request for help is the pairs, or an option about them."""
+        named = args and (args[0] in self.commands or args[0] == "--help")
+        return super().parse_args(ctx, args if named or not args else ["run", *args])
+
+
+eval_app = typer.Typer(
+    cls=_RunByDefault,
+    no_args_is_help=True,
+    help="Measure answers on question-answer pairs: pullquote eval PAIRS [--index DIR].",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line asks to be measured, and how."""
+
+    pairs: Path
+    sample: int | None
+    rows: Path | None
+    resume: bool
+    strict: bool
+
+
+@eval_app.command()
+def run(
+    pairs: Annotated[
+        Path,
+        typer.Argument(metavar="PAIRS", help="A .jsonl or .csv file, SQuAD's or MultiHop-RAG's .json, a BEIR folder."),
+    ],
+    index: IndexDir = None,
+    corpus: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="Ingest these articles into a temporary index, and ask that."),
+    ] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="Ask only so many, the same ones each time.")] = None,
+    rows: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a line of JSON for each question.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run that wrote --rows stopped.")] = False,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one page.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Ask nothing if a pair is broken.")] = False,
+    fail_under: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=BOUND", help="Exit 1 if a figure is worse: recall@10=0.9.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask every question of PAIRS (`run` may be left out), and report how good the answers are."""
+    from eval.report import Bound
+
+    with errors_as_lines():
+        bounds = [Bound.parse(text) for text in fail_under or ()]
+        if resume and not rows:
+            raise ReadError("--resume needs the --rows file of the run to go on with; add --rows FILE")
+        with _config(index, corpus or []) as config:
+            report = _measured(config, Asked(pairs, sample, rows, resume, strict))
+    _tell(report, as_json=as_json, html=html)
+    failed = [failure for bound in bounds if (failure := bound.failure(report))]
+    for failure in failed:
+        complain(failure)
+    if failed or report.interrupted:
+        raise typer.Exit(1 if failed else INTERRUPTED)
+
+
+@eval_app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A.json", help="What `pullquote eval … --json` printed before.")],
+    b: Annotated[Path, typer.Argument(metavar="B.json", help="The same, after the change.")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell whether B is better or worse than A, or whether no difference is shown."""
+    from eval.report import Saved, compared_json, compared_table
+    from eval.report import compare as run_compare
+
+    with errors_as_lines():
+        first, second = Saved.load(a), Saved.load(b)
+        compared = run_compare(first, second)
+    if as_json:
+        typer.echo(json.dumps(compared_json(first, second, compared), ensure_ascii=False, indent=1))
+    else:
+        typer.echo(compared_table(first, second, compared))
+
+
+@eval_app.command()
+def table(
+    reports: Annotated[list[Path], typer.Argument(metavar="REPORT.json...", help="What `--json` printed.")],
+    figures: Annotated[str, typer.Option(help="Which figures, with commas between.")] = TABLE,
+) -> None:
+    """Print reports side by side, as a Markdown table."""
+    from eval.report import Saved, side_by_side
+
+    with errors_as_lines():
+        typer.echo(side_by_side([Saved.load(path) for path in reports], figures.split(",")))
+
+
+@contextmanager
+def _config(index: Path | None, corpus: Sequence[Path]) -> Iterator[Config]:
+    """Settings with the index to ask: the one given, or a temporary one of the corpus."""
+    config = Config.load(index=index)
+    if not corpus:
+        yield config
+        return
+    from ingest.pipeline import ingest
+
+    with tempfile.TemporaryDirectory(prefix="pullquote-") as folder:
+        config = replace(config, index=Path(folder) / "index")
+        typer.echo("Ingesting the corpus …", err=True)
+        report = ingest([_as_articles(path, Path(folder)) for path in corpus], config)
+        _tell_failures(report.failed, len(report.failed))
+        if not report.added:
+            raise ReadError(f"no article of {corpus[0]} could be ingested; see above for why")
+        yield config
+
+
+def _as_articles(path: Path, folder: Path) -> Path:
+    """The path, or a file made of the articles that a set in a format of its own brings along."""
+    from eval.datasets import articles_of
+
+    found = articles_of(path) if path.exists() else None
+    if found is None:
+        return path
+    made = folder / f"{path.stem}.jsonl"
+    with made.open("w", encoding="utf-8") as file:
+        file.writelines(f"{json.dumps(article)}\n" for article in found)
+    return made
+
+
+def _measured(config: Config, asked: Asked) -> Report:
+    from eval.pairs import ArticleNames, check_pairs, drawn, read_pairs, survey
+    from eval.run import Progress, evaluate
+    from rag.chain import Chain
+    from rag.index import Index
+
+    names = ArticleNames.of(Index(config.index, config.embedding_model).articles())
+    found = survey(check_pairs(read_pairs(asked.pairs), names), asked.sample)
+    _tell_failures(found.failures, found.excluded)
+    if asked.strict and found.excluded:
+        raise ReadError(f"{found.excluded:,} pairs cannot be asked; mend them, or leave --strict away to skip them")
+    chain = Chain.from_config(config)
+    with typer.progressbar(length=found.pairs, label="Asking", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+
+        def show(progress: Progress) -> None:
+            bar.update(progress.asked - bar.pos)
+
+        pairs = drawn(read_pairs(asked.pairs), found.cut)
+        report = evaluate(chain, pairs, asked.rows, resume=asked.resume, progress=show)
+    return replace(report, made={**report.made, "pairs": _identity(asked.pairs, asked.sample)})
+
+
+def _identity(path: Path, sample: int | None) -> dict[str, Any]:
+    """The pairs' name and content, so that a report says what it was measured on."""
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            with file.open("rb") as content:
+                digest.update(hashlib.file_digest(content, "sha256").digest())
+    return {"name": path.name, "content": digest.hexdigest()[:16], "sample": sample}
+
+
+def _tell_failures(failures: Sequence[Failure], count: int) -> None:
+    for failure in failures[:SHOWN_FAILURES]:
+        complain(f"{failure.source}: {failure.reason}")
+    if count > SHOWN_FAILURES:
+        complain(f"… and {count - SHOWN_FAILURES:,} more")
+
+
+def _tell(report: Report, *, as_json: bool, html: Path | None) -> None:
+    from eval.report import counted, text_table, write_json
+
+    if as_json:
+        write_json(report, sys.stdout)
+    else:
+        typer.echo(f"{text_table(report)}\n\n{counted(report)}")
+    if html:
+        from ui.report import report_html
+
+        html.write_text(report_html(report), "utf-8")
