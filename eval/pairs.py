@@ -20,6 +20,8 @@ from rag.index import Index
 from rag.schema import ArticleEntry, Failure, QAPair, Turn
 
 Pairs = Iterator[QAPair | Failure]
+SAMPLE = Path(str(files("eval"))) / "data"
+SAMPLE_ARTICLES = SAMPLE / "articles"
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -124,8 +126,7 @@ def drawn(pairs: Pairs, cut: int | None) -> Pairs:
 
 def sample_pairs() -> list[QAPair]:
     """The pairs over the sample corpus."""
-    lines = files("eval").joinpath("data/pairs.jsonl").read_bytes().splitlines()
-    return [pair for pair in _parsed(_parsed_lines("pairs.jsonl", lines)) if isinstance(pair, QAPair)]
+    return [pair for pair in read_pairs(SAMPLE / "pairs.jsonl") if isinstance(pair, QAPair)]
 
 
 def sample_questions(index: Index, limit: int = 4) -> list[str]:

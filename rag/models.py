@@ -58,22 +58,32 @@ def load_embedder(name: str) -> Embedder:
     Only a hub name that is not in the local cache uses the network. Raises ModelError if there is no such
     model, or if the packaged one is not, bit by bit, the published one.
     """
-    folder = str(_packaged_folder()) if name == PACKAGED_MODEL else name
-    local = name == PACKAGED_MODEL or Path(name).is_dir()
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    path = model_path(name)
     from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    local = Path(path).is_dir()
     try:
-        model = SentenceTransformer(folder, device="cpu", local_files_only=local, model_kwargs={"dtype": _fast_dtype()})
+        model = SentenceTransformer(path, device="cpu", local_files_only=local, model_kwargs={"dtype": _fast_dtype()})
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(
             f"cannot load the embedding model {name!r} ({reason}); use {PACKAGED_MODEL!r}, or a model's folder"
         ) from error
     return SentenceTransformerEmbedder(model)
+
+
+def model_path(name: str) -> str:
+    """What sentence-transformers is to load for a name in Config, with its libraries told to be quiet.
+
+    Raises ModelError if the packaged model is not, bit by bit, the published one.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    path = str(_packaged_folder()) if name == PACKAGED_MODEL else name
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    return path
 
 
 def _packaged_folder() -> Path:

@@ -52,3 +52,23 @@ def sample_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sample_chain(sample_index: Path) -> Chain:
     """The chain over the sample corpus, as a user gets it."""
     return Chain.from_config(Config(index=sample_index))
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LlamaIndex's process-wide Settings reach for a vendor's models; whoever looks at them here fails."""
+    from llama_index.core import Settings  # noqa: TID251 - to see that nobody else does
+
+    def refused(_: object) -> None:
+        raise AssertionError("LlamaIndex's Settings were used; pass models explicitly")
+
+    for name in (
+        "llm",
+        "embed_model",
+        "callback_manager",
+        "tokenizer",
+        "node_parser",
+        "prompt_helper",
+        "transformations",
+    ):
+        monkeypatch.setattr(type(Settings), name, property(refused))

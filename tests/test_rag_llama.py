@@ -9,29 +9,9 @@ import pytest
 from rag.chain import Chain
 from rag.schema import Answer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_settings")]
 
 QUESTION = "What did Iraq tell the Security Council?"
-
-
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LlamaIndex's process-wide Settings reach for a vendor's models; whoever looks at them here fails."""
-    from llama_index.core import Settings  # noqa: TID251 - to see that nobody else does
-
-    def refused(_: object) -> None:
-        raise AssertionError("LlamaIndex's Settings were used; pass models explicitly")
-
-    for name in (
-        "llm",
-        "embed_model",
-        "callback_manager",
-        "tokenizer",
-        "node_parser",
-        "prompt_helper",
-        "transformations",
-    ):
-        monkeypatch.setattr(type(Settings), name, property(refused))
 
 
 def test_a_retriever(sample_chain: Chain) -> None:

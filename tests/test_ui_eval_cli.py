@@ -125,8 +125,9 @@ def test_a_figure_under_its_bound_fails(sample_index: Path, tmp_path: Path) -> N
 @pytest.mark.slow
 def test_ctrl_c_reports_what_was_asked_and_resume_goes_on(sample_index: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
-    python = [sys.executable, "-c", "from ui.cli import app; app()"]
-    command = [*python, "eval", str(PAIRS), "--index", str(sample_index), "--rows", str(rows)]
+    # Tests that run in the background are started deaf to interrupts, and hand that on.
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from ui.cli import app; app()"
+    command = [sys.executable, "-c", listening, "eval", str(PAIRS), "--index", str(sample_index), "--rows", str(rows)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         for _ in range(600):
             if rows.exists() and rows.read_bytes().count(b"\n") >= 3:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -126,6 +126,24 @@ def table(
 
     with errors_as_lines():
         typer.echo(side_by_side([Saved.load(path) for path in reports], figures.split(",")))
+
+
+@eval_app.command()
+def bench(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATH...", help="Articles to grow the corpus from; the sample ones.")
+    ] = None,
+    passages: Annotated[list[int] | None, typer.Option(min=1, help="Size of a corpus; may be given again.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure speed and memory as the corpus grows, beside LlamaIndex's plain recipe; prints a Markdown table."""
+    from eval import bench as benchmark
+    from eval.pairs import SAMPLE_ARTICLES
+
+    with errors_as_lines(), tempfile.TemporaryDirectory(prefix="pullquote-") as work:
+        sources, sizes = paths or [SAMPLE_ARTICLES], passages or [1000]
+        costs = list(benchmark.bench(sources, sizes, Config.load(), Path(work), complain))
+    typer.echo(json.dumps([asdict(cost) for cost in costs], indent=1) if as_json else benchmark.markdown(costs))
 
 
 @contextmanager
