@@ -128,6 +128,23 @@ def table(
         typer.echo(side_by_side([Saved.load(path) for path in reports], figures.split(",")))
 
 
+@eval_app.command("make-pairs")
+def make_pairs(
+    index: IndexDir = None,
+    count: Annotated[int, typer.Option(min=1, help="At most so many pairs.")] = 100,
+    seed: Annotated[int, typer.Option(help="Another number, other pairs.")] = 1,
+) -> None:
+    """Make pairs from the indexed articles, a line of JSON each: sentences with a number or a name left out."""
+    from eval.make_pairs import cloze_pairs
+    from eval.pairs import pair_json
+    from rag.index import Index
+
+    with errors_as_lines():
+        config = Config.load(index=index)
+        for pair in cloze_pairs(Index(config.index, config.embedding_model), count, seed):
+            typer.echo(json.dumps(pair_json(pair), ensure_ascii=False))
+
+
 @eval_app.command()
 def bench(
     paths: Annotated[
