@@ -13,12 +13,14 @@ import pytest
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
 from playwright.sync_api import Browser, Page, expect, sync_playwright  # noqa: E402
-from test_ui_app import Parrot, _no_open_loops, served  # noqa: E402, F401
+from test_ui_app import Parrot  # noqa: E402
+from test_ui_server import _no_open_loops, served  # noqa: E402, F401
 
 from ingest import ingest  # noqa: E402
 from rag.chain import LONGEST_QUESTION, Chain  # noqa: E402
 from rag.config import Config  # noqa: E402
 from rag.schema import Answer  # noqa: E402
+from ui.app import build_app  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
@@ -65,7 +67,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     articles.write_text(json.dumps([HARBOUR, HOSTILE]), "utf-8")
     config = Config(index=folder / "index")
     assert ingest([articles], config).added == 2
-    with served(Chain.from_config(config), (EXAMPLE,)) as found:
+    with served(build_app(Chain.from_config(config), (EXAMPLE,))) as found:
         yield found
 
 
@@ -150,7 +152,7 @@ class Slow(Parrot):
 
 def test_the_answer_comes_in_sentence_by_sentence(page: Page) -> None:
     chain = Slow()
-    with served(chain) as url:
+    with served(build_app(chain)) as url:
         page.goto(url)
         page.get_by_label("Your question").fill("What is hot?")
         page.get_by_role("button", name="Ask").click()

@@ -16,7 +16,7 @@ from rag.config import Config
 from rag.schema import Answer, ArticleEntry, Citation, IngestReport, Passage
 from ui.eval_cli import eval_app
 from ui.render import answer_json
-from ui.terminal import AsJson, IndexDir, complain, errors_as_lines
+from ui.terminal import AsJson, IndexDir, announce, complain, errors_as_lines
 
 WIDTH = 100
 NEAREST_SHOWN = 3
@@ -74,12 +74,13 @@ def chat(
     """Open the chat page on this machine; Ctrl-C ends it."""
     from eval.pairs import sample_questions
     from rag.chain import Chain
-    from ui.app import serve
+    from ui.app import build_app
+    from ui.server import serve
 
     with errors_as_lines():
         typer.echo("Loading the model and the index …", err=True)
         chain = Chain.from_config(Config.load(index=index))
-        serve(chain, port=port, examples=sample_questions(chain.index), ready=_announce)
+        serve(lambda: build_app(chain, sample_questions(chain.index)), port=port, ready=announce)
 
 
 @app.command()
@@ -155,10 +156,6 @@ def _print_answer(answer: Answer) -> None:
 
 def _same_index(index: Path | None) -> str:
     return f" --index {shlex.quote(str(index))}" if index else ""
-
-
-def _announce(url: str) -> None:
-    typer.echo(f"Pullquote is at {url}  (Ctrl-C ends it)")
 
 
 def _print_source(mark: str, passage: Passage) -> None:

@@ -22,6 +22,11 @@ def complain(line: str) -> None:
     typer.echo(f"pullquote: {line}", err=True)
 
 
+def announce(url: str) -> None:
+    """Where the page is, on stdout."""
+    typer.echo(f"Pullquote is at {url}  (Ctrl-C ends it)")
+
+
 @contextmanager
 def errors_as_lines() -> Iterator[None]:
     """What went wrong as one line that names the fix, and exit status 1."""

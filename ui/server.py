@@ -1,0 +1,158 @@
+"""How a Gradio page is put on an address: by uvicorn, with a policy that keeps it from talking to anybody else.
+
+`Blocks.launch` calls its own address through whatever proxy is configured, tests a port on 127.0.0.1 whichever host it
+is to listen on, and cannot add headers.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+from gradio.routes import App as GradioApp
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rag.errors import AddressError
+
+LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
+EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
+SANS = ("system-ui", "-apple-system", "Segoe UI", "Noto Sans", "Liberation Sans", "Arial", "sans-serif")
+MONO = ("ui-monospace", "Consolas", "Liberation Mono", "monospace")
+CONTENT_POLICY = (
+    "default-src 'self'; img-src 'self' data: blob:; font-src 'self' data:; style-src 'self' 'unsafe-inline'; "
+    "script-src 'self' 'unsafe-inline' 'unsafe-eval'; worker-src 'self' blob:; object-src 'none'; "
+    "form-action 'self'; frame-ancestors 'self'"
+)
+"""Nothing may come from, or go to, another host. Gradio needs inline scripts, and eval for its templates."""
+ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E"
+    "%3Crect width='32' height='32' rx='6' fill='%238f1d21'/%3E%3Cpath fill='%23fbf8f1' "
+    "d='M7 18c0-5 2-8 6-10l1 2c-2 1-3 3-3 5h3v7H7zm11 0c0-5 2-8 6-10l1 2c-2 1-3 3-3 5h3v7h-7z'/%3E%3C/svg%3E"
+)
+HERE = Path(__file__).parent
+
+
+def asgi_app(page: gr.Blocks, host: str = "127.0.0.1") -> FastAPI:
+    """The page as an ASGI application that talks to no other host and answers only to its own names."""
+    app = FastAPI(openapi_url=None)
+    if host not in EVERY_ADDRESS:
+        # A web page elsewhere could otherwise point its own name at this address and read the answers.
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[host, f"[{host}]", *LOCAL_NAMES])
+    app.add_middleware(StayHome)
+    gr.mount_gradio_app(
+        app,
+        page,
+        "/",
+        theme=theme(),
+        css=(HERE / "style.css").read_text("utf-8"),
+        head=f'<link rel="icon" href="{ICON}"><script>{(HERE / "page.js").read_text("utf-8")}</script>',
+        footer_links=[],
+        run_history=False,
+        max_file_size=1,  # nothing is meant to be uploaded
+        show_error=False,
+        ssr_mode=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        pwa=False,
+    )
+    return app
+
+
+@dataclass(frozen=True, slots=True)
+class StayHome:
+    """ASGI middleware that adds the content policy; unlike Starlette's base class it leaves streams alone."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on, with the policy in the headers of each response."""
+
+        async def send_with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Content-Security-Policy"] = CONTENT_POLICY
+                headers["Referrer-Policy"] = "no-referrer"
+            await send(message)
+
+        await self.app(scope, receive, send_with_policy)
+
+
+def theme() -> gr.themes.Base:
+    """Ink on paper, one accent, system fonts only; `style.css` builds on these colours."""
+    return gr.themes.Base(
+        font=SANS,
+        font_mono=MONO,
+        radius_size=gr.themes.sizes.radius_none,
+    ).set(
+        body_background_fill="#fbf8f1",
+        body_background_fill_dark="#171512",
+        body_text_color="#1f1b16",
+        body_text_color_dark="#ece5d8",
+        body_text_color_subdued="#665d50",
+        body_text_color_subdued_dark="#a89e8f",
+        border_color_primary="#d9d0bf",
+        border_color_primary_dark="#3b352c",
+        background_fill_primary="#fffdf8",
+        background_fill_primary_dark="#1f1c18",
+        background_fill_secondary="#f3eddf",
+        background_fill_secondary_dark="#26221d",
+        color_accent="#8f1d21",
+        link_text_color="#8f1d21",
+        link_text_color_dark="#f0958c",
+    )
+
+
+def serve(
+    build: Callable[[], gr.Blocks],
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    ready: Callable[[str], object] | None = None,
+) -> None:
+    """Serve a page until it is interrupted; `ready` is given its address. Raises AddressError before it is built."""
+    with listen(host, port) as listener:
+        app = asgi_app(build(), host)
+        if ready:
+            ready(address(listener))
+        with suppress(KeyboardInterrupt):  # uvicorn has closed down by then; Ctrl-C is how a page ends
+            Server(app).run(sockets=[listener])
+
+
+class Server(uvicorn.Server):
+    """A quiet server that ends the open pages' streams when it stops, instead of waiting for them."""
+
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+        mounted = (route.app for route in app.routes if isinstance(route, Mount))
+        self._pages = [page for page in mounted if isinstance(page, GradioApp)]
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the streams, then everything else."""
+        for page in self._pages:
+            page.stop_event.set()
+        await super().shutdown(sockets)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to the address, so that a port in use is known before the model answers anything."""
+    try:
+        if not 0 <= port < 2**16:
+            # Left to create_server, this would be another kind of error, and a socket that is never closed.
+            raise OSError("ports go from 0 to 65535")
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise AddressError(f"cannot serve on {host}, port {port} ({error}); give another --port") from error
+
+
+def address(listener: socket.socket) -> str:
+    """Where a browser finds what listens there."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
