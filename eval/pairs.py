@@ -31,14 +31,19 @@ def read_pairs(path: Path) -> Pairs:
     Reads JSON Lines, CSV, SQuAD's JSON, MultiHop-RAG's JSON and BEIR folders. Raises ReadError if the file cannot be
     read at all.
     """
+    return (parsed(where, entry) for where, entry in read_entries(path))
+
+
+def read_entries(path: Path) -> datasets.Entries:
+    """What a file or a folder holds, before it is a pair. Raises ReadError as `read_pairs` does."""
     try:
         if path.is_dir():
-            yield from _parsed(datasets.beir_pairs(path))
+            yield from datasets.beir_pairs(path)
         elif path.suffix.lower() == ".csv":
-            yield from _parsed(_csv_entries(path))
+            yield from _csv_entries(path)
         else:
             whole = datasets.whole_json(path)
-            yield from _parsed(_jsonl_entries(path) if whole is None else datasets.json_pairs(path.name, whole))
+            yield from _jsonl_entries(path) if whole is None else datasets.json_pairs(path.name, whole)
     except (OSError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise ReadError(f"cannot read pairs from {path} ({reason}); give a .jsonl, .csv or .json file") from error
@@ -87,7 +92,7 @@ def check_pairs(pairs: Iterable[QAPair | Failure], names: ArticleNames) -> Pairs
     for pair in pairs:
         if isinstance(pair, QAPair):
             key = hash(pair.id)  # not the id itself: a set of 100,000 of them would be larger than all the rest
-            yield _repeated(pair) if key in seen else names.resolve(pair)
+            yield repeated(pair) if key in seen else names.resolve(pair)
             seen.add(key)
         else:
             yield pair
@@ -144,7 +149,8 @@ def _draw(pair: QAPair) -> int:
     return int.from_bytes(hashlib.sha256(pair.id.encode()).digest()[:8])
 
 
-def _repeated(pair: QAPair) -> Failure:
+def repeated(pair: QAPair) -> Failure:
+    """What is wrong with a second pair of an id."""
     return Failure(pair.origin, f"its id {pair.id[:80]!r} is that of an earlier pair; give each its own")
 
 
@@ -179,17 +185,16 @@ def _csv_entries(path: Path) -> datasets.Entries:
                 yield where, fields
 
 
-def _parsed(entries: datasets.Entries) -> Pairs:
-    for where, entry in entries:
-        if isinstance(entry, Failure):
-            yield entry
-            continue
-        try:
-            yield _pair(entry, where)
-        except ValueError as error:
-            yield Failure(where, f"{error}; mend or delete it")
-        except QuestionError as error:
-            yield Failure(where, str(error))
+def parsed(where: str, entry: Any) -> QAPair | Failure:
+    """An entry as the pair it is, or as the failure."""
+    if isinstance(entry, Failure):
+        return entry
+    try:
+        return _pair(entry, where)
+    except ValueError as error:
+        return Failure(where, f"{error}; mend or delete it")
+    except QuestionError as error:
+        return Failure(where, str(error))
 
 
 def _pair(fields: Any, where: str) -> QAPair:

@@ -21,7 +21,7 @@ DOORS = {
     "transformers": {"rag/models.py"},
     "torch": {"rag/models.py"},
     "llama_index": {"rag/llama.py", "eval/baseline.py"},
-    "gradio": {"ui/app.py", "ui/server.py"},
+    "gradio": {"ui/app.py", "ui/label.py", "ui/server.py"},
     "fastapi": {"ui/server.py"},
     "uvicorn": {"ui/server.py"},
     "html": {"ui/render.py"},

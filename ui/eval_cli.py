@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 from rag.config import Config
 from rag.errors import ReadError
 from rag.schema import Failure
-from ui.terminal import AsJson, IndexDir, complain, errors_as_lines
+from ui.terminal import AsJson, IndexDir, announce, complain, errors_as_lines
 
 if TYPE_CHECKING:
     from eval.run import Report
@@ -143,6 +143,32 @@ def make_pairs(
         config = Config.load(index=index)
         for pair in cloze_pairs(Index(config.index, config.embedding_model), count, seed):
             typer.echo(json.dumps(pair_json(pair), ensure_ascii=False))
+
+
+@eval_app.command()
+def label(
+    drafts: Annotated[
+        Path, typer.Argument(metavar="DRAFTS", help="Pairs, as `eval` reads them, or the chat's feedback.jsonl.")
+    ],
+    index: IndexDir = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 7861,
+) -> None:
+    """Open a page to accept, correct or reject pairs one by one; what is accepted is written beside DRAFTS."""
+    from eval.label import Draft, Labels, read_drafts
+    from rag.chain import Chain
+    from ui.label import LabelDesk, build_label_app
+    from ui.server import serve
+
+    with errors_as_lines():
+        found = list(read_drafts(drafts))
+        failures = [failure for failure in found if isinstance(failure, Failure)]
+        _tell_failures(failures, len(failures))
+        read = [draft for draft in found if isinstance(draft, Draft)]
+        if not read:
+            raise ReadError(f"no pair to decide on in {drafts}; make some: pullquote eval make-pairs > pairs.jsonl")
+        typer.echo("Loading the model and the index …", err=True)
+        desk = LabelDesk(read, Labels.beside(drafts), Chain.from_config(Config.load(index=index)))
+        serve(lambda: build_label_app(desk), port=port, ready=announce)
 
 
 @eval_app.command()

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from rag.cite import MARKER
-from rag.schema import Answer, Citation, Hit, Passage, Span
+from rag.schema import Answer, Article, Citation, Hit, Passage, Span, Turn
 
 NEAREST_SHOWN = 3
 KEPT_TURNS = 20
@@ -132,9 +132,37 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def masthead_html() -> str:
+def masthead_html(motto: str = "Answers in your articles’ own words") -> str:
     """The page's title line."""
-    return '<h1 class="pq-name">Pullquote</h1><p class="pq-motto">Answers in your articles’ own words</p>'
+    return f'<h1 class="pq-name">Pullquote</h1><p class="pq-motto">{escape(motto)}</p>'
+
+
+def status_html(where: str, counts: str) -> str:
+    """How far a work on many things is."""
+    return f'<p class="pq-status"><b>{escape(where)}</b> · {escape(counts)}</p>'
+
+
+def hint_html(hint: str) -> str:
+    """What the panel says when it has nothing to show."""
+    return f'<p class="pq-hint">{escape(hint)}</p>'
+
+
+def problems_html(problems: Sequence[str]) -> str:
+    """What is to be mended, a line each; an empty string for nothing."""
+    return "".join(f'<p class="pq-problem" role="alert">{escape(problem)}</p>' for problem in problems)
+
+
+def draft_html(said: str, verdict: str, history: Sequence[Turn]) -> str:
+    """What a draft's question comes after, what the chat answered to it, and what its reader made of that."""
+    turns = [("Earlier", f"{turn.question} — {turn.answer}") for turn in history]
+    told = [*turns, ("The chat answered", said), ("Its reader", verdict)]
+    return "".join(f'<p class="pq-note"><b>{name}</b> {escape(text)}</p>' for name, text in told if text)
+
+
+def article_html(article: Article, spans: Iterable[Span]) -> str:
+    """A whole article with spans of its text marked."""
+    text = f'<blockquote class="pq-passage" dir="auto">{marked_html(article.text.strip(), spans)}</blockquote>'
+    return f'<article class="pq-card">{_head_html(article)}{text}</article>'
 
 
 def empty_html(articles: int, passages: int) -> str:
@@ -151,10 +179,8 @@ def sources_html(conversation: Sequence[Exchange]) -> str:
     """The panel: a block for each answered turn, of which only the last is shown until a marker asks for another."""
     answered = [(turn, e.answer) for turn, e in enumerate(conversation, start=1) if e.answer]
     if not answered:
-        return (
-            '<section class="pq-turn"><h2>Sources</h2>'
-            '<p class="pq-hint">The passages an answer quotes appear here.</p></section>'
-        )
+        hint = hint_html("The passages an answer quotes appear here.")
+        return f'<section class="pq-turn"><h2>Sources</h2>{hint}</section>'
     last = answered[-1][0]
     return "".join(_turn_html(answer, turn, hidden=turn != last) for turn, answer in answered[-KEPT_TURNS:])
 
@@ -187,17 +213,17 @@ def _card_html(passages: Sequence[Passage], citations: Sequence[Citation], turn:
     return f'<article class="pq-card">{_head_html(passages[0])}{blocks}</article>'
 
 
-def _head_html(passage: Passage) -> str:
-    title, url = escape(passage.title) or "Untitled", link(passage.url)
+def _head_html(of: Passage | Article) -> str:
+    title, url = escape(of.title) or "Untitled", link(of.url)
     if url:
         title = f'<a href="{escape(url)}" target="_blank" rel="noopener noreferrer">{title}</a>'
-    details = (passage.source, _day(passage), passage.author and f"by {passage.author}")
+    details = (of.source, _day(of), of.author and f"by {of.author}")
     byline = " · ".join(f"<span>{escape(detail)}</span>" for detail in details if detail)
     return f'<h3 dir="auto">{title}</h3><p class="pq-byline">{byline}</p>'
 
 
-def _day(passage: Passage) -> str:
-    return f"{passage.published.day} {passage.published:%B %Y}" if passage.published else ""
+def _day(of: Passage | Article) -> str:
+    return f"{of.published.day} {of.published:%B %Y}" if of.published else ""
 
 
 def _passage_html(passage: Passage, citations: Sequence[Citation], turn: int) -> str:

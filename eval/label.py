@@ -1,0 +1,182 @@
+"""Pairs that a person is to decide on: drafts in, accepted and rejected pairs out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from eval.pairs import pair_json, parsed, read_entries, repeated
+from rag.chain import LONGEST_QUESTION
+from rag.errors import ReadError
+from rag.index import Index
+from rag.schema import Article, Failure, QAPair, Span
+
+FEEDBACK = "feedback"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A pair to decide on. `said` is what the chat answered, `verdict` what its reader made of that, if anything."""
+
+    pair: QAPair
+    said: str = ""
+    verdict: str = ""
+
+
+def read_drafts(path: Path) -> Iterator[Draft | Failure]:
+    """The pairs of a file, or of a chat's feedback: JSON Lines with question, answer, rating ("up", "down") and reason.
+
+    What readers liked comes with its citations as evidence, what they disliked without any. A second one of an id is a
+    failure. Raises as `read_pairs`.
+    """
+    seen: set[str] = set()
+    for where, entry in read_entries(path):
+        rated = isinstance(entry, Mapping) and "rating" in entry
+        found = _from_feedback(entry, where) if rated else _from_pair(entry, where)
+        if isinstance(found, Draft):
+            yield repeated(found.pair) if found.pair.id in seen else found
+            seen.add(found.pair.id)
+        else:
+            yield found
+
+
+def _from_pair(entry: Any, where: str) -> Draft | Failure:
+    found = parsed(where, entry)
+    return found if isinstance(found, Failure) else Draft(found)
+
+
+def _from_feedback(entry: Mapping[str, Any], where: str) -> Draft | Failure:
+    said, liked = str(entry.get("answer") or ""), entry["rating"] == "up"
+    quotes = (entry.get("citations") or ()) if liked else ()
+    digest = hashlib.sha256(json.dumps(entry).encode()).hexdigest()
+    try:
+        fields = {
+            "id": entry.get("id") or f"{FEEDBACK}-{digest[:12]}",
+            "question": entry.get("question"),
+            "articles": list(dict.fromkeys(quote["article"] for quote in quotes)),
+            "evidence": [quote["quote"] for quote in quotes],
+            "history": entry.get("history"),
+            "answerable": False,  # a pair without an answer can be no other, until somebody writes one
+            "kind": FEEDBACK,
+        }
+    except (TypeError, KeyError):
+        return Failure(where, 'has citations that are no list of {"article": …, "quote": …}; mend or delete it')
+    found = parsed(where, fields)
+    if isinstance(found, Failure):
+        return found
+    reason = str(entry.get("reason") or "")
+    verdict = " because: ".join(filter(None, ("liked" if liked else "disliked", reason)))
+    return Draft(replace(found, answerable=True), said, verdict)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A pair with its evidence in the articles' own letters, and what is to be mended before it can be accepted."""
+
+    pair: QAPair
+    problems: tuple[str, ...]
+
+
+def check(pair: QAPair, index: Index) -> Checked:
+    """Look for the evidence in the pair's articles, where it has to stand word for word; spacing is free."""
+    articles = {article_id: index.article(article_id) for article_id in pair.articles}
+    found = [f"The article {article_id!r} is not in the index." for article_id, a in articles.items() if not a]
+    quotes = {quote: _exact(quote, list(filter(None, articles.values()))) for quote in pair.evidence}
+    found += [f"This is not in the article, word for word: {quote}" for quote, exact in quotes.items() if not exact]
+    if not pair.question.strip():
+        found.append("The question is empty.")
+    if len(pair.question) > LONGEST_QUESTION:
+        found.append(f"The question has more than {LONGEST_QUESTION:,} characters.")
+    if pair.answerable and not pair.answers:
+        found.append("Write an answer, or say that the articles do not hold one.")
+    if pair.answerable and not pair.evidence:
+        found.append("Copy the sentence that holds the answer from its article.")
+    evidence = tuple(exact or quote for quote, exact in quotes.items())
+    return Checked(replace(pair, evidence=evidence), tuple(found))
+
+
+def _exact(quote: str, articles: list[Article]) -> str:
+    spans = ((article.text, where_in(article.text, quote)) for article in articles)
+    return next((text[slice(*span)] for text, span in spans if span), "")
+
+
+def where_in(text: str, quote: str) -> Span | None:
+    """Where a quote stands in a text for the first time, whatever the spaces and line breaks between its words."""
+    words = quote.split()
+    found = re.search(r"\s+".join(map(re.escape, words)), text) if words else None
+    return found.span() if found else None
+
+
+@dataclass(slots=True)
+class Labels:
+    """The decisions, each on disk as soon as it is made: accepted pairs in one file, rejected ones in another."""
+
+    accepted: Path
+    rejected: Path
+    decided: set[str] = field(default_factory=set)
+    counts: dict[Path, int] = field(default_factory=dict)
+    _last: list[tuple[Path, int, QAPair]] = field(default_factory=list)
+
+    @classmethod
+    def beside(cls, drafts: Path) -> Labels:
+        """In <name>.labelled.jsonl and <name>.rejected.jsonl beside the drafts, with what is in them already.
+
+        Raises ReadError if they cannot be read and written.
+        """
+        labels = cls(drafts.with_suffix(".labelled.jsonl"), drafts.with_suffix(".rejected.jsonl"))
+        for path in (labels.accepted, labels.rejected):
+            try:
+                ids = list(_ids(path))
+            except OSError as error:
+                raise ReadError(f"cannot write decisions to {path} ({error.strerror}); move the drafts") from error
+            labels.counts[path] = len(ids)
+            labels.decided.update(ids)
+        return labels
+
+    def add(self, pair: QAPair, *, accept: bool) -> None:
+        """Write a decision down. Raises ReadError if that fails; the files are then as they were."""
+        path = self.accepted if accept else self.rejected
+        line = f"{json.dumps(pair_json(pair), ensure_ascii=False)}\n".encode("utf-8", "replace")
+        start = path.stat().st_size if path.exists() else 0
+        try:
+            with path.open("ab") as file:
+                file.write(line)
+        except OSError as error:
+            if path.exists():
+                os.truncate(path, start)
+            raise ReadError(f"cannot write to {path} ({error.strerror}); make room, and decide again") from error
+        self._last.append((path, start, pair))
+        self.counts[path] += 1
+        self.decided.add(pair.id)
+
+    def undo(self) -> QAPair | None:
+        """Take back this session's last decision; returns its pair as it was decided on, None if there is none."""
+        if not self._last:
+            return None
+        path, start, pair = self._last.pop()
+        with path.open("r+b") as file:
+            file.truncate(start)
+        self.counts[path] -= 1
+        self.decided.discard(pair.id)
+        return pair
+
+
+def _ids(path: Path) -> Iterator[str]:
+    """The ids in a file of decisions, made if it is missing; a last line that was cut off is dropped."""
+    with path.open("a+b") as file:
+        file.seek(0)
+        lines = file.read().splitlines(keepends=True)
+        if lines and not lines[-1].endswith(b"\n"):
+            file.truncate(sum(map(len, lines[:-1])))
+            lines.pop()
+    for line in lines:
+        try:
+            yield str(json.loads(line)["id"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ReadError(f"{path} has a line that is no pair ({error!r}); mend or delete it") from error
