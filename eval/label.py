@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from eval.pairs import pair_json, parsed, read_entries, repeated
+from eval.pairs import pair_json, parsed, read_entries, repeated, where_in
 from rag.chain import LONGEST_QUESTION
 from rag.errors import ReadError
 from rag.index import Index
-from rag.schema import Article, Failure, QAPair, Span
+from rag.schema import Article, Failure, QAPair
 
 FEEDBACK = "feedback"
 
@@ -104,13 +103,6 @@ def check(pair: QAPair, index: Index) -> Checked:
 def _exact(quote: str, articles: list[Article]) -> str:
     spans = ((article.text, where_in(article.text, quote)) for article in articles)
     return next((text[slice(*span)] for text, span in spans if span), "")
-
-
-def where_in(text: str, quote: str) -> Span | None:
-    """Where a quote stands in a text for the first time, whatever the spaces and line breaks between its words."""
-    words = quote.split()
-    found = re.search(r"\s+".join(map(re.escape, words)), text) if words else None
-    return found.span() if found else None
 
 
 @dataclass(slots=True)

@@ -1,20 +1,28 @@
-"""Pairs made from a corpus: sentences with a fact left out, which needs no model."""
+"""Pairs made from a corpus: sentences with a fact left out, which needs no model, or questions that a model writes."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count as counted_from
 from itertools import islice
 
+from eval.metrics import contains
+from eval.pairs import parsed, where_in
 from ingest.split import sentences_of
+from rag import prompt
 from rag.index import Index
-from rag.schema import Article, QAPair, Span
+from rag.schema import Article, Failure, QAPair, Span
 
 BLANK = "____"
-CLOZE = "cloze"
+CLOZE, WRITTEN = "cloze", "written by a model"
 FEWEST_WORDS, MOST_WORDS = 8, 40
+AT_ONCE = 3
+"""Questions asked for about one article; of more, the later ones are about less and less."""
+PROMPT_CHARACTERS = 6000
+"""Of an article, so that a small model's context holds it."""
 
 _NAME = r"[A-Z][\w-]*\w(?:[’'](?!s\b)\w+)?"
 _FACT = re.compile(
@@ -32,8 +40,61 @@ def cloze_pairs(index: Index, count: int, seed: int = 1) -> Iterator[QAPair]:
     find than what people ask, since the question has most of its sentence's words: such pairs compare settings, and
     their level says little.
     """
-    ids = sorted((entry.id for entry in index.articles()), key=lambda article_id: _draw(seed, article_id))
-    return islice(_in_rounds(index, ids, seed), count)
+    return islice(_in_rounds(index, _drawn_ids(index, seed), seed), count)
+
+
+def written_pairs(index: Index, write: Callable[[str], str], count: int, seed: int = 1) -> Iterator[QAPair | Failure]:
+    """At most `count` pairs whose questions a model wrote, `write` being prompt → reply; the articles drawn at random.
+
+    A question whose evidence is not in its article, word for word, or does not hold the answer, is a failure.
+    """
+    made = 0
+    for article_id in _drawn_ids(index, seed):
+        article = index.article(article_id)
+        for found in _written(article, write, min(AT_ONCE, count - made), seed) if article else ():
+            made += isinstance(found, QAPair)
+            yield found
+        if made == count:
+            return
+
+
+def _written(article: Article, write: Callable[[str], str], count: int, seed: int) -> Iterator[QAPair | Failure]:
+    reply = write(prompt.questions(article.title, _part(article.text, seed), count))
+    try:
+        entries = json.loads(reply[reply.index("[") : reply.rindex("]") + 1])[:count]
+    except (ValueError, RecursionError):
+        yield Failure(article.id, "the model's reply is no JSON list of questions")
+        return
+    for number, entry in enumerate(entries, 1):
+        yield _verified(article, entry, f"{article.id}, question {number}")
+
+
+def _part(text: str, seed: int) -> str:
+    """The text, or of a long one a part that starts with a sentence drawn at random."""
+    starts = [span.start for span in sentences_of(text) if span.start <= max(0, len(text) - PROMPT_CHARACTERS)]
+    start = min(starts, key=lambda start: _draw(seed, f"{start} {text}"), default=0)
+    return text[start : start + PROMPT_CHARACTERS]
+
+
+def _verified(article: Article, entry: object, where: str) -> QAPair | Failure:
+    try:
+        question, answer, evidence = (str(entry[name]) for name in ("question", "answer", "evidence"))  # type: ignore[index]
+    except (KeyError, TypeError):
+        return Failure(where, "is no object with a question, an answer and evidence")
+    span = where_in(article.text, evidence)
+    if not span:
+        return Failure(where, f"its evidence is not in the article, word for word: {evidence[:80]!r}")
+    if not contains(evidence, answer):
+        return Failure(where, f"its evidence does not hold its answer {answer[:80]!r}")
+    pair = {
+        "id": f"written-{hashlib.sha256(f'{article.id} {question}'.encode()).hexdigest()[:12]}",
+        "question": question,
+        "answers": [answer],
+        "articles": [article.id],
+        "evidence": [article.text[slice(*span)]],
+        "kind": WRITTEN,
+    }
+    return parsed(where, pair)
 
 
 def clozes(article: Article, seed: int = 1) -> list[QAPair]:
@@ -74,6 +135,10 @@ def _cloze(article_id: str, sentence: str, fact: Span) -> QAPair:
         answerable=True,
         kind=CLOZE,
     )
+
+
+def _drawn_ids(index: Index, seed: int) -> list[str]:
+    return sorted((entry.id for entry in index.articles()), key=lambda article_id: _draw(seed, article_id))
 
 
 def _draw(seed: int, text: str) -> str:

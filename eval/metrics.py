@@ -25,7 +25,7 @@ WORD_BUDGETS = (100, 250, 500)
 BARE = {"yes", "no"}
 """Gold answers that only a written answer can give: quotes show the evidence, but never say yes."""
 
-Kind = Literal["retrieval", "answer", "citation", "abstention"]
+Kind = Literal["retrieval", "answer", "citation", "abstention", "judged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,9 @@ METRICS = (
     Metric("unmarked", "citation", "share of an answer's sentences without a marker", higher=False),
     Metric("answered", "abstention", "an answerable question is answered"),
     Metric("abstain_recall", "abstention", "an unanswerable question is not answered"),
+    Metric("judged_faithful", "judged", "the cited passages support the answer"),
+    Metric("judged_relevant", "judged", "the answer is about what was asked"),
+    Metric("judged_correct", "judged", "the answer agrees with the gold one"),
 )
 """Scored question by question; a figure is the mean over the questions that have a score."""
 
@@ -90,7 +93,7 @@ _WORD = re.compile(r"\w+")
 
 def score(pair: QAPair, row: Row) -> dict[str, float]:
     """All that can be measured of this question, by the metric's name."""
-    marking = {} if row.abstained else _marking(row)
+    marking = {} if row.abstained else {**_marking(row), **row.judged}
     if not pair.answerable:
         return {"abstain_recall": float(row.abstained), **marking}
     scores = {"answered": float(not row.abstained), **marking}

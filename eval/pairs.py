@@ -6,6 +6,7 @@ import csv
 import hashlib
 import heapq
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -17,7 +18,7 @@ from ingest.fields import one_line
 from rag.chain import checked
 from rag.errors import QuestionError, ReadError
 from rag.index import Index
-from rag.schema import ArticleEntry, Failure, QAPair, Turn
+from rag.schema import ArticleEntry, Failure, QAPair, Span, Turn
 
 Pairs = Iterator[QAPair | Failure]
 SAMPLE = Path(str(files("eval"))) / "data"
@@ -143,6 +144,13 @@ def sample_questions(index: Index, limit: int = 4) -> list[str]:
         if pair.articles[0] in known:
             by_article.setdefault(pair.articles[0], pair.question)
     return list(by_article.values())[:: max(1, len(by_article) // limit)][:limit]
+
+
+def where_in(text: str, quote: str) -> Span | None:
+    """Where a quote stands in a text for the first time, whatever the spaces and line breaks between its words."""
+    words = quote.split()
+    found = re.search(r"\s+".join(map(re.escape, words)), text) if words else None
+    return found.span() if found else None
 
 
 def _draw(pair: QAPair) -> int:

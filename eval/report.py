@@ -20,7 +20,13 @@ from rag.errors import ConfigError, ReadError
 FORMAT = 1
 LEVEL = 0.05
 """A difference is shown if its p-value, adjusted for looking at many metrics, is below this."""
-SECTIONS = {"retrieval": "Retrieval", "answer": "Answers", "citation": "Citations", "abstention": "Knowing when not to"}
+SECTIONS = {
+    "retrieval": "Retrieval",
+    "answer": "Answers",
+    "citation": "Citations",
+    "abstention": "Knowing when not to",
+    "judged": "Judged by a language model",
+}
 HEADLINES = ("hit@1", "recall@10", "right", "citation_support", "answered", "abstain_recall")
 
 
@@ -30,7 +36,7 @@ def text_table(report: Report) -> str:
     for kind, heading in SECTIONS.items():
         names = [name for name in report.figures if BY_NAME[name].kind == kind]
         if names:
-            lines += ["", f"{heading:<24}{'':>7}  {'95 % interval':<13}  {'n':>6}"]
+            lines += ["", f"{heading:<28}{'':>3}  {'95 % interval':<13}  {'n':>6}"]
             lines += [f"  {name:<22}{_row(report.figures[name])}  {BY_NAME[name].what}" for name in names]
     if report.groups:
         lines += ["", f"{'By kind':<24}{''.join(f'{name:>18}' for name in HEADLINES)}"]
@@ -40,6 +46,12 @@ def text_table(report: Report) -> str:
     lines += ["", f"{'Seconds':<24}{'p50':>7}{'p95':>8}{'p99':>8}"]
     for stage, seconds in report.seconds.items():
         lines.append(f"  {stage:<22}{seconds['p50']:>7.3f}{seconds['p95']:>8.3f}{seconds['p99']:>8.3f}")
+    if "judge" in report.made:
+        usage = report.made["judge_usage"]
+        told = (
+            f"{usage['calls']:,} calls, {usage['prompt_tokens']:,} tokens read, {usage['completion_tokens']:,} written"
+        )
+        lines += ["", f"Judged by {report.made['judge']}: {told}"]
     return "\n".join(lines[1:])
 
 
@@ -211,7 +223,7 @@ def _shared(a: Saved, b: Saved) -> int:
 
 
 def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
-    for part in ("pairs", "settings", "index", "versions", "machine"):
+    for part in ("pairs", "settings", "judge", "index", "versions", "machine"):
         if a.get(part) != b.get(part):
             yield f"The {part}"
 

@@ -35,7 +35,8 @@ class Found:
 class Row:
     """One question and what came of it; `citations[n - 1]` is what the marker `[n]` in the answer refers to.
 
-    `stages` are seconds by name; `run` tells which settings and index made it.
+    `stages` are seconds by name; `judged` is what a language model thought of it, if one was asked; `run` tells which
+    settings and index made it.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Row:
     hits: tuple[Found, ...]
     seconds: float
     stages: Mapping[str, float] = field(default_factory=dict)
+    judged: Mapping[str, float] = field(default_factory=dict)
     run: str = ""
 
     @classmethod
@@ -84,6 +86,7 @@ class Row:
             hits=tuple(Found(h["article"], h["text"], h.get("score", 0.0)) for h in fields["hits"]),
             seconds=float(fields["seconds"]),
             stages=fields.get("stages", {}),
+            judged=fields.get("judged", {}),
             run=str(fields.get("run", "")),
         )
 
@@ -99,6 +102,7 @@ class Row:
             "hits": [{"article": h.article, "text": h.text, "score": h.score} for h in self.hits],
             "seconds": self.seconds,
             "stages": self.stages,
+            **({"judged": self.judged} if self.judged else {}),
             "run": self.run,
         }
         return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace") + b"\n"

@@ -10,7 +10,7 @@ import platform
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eval import statistics
+from eval.judge import Judge
 from eval.metrics import METRICS, score
 from eval.pairs import ArticleNames, check_pairs
 from eval.rows import Row, RowsFile
@@ -95,12 +96,13 @@ class Progress:
     excluded: int
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - what a run depends on; all but the first two have a default
     chain: Chain,
     pairs: Iterable[QAPair | Failure],
     rows: Path | None = None,
     *,
     resume: bool = False,
+    judge: Judge | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Report:
     """Ask every question and report; `rows` gets a line for each, from which `resume` goes on.
@@ -108,10 +110,10 @@ def evaluate(
     Pairs that are broken, repeat an id or name an article that is not indexed are left out and counted. Ctrl-C ends the
     asking: the report is of what was asked until then. Memory holds some 400 bytes a question, whatever it is answered
     with. A question with a history is asked as it stands, since the chain does not read the conversation.
-    Raises ReadError if no pair can be asked.
+    A judge adds its opinion of each answer. Raises ReadError if no pair can be asked, ModelError if the judge fails.
     """
     entries = list(chain.index.articles())
-    made = made_with(chain, entries)
+    made = made_with(chain, entries) | ({"judge": judge.model.name} if judge else {})
     collected = _Collected()
     run = hashlib.sha256(json.dumps(made, sort_keys=True, default=str).encode()).hexdigest()[:12]
     file = RowsFile(rows, run, resume=resume) if rows else None
@@ -119,13 +121,15 @@ def evaluate(
         try:
             for pair in check_pairs(pairs, ArticleNames.of(entries)):
                 if isinstance(pair, QAPair):
-                    collected.add(pair, _row(chain, pair, file, run))
+                    collected.add(pair, _row(chain, pair, file, run, judge))
                 else:
                     collected.fail(pair)
                 if progress:
                     progress(Progress(len(collected.ids), collected.excluded))
         except KeyboardInterrupt:
             collected.interrupted = True
+    if judge:
+        made["judge_usage"] = asdict(judge.usage)
     return collected.report({**made, "run": run, "date": f"{datetime.now(UTC):%Y-%m-%dT%H:%MZ}"})
 
 
@@ -156,10 +160,12 @@ def _settings(part: Any) -> dict[str, Any]:
     return found
 
 
-def _row(chain: Chain, pair: QAPair, file: RowsFile | None, run: str) -> Row:
+def _row(chain: Chain, pair: QAPair, file: RowsFile | None, run: str, judge: Judge | None) -> Row:
     row = file.earlier(pair) if file else None
     if row is None:
         row = Row.of(pair, chain.ask(pair.question), chain.index, run)
+        if judge:
+            row = replace(row, judged=judge.scores(pair, row))
         if file:
             file.add(row)
     return row

@@ -14,6 +14,8 @@ from rag.errors import ConfigError
 PACKAGED_MODEL = "packaged/all-MiniLM-L6-v2"
 CONFIG_FILE = "pullquote.toml"
 ENVIRONMENT_PREFIX = "PULLQUOTE_"
+API_KEY = "PULLQUOTE_API_KEY"
+"""The key of a language model's server: no setting, so that it stands in no file and no report."""
 MOST = 10_000
 
 
@@ -91,5 +93,10 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
         for name, value in environment.items()
-        if name.startswith(ENVIRONMENT_PREFIX)
+        if name.startswith(ENVIRONMENT_PREFIX) and name != API_KEY
     }
+
+
+def api_key(environment: Mapping[str, str] = os.environ) -> str:
+    """The key of a language model's server, from the environment; empty if there is none."""
+    return environment.get(API_KEY, "")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +19,8 @@ from rag.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
+    from llama_index.core.callbacks import TokenCountingHandler
+    from llama_index.core.llms import LLM
     from sentence_transformers import SentenceTransformer
 
 Vectors = npt.NDArray[np.float32]
@@ -25,8 +29,8 @@ Vectors = npt.NDArray[np.float32]
 PACKAGED_MODEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of sentence-transformers/all-MiniLM-L6-v2's model.safetensors, as published on its model card's file list."""
 
-
 BATCH = 32
+LLM_SECONDS, LLM_RETRIES = 60.0, 3
 
 
 class Embedder(Protocol):
@@ -111,3 +115,82 @@ def _fast_dtype() -> torch.dtype:
     import torch
 
     return torch.bfloat16 if torch.cpu.get_capabilities().get("avx512_bf16") else torch.float32
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What was asked of a language model."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageModel:
+    """A language model as LlamaIndex has it, which its own evaluators take, and what was asked of it."""
+
+    name: str
+    llm: LLM
+    counter: TokenCountingHandler
+
+    def complete(self, prompt: str) -> str:
+        """What it writes after a prompt. Raises ModelError if it does not answer."""
+        with self.errors():
+            return self.llm.complete(prompt).text
+
+    def usage(self) -> Usage:
+        """What was asked of it since the last time this was called."""
+        counter = self.counter
+        found = Usage(len(counter.llm_token_counts), counter.prompt_llm_token_count, counter.completion_llm_token_count)
+        counter.reset_counts()  # it would keep every prompt
+        return found
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """A failed request becomes a ModelError. The server's own words stay out: they may repeat the key."""
+        from openai import APIConnectionError, APIStatusError, OpenAIError
+
+        try:
+            yield
+        except APIConnectionError as error:
+            raise ModelError(f"no language model answers ({error}); start its server, or mend its URL") from error
+        except APIStatusError as error:
+            hint = "mend its name, its URL or the key in PULLQUOTE_API_KEY"
+            raise ModelError(f"the model {self.name!r} was refused (HTTP {error.status_code}); {hint}") from error
+        except OpenAIError as error:
+            raise ModelError(f"the model {self.name!r} failed ({type(error).__name__}); try again") from error
+
+
+def load_llm(name: str, url: str, key: str = "") -> LanguageModel:
+    """A model behind a server that speaks OpenAI's protocol: Ollama, llama.cpp, vLLM, or a vendor's.
+
+    `url` is the address its API has, such as http://localhost:11434/v1. Requests that fail for a while are tried again.
+    Raises ModelError if the library for it is not installed, or the address is none.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise ModelError(f"{url!r} is no address of a language model; give one such as http://localhost:11434/v1")
+    if not find_spec("llama_index.llms") or not find_spec("llama_index.llms.openai_like"):
+        raise ModelError("the library for language models is not installed; run: pip install 'pullquote[llm]'")
+    from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
+    from llama_index.llms.openai_like import OpenAILike
+
+    counter = TokenCountingHandler()
+    llm = OpenAILike(
+        model=name,
+        api_base=url,
+        api_key=key or "none",  # without one it would send OPENAI_API_KEY to whatever the address is
+        is_chat_model=True,
+        temperature=0.0,
+        timeout=LLM_SECONDS,
+        max_retries=LLM_RETRIES,
+        callback_manager=CallbackManager([counter]),
+    )
+    return LanguageModel(name, llm, counter)

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.label import Draft, Labels, check, read_drafts, where_in
-from eval.pairs import read_pairs
+from eval.label import Draft, Labels, check, read_drafts
+from eval.pairs import read_pairs, where_in
 from rag.errors import ReadError
 from rag.schema import Article, Failure, QAPair, Turn
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from llm_server import scripted
 from test_ui_cli import run
 
-from eval.make_pairs import BLANK, cloze_pairs, clozes
+from eval.make_pairs import BLANK, PROMPT_CHARACTERS, WRITTEN, cloze_pairs, clozes, written_pairs
 from eval.pairs import read_pairs
 from rag.chain import Chain
-from rag.schema import Article, QAPair
+from rag.schema import Article, ArticleEntry, Failure, QAPair
 
 
 def blanked(sentence: str) -> dict[str, str]:
@@ -90,3 +94,84 @@ def test_the_command_writes_what_eval_reads(sample_index: Path, tmp_path: Path) 
     status, out, err = run("eval", pairs, "--index", sample_index)
     assert (status, err) == (0, "")
     assert out.rstrip().endswith("5 asked")
+
+
+@dataclass
+class Shelf:
+    """Stands for the index: articles by name, each with its text."""
+
+    texts: dict[str, str]
+
+    def articles(self) -> Iterator[ArticleEntry]:
+        for name in self.texts:
+            yield ArticleEntry(name, name, "", "", "", None, "", "digest", 1)
+
+    def article(self, article_id: str) -> Article | None:
+        return Article(article_id, article_id, self.texts[article_id])
+
+
+def written(texts: dict[str, str], reply: str, count: int = 9) -> list[QAPair | Failure]:
+    return list(written_pairs(cast("Any", Shelf(texts)), lambda _: reply, count))
+
+
+GOOD = {"question": "How is tea?", "answer": "Hot", "evidence": "Tea is hot."}
+
+
+def test_a_written_question_is_kept_with_its_evidence() -> None:
+    [pair] = written({"tea": "Tea  is\nhot. Ice is cold."}, f"Sure: {json.dumps([GOOD])} Anything else?")
+    assert isinstance(pair, QAPair)
+    assert (pair.question, pair.answers, pair.articles) == ("How is tea?", ("Hot",), ("tea",))
+    assert (pair.evidence, pair.kind) == (("Tea  is\nhot.",), WRITTEN)
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        ("no", "no JSON list"),
+        ("[1, 2", "no JSON list"),
+        (json.dumps([1]), "no object with a question"),
+        (json.dumps([{**GOOD, "evidence": "Tea is warm."}]), "not in the article"),
+        (json.dumps([{**GOOD, "evidence": ""}]), "not in the article"),
+        (json.dumps([{**GOOD, "answer": "cold"}]), "does not hold its answer"),
+        (json.dumps([{**GOOD, "answer": ""}]), "does not hold its answer"),
+        (json.dumps([{**GOOD, "question": " "}]), "question is empty"),
+    ],
+)
+def test_what_a_model_makes_up_is_told(reply: str, told: str) -> None:
+    [failure] = written({"tea": "Tea is hot."}, reply)
+    assert isinstance(failure, Failure)
+    assert told in failure.reason
+
+
+def test_no_more_are_written_than_were_asked_for() -> None:
+    texts = dict.fromkeys("abcdef", "Tea is hot.")
+    several = json.dumps([{**GOOD, "question": f"{n}?"} for n in range(5)])
+    assert len(written(texts, several, 4)) == 4
+    assert len(written(texts, several, 99)) == 18
+
+
+def test_a_long_article_is_sent_in_part() -> None:
+    prompts: list[str] = []
+    text = " ".join(f"Sentence {number} is here." for number in range(2000))
+    list(written_pairs(cast("Any", Shelf({"long": text})), lambda prompt: prompts.append(prompt) or "[]", 1))
+    [sent] = prompts
+    part = sent.partition("<article>\nlong\n\n")[2].partition("\n</article>")[0]
+    assert len(part) == PROMPT_CHARACTERS
+    assert part in text
+    assert part.startswith("Sentence ")
+
+
+@pytest.mark.slow
+def test_the_command_asks_a_model_for_questions(sample_index: Path) -> None:
+    def reply(prompt: str) -> str:
+        article = prompt.partition("<article>\n")[2].partition("\n</article>")[0]
+        sentence = article.splitlines()[2].split(". ")[0]
+        made_up = {"question": "Why?", "answer": "so", "evidence": "It is so."}
+        return json.dumps([{"question": "What?", "answer": sentence.split()[-1], "evidence": sentence}, made_up])
+
+    with scripted(reply) as server:
+        options = ["--index", sample_index, "--count", "2", "--llm", "tiny", "--llm-url", server.url]
+        status, out, err = run("eval", "make-pairs", *options)
+    assert status == 0
+    assert [json.loads(line)["kind"] for line in out.splitlines()] == [WRITTEN, WRITTEN]
+    assert "question 2: its evidence is not in the article" in err

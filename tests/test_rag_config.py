@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.config import Config
+from rag.config import Config, api_key
 from rag.errors import ConfigError
 
 
@@ -44,3 +44,9 @@ def test_unknown_and_wrong_variables_and_arguments() -> None:
 def test_a_named_file_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read settings"):
         Config.load(tmp_path / "none.toml", environment={})
+
+
+def test_a_key_is_no_setting() -> None:
+    environment = {"PULLQUOTE_API_KEY": "sesame"}
+    assert "sesame" not in repr(Config.load(environment=environment))
+    assert (api_key(environment), api_key({})) == ("sesame", "")

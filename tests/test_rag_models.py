@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from llm_server import scripted
 
 import rag.models
 from rag.config import PACKAGED_MODEL
 from rag.errors import ModelError
-from rag.models import Embedder, load_embedder
+from rag.models import Embedder, Usage, load_embedder, load_llm
 
 pytestmark = pytest.mark.slow
 
@@ -32,3 +33,20 @@ def test_a_changed_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_folder_that_holds_no_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot load the embedding model"):
         load_embedder(str(tmp_path))
+
+
+@pytest.mark.parametrize("url", ["", "localhost:11434", "file:///etc/passwd"])
+def test_a_language_model_needs_an_address(url: str) -> None:
+    with pytest.raises(ModelError, match="http://localhost:11434/v1"):
+        load_llm("tiny", url)
+
+
+def test_no_key_is_sent_but_its_own(no_settings: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-somebody-elses")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://203.0.113.1/")
+    with scripted(lambda _: "Tea is hot.") as server:
+        model = load_llm("tiny", server.url)
+        assert model.complete("How is tea?") == "Tea is hot."
+        assert (model.usage(), model.usage()) == (Usage(1, 10, 2), Usage())
+    assert (server.keys, server.prompts) == (["Bearer none"], ["How is tea?"])
+    assert Usage(1, 10, 2) + Usage(1, 1, 1) == Usage(2, 11, 3)

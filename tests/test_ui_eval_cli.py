@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, SAMPLE
+from llm_server import scripted
+from test_eval_judge import verdicts
 from test_ui_cli import run
 
 from eval.pairs import pair_json, sample_pairs
@@ -26,7 +28,7 @@ def few(path: Path, count: int = 6) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", ["run", "compare", "table"])
+@pytest.mark.parametrize("command", ["run", "compare", "table", "make-pairs", "label", "bench"])
 def test_every_command_is_explained(command: str) -> None:
     assert command in run("eval", "--help")[1]
     assert run("eval", command, "--help")[0] == 0
@@ -41,6 +43,9 @@ def test_every_command_is_explained(command: str) -> None:
         (["pairs.jsonl", "--corpus", "none"], "could be ingested"),
         (["compare", "a.json", "b.json"], "a.json is no report"),
         (["table", "a.json"], "a.json is no report"),
+        (["pairs.jsonl", "--judge", "tiny"], "--judge and --judge-url go together"),
+        (["make-pairs", "--llm-url", "http://127.0.0.1/v1"], "--llm and --llm-url go together"),
+        (["label", "none.jsonl"], "cannot read pairs from none.jsonl"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(arguments: list[str], told: str) -> None:
@@ -120,6 +125,16 @@ def test_a_figure_under_its_bound_fails(sample_index: Path, tmp_path: Path) -> N
     assert "3 asked" in out
     assert err.strip() == "pullquote: exact_match is 0.0000, under 0.5"
     assert run("eval", pairs, "--index", sample_index, *bounds[:2])[0] == 0
+
+
+@pytest.mark.slow
+def test_answers_are_judged_if_a_model_is_named(sample_index: Path, tmp_path: Path) -> None:
+    with scripted(verdicts) as server:
+        judge = ["--judge", "tiny", "--judge-url", server.url]
+        status, out, _ = run("eval", few(tmp_path / "p.jsonl", 2), "--index", sample_index, *judge)
+    assert status == 0
+    assert re.search(r"^  judged_faithful +1\.000 ", out, re.MULTILINE)
+    assert "Judged by tiny: 6 calls" in out
 
 
 @pytest.mark.slow

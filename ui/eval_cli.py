@@ -7,7 +7,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,14 +15,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from rag.config import Config
-from rag.errors import ReadError
+from rag.config import Config, api_key
+from rag.errors import ConfigError, ReadError
 from rag.schema import Failure
 from ui.terminal import AsJson, IndexDir, announce, complain, errors_as_lines
 
 if TYPE_CHECKING:
     from eval.run import Report
+    from rag.models import LanguageModel
 
+ModelUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Its server: http://localhost:11434/v1; a key goes into PULLQUOTE_API_KEY."),
+]
 SHOWN_FAILURES = 10
 INTERRUPTED = 130
 """The exit status of what Ctrl-C ended, by the shells' custom."""
@@ -49,6 +54,29 @@ eval_app = typer.Typer(
 
 
 @dataclass(frozen=True, slots=True)
+class Server:
+    """A language model and the address of its API."""
+
+    name: str
+    url: str
+
+    @classmethod
+    def of(cls, option: str, name: str | None, url: str | None) -> Server | None:
+        """From the options --<option> and --<option>-url; None if neither is given."""
+        if bool(name) != bool(url):
+            raise ConfigError(
+                f"--{option} and --{option}-url go together; give a model's name and its server's address"
+            )
+        return cls(name, url) if name and url else None
+
+    def load(self) -> LanguageModel:
+        """Connects to nothing yet."""
+        from rag.models import load_llm
+
+        return load_llm(self.name, self.url, api_key())
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """What the command line asks to be measured, and how."""
 
@@ -57,6 +85,7 @@ class Asked:
     rows: Path | None
     resume: bool
     strict: bool
+    judge: Server | None
 
 
 @eval_app.command()
@@ -78,6 +107,10 @@ def run(
     fail_under: Annotated[
         list[str] | None, typer.Option(metavar="NAME=BOUND", help="Exit 1 if a figure is worse: recall@10=0.9.")
     ] = None,
+    judge: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Have a language model judge each answer as well.")
+    ] = None,
+    judge_url: ModelUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask every question of PAIRS (`run` may be left out), and report how good the answers are."""
@@ -87,8 +120,9 @@ def run(
         bounds = [Bound.parse(text) for text in fail_under or ()]
         if resume and not rows:
             raise ReadError("--resume needs the --rows file of the run to go on with; add --rows FILE")
+        asked = Asked(pairs, sample, rows, resume, strict, Server.of("judge", judge, judge_url))
         with _config(index, corpus or []) as config:
-            report = _measured(config, Asked(pairs, sample, rows, resume, strict))
+            report = _measured(config, asked)
     _tell(report, as_json=as_json, html=html)
     failed = [failure for bound in bounds if (failure := bound.failure(report))]
     for failure in failed:
@@ -133,16 +167,25 @@ def make_pairs(
     index: IndexDir = None,
     count: Annotated[int, typer.Option(min=1, help="At most so many pairs.")] = 100,
     seed: Annotated[int, typer.Option(help="Another number, other pairs.")] = 1,
+    llm: Annotated[str | None, typer.Option(metavar="MODEL", help="Have a language model write questions.")] = None,
+    llm_url: ModelUrl = None,
 ) -> None:
     """Make pairs from the indexed articles, a line of JSON each: sentences with a number or a name left out."""
-    from eval.make_pairs import cloze_pairs
+    from eval.make_pairs import cloze_pairs, written_pairs
     from eval.pairs import pair_json
     from rag.index import Index
 
     with errors_as_lines():
-        config = Config.load(index=index)
-        for pair in cloze_pairs(Index(config.index, config.embedding_model), count, seed):
-            typer.echo(json.dumps(pair_json(pair), ensure_ascii=False))
+        config, server = Config.load(index=index), Server.of("llm", llm, llm_url)
+        opened = Index(config.index, config.embedding_model)
+        made = (
+            written_pairs(opened, server.load().complete, count, seed) if server else cloze_pairs(opened, count, seed)
+        )
+        for pair in made:
+            if isinstance(pair, Failure):
+                _tell_failures([pair], 1)
+            else:
+                typer.echo(json.dumps(pair_json(pair), ensure_ascii=False))
 
 
 @eval_app.command()
@@ -222,6 +265,7 @@ def _as_articles(path: Path, folder: Path) -> Path:
 
 
 def _measured(config: Config, asked: Asked) -> Report:
+    from eval.judge import Judge
     from eval.pairs import ArticleNames, check_pairs, drawn, read_pairs, survey
     from eval.run import Progress, evaluate
     from rag.chain import Chain
@@ -233,13 +277,17 @@ def _measured(config: Config, asked: Asked) -> Report:
     if asked.strict and found.excluded:
         raise ReadError(f"{found.excluded:,} pairs cannot be asked; mend them, or leave --strict away to skip them")
     chain = Chain.from_config(config)
-    with typer.progressbar(length=found.pairs, label="Asking", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+    judge = Judge(asked.judge.load()) if asked.judge else None
+    with (
+        judge or nullcontext(),
+        typer.progressbar(length=found.pairs, label="Asking", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar,
+    ):
 
         def show(progress: Progress) -> None:
             bar.update(progress.asked - bar.pos)
 
         pairs = drawn(read_pairs(asked.pairs), found.cut)
-        report = evaluate(chain, pairs, asked.rows, resume=asked.resume, progress=show)
+        report = evaluate(chain, pairs, asked.rows, resume=asked.resume, judge=judge, progress=show)
     return replace(report, made={**report.made, "pairs": _identity(asked.pairs, asked.sample)})
 
 

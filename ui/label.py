@@ -8,7 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from eval.label import Draft, Labels, check, where_in
+from eval.label import Draft, Labels, check
+from eval.pairs import where_in
 from rag.chain import Chain
 from rag.errors import PullquoteError
 from rag.schema import QAPair

@@ -1,0 +1,100 @@
+"""What a language model thinks of answers, asked in the words of LlamaIndex's evaluators.
+
+An opinion, not a measurement: models prefer answers like their own, and change from version to version. Its figures
+are named `judged_…` and stand apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from eval.rows import Row
+from rag.cite import MARKER
+from rag.models import LanguageModel, Usage
+from rag.schema import QAPair
+
+WORST_SCORE, BEST_SCORE = 1, 5
+"""Of LlamaIndex's CorrectnessEvaluator."""
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_VERDICT = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Judge:
+    """Asks a model about answers, one after the other, the questions about one answer at once; a context manager."""
+
+    model: LanguageModel
+    usage: Usage = field(default_factory=Usage)
+    _runner: asyncio.Runner = field(default_factory=asyncio.Runner)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._runner.close()
+
+    def scores(self, pair: QAPair, row: Row) -> dict[str, float]:
+        """From 0 to 1: faithful, relevant, and correct where there is a gold answer; none of what was not answered.
+
+        What the model replies to without a verdict has no score. Raises ModelError if it does not answer.
+        """
+        if row.abstained:
+            return {}
+        said = MARKER.sub("", row.answer)
+        asked = {
+            "judged_faithful": self._faithful(said, _contexts(row)),
+            "judged_relevant": self._relevant(pair.question, said),
+        }
+        if pair.answers:
+            asked["judged_correct"] = self._correct(pair, said)
+        with self.model.errors():
+            found = self._runner.run(_all_of(asked))
+        self.usage += self.model.usage()
+        return {name: score for name, score in found.items() if score is not None}
+
+    async def _faithful(self, said: str, contexts: Sequence[str]) -> float | None:
+        """FaithfulnessEvaluator's question in one call; it would build an index with the process-wide Settings."""
+        from llama_index.core.evaluation.faithfulness import DEFAULT_EVAL_TEMPLATE
+
+        context = "\n\n".join(contexts)
+        reply = await self.model.llm.apredict(DEFAULT_EVAL_TEMPLATE, query_str=said, context_str=context)
+        found = _VERDICT.search(reply)
+        return float(found[0].lower() == "yes") if found else None
+
+    async def _relevant(self, question: str, said: str) -> float | None:
+        from llama_index.core.evaluation import AnswerRelevancyEvaluator
+
+        evaluator = AnswerRelevancyEvaluator(self.model.llm)
+        score = (await evaluator.aevaluate(question, said)).score
+        return score if score is not None and 0 <= score <= 1 else None
+
+    async def _correct(self, pair: QAPair, said: str) -> float | None:
+        from llama_index.core.evaluation import CorrectnessEvaluator
+
+        evaluator = CorrectnessEvaluator(self.model.llm, parser_function=first_score)
+        score = (await evaluator.aevaluate(pair.question, said, reference=" / ".join(pair.answers))).score
+        return None if score is None else (score - WORST_SCORE) / (BEST_SCORE - WORST_SCORE)
+
+
+def first_score(reply: str) -> tuple[float | None, str]:
+    """The first number of a reply if it is a score, and the reply; LlamaIndex's own parser fails on a single line."""
+    found = _NUMBER.search(reply)
+    score = float(found[0]) if found else None
+    return (score if score is not None and WORST_SCORE <= score <= BEST_SCORE else None), reply
+
+
+async def _all_of(asked: Mapping[str, Coroutine[Any, Any, float | None]]) -> dict[str, float | None]:
+    return dict(zip(asked, await asyncio.gather(*asked.values()), strict=True))
+
+
+def _contexts(row: Row) -> list[str]:
+    """The passages that were cited."""
+    quotes = [cited.quote.strip() for cited in row.citations]
+    return [hit.text for hit in row.hits if any(quote in hit.text for quote in quotes)]
