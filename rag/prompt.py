@@ -29,5 +29,5 @@ def questions(title: str, text: str, count: int) -> str:
 
 
 def _inside(text: str) -> str:
-    """The text with another sign for the bracket that would end the article early; were it taken out, the rest might."""
+    """The text with another sign for a bracket that would end the article; were it taken out, the rest might."""
     return re.sub(r"<(?=\s*/?\s*article)", "‹", text, flags=re.IGNORECASE)
