@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -10,13 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from eval.feedback import is_feedback, pair_fields, verdict
 from eval.pairs import pair_json, parsed, read_entries, repeated, where_in
 from rag.chain import LONGEST_QUESTION
 from rag.errors import ReadError
 from rag.index import Index
 from rag.schema import Article, Failure, QAPair
-
-FEEDBACK = "feedback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +27,13 @@ class Draft:
 
 
 def read_drafts(path: Path) -> Iterator[Draft | Failure]:
-    """The pairs of a file, or of a chat's feedback: JSON Lines with question, answer, rating ("up", "down") and reason.
+    """The pairs of a file, or of a chat's feedback (eval/feedback.py). Raises as `read_pairs`.
 
-    What readers liked comes with its citations as evidence, what they disliked without any. A second one of an id is a
-    failure. Raises as `read_pairs`.
+    A second one of an id is a failure.
     """
     seen: set[str] = set()
     for where, entry in read_entries(path):
-        rated = isinstance(entry, Mapping) and "rating" in entry
-        found = _from_feedback(entry, where) if rated else _from_pair(entry, where)
+        found = _from_feedback(entry, where) if is_feedback(entry) else _from_pair(entry, where)
         if isinstance(found, Draft):
             yield repeated(found.pair) if found.pair.id in seen else found
             seen.add(found.pair.id)
@@ -51,27 +47,13 @@ def _from_pair(entry: Any, where: str) -> Draft | Failure:
 
 
 def _from_feedback(entry: Mapping[str, Any], where: str) -> Draft | Failure:
-    said, liked = str(entry.get("answer") or ""), entry["rating"] == "up"
-    quotes = (entry.get("citations") or ()) if liked else ()
-    digest = hashlib.sha256(json.dumps(entry).encode()).hexdigest()
     try:
-        fields = {
-            "id": entry.get("id") or f"{FEEDBACK}-{digest[:12]}",
-            "question": entry.get("question"),
-            "articles": list(dict.fromkeys(quote["article"] for quote in quotes)),
-            "evidence": [quote["quote"] for quote in quotes],
-            "history": entry.get("history"),
-            "answerable": False,  # a pair without an answer can be no other, until somebody writes one
-            "kind": FEEDBACK,
-        }
+        found = parsed(where, pair_fields(entry))
     except (TypeError, KeyError):
         return Failure(where, 'has citations that are no list of {"article": …, "quote": …}; mend or delete it')
-    found = parsed(where, fields)
     if isinstance(found, Failure):
         return found
-    reason = str(entry.get("reason") or "")
-    verdict = " because: ".join(filter(None, ("liked" if liked else "disliked", reason)))
-    return Draft(replace(found, answerable=True), said, verdict)
+    return Draft(replace(found, answerable=True), str(entry.get("answer") or ""), verdict(entry))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import pytest
 from test_ui_server import _no_open_loops, served  # noqa: F401
 
+from eval.feedback import feedback_file
 from rag.errors import IndexMissing, QuestionError
 from rag.schema import Answer, Citation, Hit, Passage
 from ui import app as ui_app
@@ -22,6 +26,8 @@ TEA = Passage("d-0", "d", "", 0, 0, len(TEXT), TEXT, ((0, 11), (12, 24)), "Drink
 @dataclass
 class Shelf:
     """Stands for the index: one article of one passage."""
+
+    folder: Path = Path("index")
 
     def counts(self) -> tuple[int, int]:
         return 1, 1
@@ -96,6 +102,35 @@ def test_a_missing_index_is_told_before_the_first_question() -> None:
 
     assert "no index" in Desk(Parrot(Bare())).empty()  # type: ignore[arg-type]
     assert "1 article (1 passage)" in Desk(Parrot()).empty()  # type: ignore[arg-type]
+
+
+def rated(folder: Path, conversation: tuple[Exchange, ...], **data: Any) -> list[dict[str, Any]]:
+    Desk(Parrot(Shelf(folder))).rate(conversation, gr.LikeData(None, {"value": "", **data}))  # type: ignore[arg-type]
+    file = feedback_file(folder)
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()] if file.exists() else []
+
+
+def test_a_rating_is_written_down_with_what_was_rated(tmp_path: Path) -> None:
+    first = list(Desk(Parrot()).reply("A?", ()))[-1]  # type: ignore[arg-type]
+    talk = list(Desk(Parrot()).reply("B?", first[2]))[-1][2]  # type: ignore[arg-type]
+    [entry] = rated(tmp_path / "index", talk, index=3, liked=False)
+    assert (entry["question"], entry["rating"]) == ("B?", "down")
+    assert [turn["question"] for turn in entry["history"]] == ["A?"]
+    assert [cited["quote"] for cited in entry["citations"]] == ["Tea is hot.", "Ice is cold."]
+    assert len(rated(tmp_path / "index", talk, index=1, liked=True)) == 2
+
+
+def test_what_is_no_rating_is_not_written_down(tmp_path: Path) -> None:
+    talk = list(Desk(Parrot()).reply("A?", ()))[-1][2]  # type: ignore[arg-type]
+    assert rated(tmp_path / "index", talk, index=1, liked="") == [], "a thumb taken back"
+    assert rated(tmp_path / "index", talk, index=7, liked=True) == [], "no such answer"
+    assert rated(tmp_path / "index", (Exchange("A?", error="boom"),), index=1, liked=True) == []
+
+
+def test_a_rating_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    talk = list(Desk(Parrot()).reply("A?", ()))[-1][2]  # type: ignore[arg-type]
+    with pytest.raises(gr.Error, match="cannot write feedback"):
+        rated(tmp_path / "nowhere" / "index", talk, index=1, liked=True)
 
 
 def test_the_page_has_its_title_examples_and_one_public_endpoint() -> None:

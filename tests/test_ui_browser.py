@@ -7,15 +7,17 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
 from playwright.sync_api import Browser, Page, expect, sync_playwright  # noqa: E402
-from test_ui_app import Parrot  # noqa: E402
+from test_ui_app import Parrot, Shelf  # noqa: E402
 from test_ui_server import _no_open_loops, served  # noqa: E402, F401
 
+from eval.label import Draft, read_drafts  # noqa: E402
 from ingest import ingest  # noqa: E402
 from rag.chain import LONGEST_QUESTION, Chain  # noqa: E402
 from rag.config import Config  # noqa: E402
@@ -303,3 +305,17 @@ def luminance(colour: str) -> float:
     channels = [int(channel) / 255 for channel in re.findall(r"\d+", colour)[:3]]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_a_thumb_is_written_down(browser: Browser, tmp_path: Path) -> None:
+    with served(build_app(Parrot(Shelf(tmp_path / "index")))) as url:  # type: ignore[arg-type]
+        page = browser.new_page(reduced_motion="reduce")
+        page.goto(url)
+        expect(page.get_by_label("Your question")).to_be_visible()
+        ask(page, "What is hot?")
+        page.get_by_role("button", name="Dislike").click()
+        expect(page.get_by_role("button", name="Disliked")).to_be_visible()
+        page.close()
+    [draft] = read_drafts(tmp_path / "index.feedback.jsonl")
+    assert isinstance(draft, Draft)
+    assert (draft.pair.question, draft.verdict) == ("What is hot?", "disliked")

@@ -9,8 +9,10 @@ from typing import Any
 import gradio as gr
 from gradio.events import api
 
+from eval.feedback import add_feedback, feedback_file
 from rag.chain import Chain
 from rag.errors import PullquoteError
+from rag.schema import Turn
 from ui import render
 from ui.render import Exchange
 
@@ -49,6 +51,18 @@ class Desk:
     def reply_to_example(self, conversation: Conversation, event: gr.SelectData) -> Iterator[Shown]:
         """As `reply`, for an example question that was clicked."""
         yield from self.reply(event.value["text"], conversation)
+
+    def rate(self, conversation: Conversation, event: gr.LikeData) -> None:
+        """Write down that a reader liked or disliked an answer; a rating taken back is no rating."""
+        turn = int(event.index if isinstance(event.index, int) else event.index[0]) // 2
+        answer = conversation[turn].answer if turn < len(conversation) else None
+        if answer is None or not isinstance(event.liked, bool):
+            return
+        history = [Turn(e.question, e.answer.text) for e in conversation[:turn] if e.answer]
+        try:
+            add_feedback(feedback_file(self.chain.index.folder), answer, history, liked=event.liked)
+        except PullquoteError as error:
+            raise gr.Error(str(error), print_exception=False) from error
 
     def ask(self, question: str) -> dict[str, Any]:
         """The answer to a question, with its citations, as `pullquote ask --json` prints it."""
@@ -94,6 +108,7 @@ def build_app(chain: Chain, examples: Sequence[str] = ()) -> gr.Blocks:
         )
         clicked = chat.example_select(desk.reply_to_example, [conversation], shown, **own, **limit)
         again.click(lambda: show(()), outputs=shown, cancels=[asked, clicked], **own)
+        chat.like(desk.rate, conversation, **own)
         page.load(lambda: gr.update(placeholder=desk.empty()), outputs=chat, api_visibility="private")
         api(desk.ask, api_name="ask", **limit)
     return page
@@ -108,7 +123,7 @@ def _chat(placeholder: str, examples: Sequence[str]) -> gr.Chatbot:
         height=None,
         scale=1,
         buttons=[],
-        feedback_options=None,
+        feedback_options=("Like", "Dislike"),
         latex_delimiters=[],
         placeholder=placeholder,
         examples=[{"text": example} for example in examples],

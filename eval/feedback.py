@@ -1,0 +1,68 @@
+"""What readers made of the chat's answers: a line of JSON each, which `pullquote eval label` makes pairs of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rag.errors import ReadError
+from rag.schema import Answer, Turn
+
+KIND = "feedback"
+LIKED, DISLIKED = "up", "down"
+
+
+def feedback_file(index: Path) -> Path:
+    """Beside the index's folder, so that it is still there when the index is made anew."""
+    return index.with_name(f"{index.name}.feedback.jsonl")
+
+
+def add_feedback(file: Path, answer: Answer, history: Sequence[Turn], *, liked: bool, reason: str = "") -> None:
+    """Write down what a reader made of an answer. Raises ReadError if the file cannot be written."""
+    entry = {
+        "question": answer.question,
+        "answer": answer.text,
+        "rating": LIKED if liked else DISLIKED,
+        "reason": reason,
+        "citations": [{"article": c.passage.article_id, "quote": c.quote} for c in answer.citations],
+        "history": [{"question": turn.question, "answer": turn.answer} for turn in history],
+        "date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+    }
+    line = f"{json.dumps(entry, ensure_ascii=False)}\n".encode("utf-8", "replace")
+    try:
+        with file.open("ab") as lines:
+            lines.write(line)
+    except OSError as error:
+        raise ReadError(f"cannot write feedback to {file} ({error.strerror}); make room or mend its rights") from error
+
+
+def is_feedback(entry: Any) -> bool:
+    """Is this a line of such a file?"""
+    return isinstance(entry, Mapping) and "rating" in entry
+
+
+def pair_fields(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A pair's fields as far as the feedback has them: what was liked with its citations as evidence, no answer yet.
+
+    Raises TypeError or KeyError where the citations are none.
+    """
+    quotes = (entry.get("citations") or ()) if entry["rating"] == LIKED else ()
+    return {
+        "id": entry.get("id") or f"{KIND}-{hashlib.sha256(json.dumps(entry).encode()).hexdigest()[:12]}",
+        "question": entry.get("question"),
+        "articles": list(dict.fromkeys(quote["article"] for quote in quotes)),
+        "evidence": [quote["quote"] for quote in quotes],
+        "history": entry.get("history"),
+        "answerable": False,  # a pair without an answer can be no other, until somebody writes one
+        "kind": KIND,
+    }
+
+
+def verdict(entry: Mapping[str, Any]) -> str:
+    """What the reader made of the answer, in words."""
+    reason = str(entry.get("reason") or "")
+    return " because: ".join(filter(None, ("liked" if entry["rating"] == LIKED else "disliked", reason)))

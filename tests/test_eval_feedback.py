@@ -1,0 +1,50 @@
+"""What readers made of answers: written by the chat, read by the labelling."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from test_eval_run import TEA, TEXT
+
+from eval.feedback import add_feedback, feedback_file, is_feedback, pair_fields, verdict
+from eval.label import Draft, read_drafts
+from rag.errors import ReadError
+from rag.schema import Answer, Citation, Hit, Turn
+
+ANSWER = Answer(
+    "How is tea?", f"{TEXT} [1]", (Citation(1, TEA, TEXT, 0, len(TEXT)),), (Hit(TEA, 1.0),), grounded=True, confidence=1
+)
+
+
+def test_the_file_stands_beside_the_index() -> None:
+    assert feedback_file(Path("news/.pullquote")) == Path("news/.pullquote.feedback.jsonl")
+
+
+def test_what_is_written_becomes_drafts(tmp_path: Path) -> None:
+    file = tmp_path / "f.jsonl"
+    add_feedback(file, ANSWER, (Turn("What?", "Tea."),), liked=True)
+    add_feedback(file, ANSWER, (), liked=False, reason="It is cold by now.")
+    liked, disliked = read_drafts(file)
+    assert isinstance(liked, Draft)
+    assert isinstance(disliked, Draft)
+    assert (liked.verdict, disliked.verdict) == ("liked", "disliked because: It is cold by now.")
+    assert (liked.pair.articles, liked.pair.evidence) == (("tea",), (TEXT,))
+    assert (disliked.pair.articles, disliked.pair.evidence) == ((), ())
+    assert liked.pair.history == (Turn("What?", "Tea."),)
+    assert liked.said == disliked.said == f"{TEXT} [1]"
+    assert liked.pair.id != disliked.pair.id
+    assert [draft.pair for draft in read_drafts(file) if isinstance(draft, Draft)] == [liked.pair, disliked.pair]
+
+
+def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="cannot write feedback"):
+        add_feedback(tmp_path, ANSWER, (), liked=True)
+
+
+def test_other_lines_are_no_feedback() -> None:
+    assert not any(is_feedback(entry) for entry in (None, [], "rating", {"question": "How?"}))
+    entry = json.loads('{"rating": "up", "question": "How?", "id": "7"}')
+    assert is_feedback(entry)
+    assert (pair_fields(entry)["id"], verdict(entry)) == ("7", "liked")
