@@ -15,13 +15,14 @@ from typing import Any, Self
 
 from eval.rows import Row
 from rag.cite import MARKER
-from rag.models import LanguageModel, Usage
+from rag.models import LanguageModel
 from rag.schema import QAPair
 
 WORST_SCORE, BEST_SCORE = 1, 5
 """Of LlamaIndex's CorrectnessEvaluator."""
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_VERDICT = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
+_NUMBER = re.compile(r"\W*(?:score\W+)?(\d+(?:\.\d+)?)\b", re.IGNORECASE)
+_VERDICT = re.compile(r"\W*(?:answer\W+)?(yes|no)\b", re.IGNORECASE)
+"""Only at the start of a reply: "there is no doubt" is no verdict, and "from 1 to 5" no score."""
 
 
 @dataclass(slots=True)
@@ -29,7 +30,6 @@ class Judge:
     """Asks a model about answers, one after the other, the questions about one answer at once; a context manager."""
 
     model: LanguageModel
-    usage: Usage = field(default_factory=Usage)
     _runner: asyncio.Runner = field(default_factory=asyncio.Runner)
 
     def __enter__(self) -> Self:
@@ -56,7 +56,6 @@ class Judge:
             asked["judged_correct"] = self._correct(pair, said)
         with self.model.errors():
             found = self._runner.run(_all_of(asked))
-        self.usage += self.model.usage()
         return {name: score for name, score in found.items() if score is not None}
 
     async def _faithful(self, said: str, contexts: Sequence[str]) -> float | None:
@@ -65,8 +64,8 @@ class Judge:
 
         context = "\n\n".join(contexts)
         reply = await self.model.llm.apredict(DEFAULT_EVAL_TEMPLATE, query_str=said, context_str=context)
-        found = _VERDICT.search(reply)
-        return float(found[0].lower() == "yes") if found else None
+        found = _VERDICT.match(reply)
+        return float(found[1].lower() == "yes") if found else None
 
     async def _relevant(self, question: str, said: str) -> float | None:
         from llama_index.core.evaluation import AnswerRelevancyEvaluator
@@ -84,9 +83,9 @@ class Judge:
 
 
 def first_score(reply: str) -> tuple[float | None, str]:
-    """The first number of a reply if it is a score, and the reply; LlamaIndex's own parser fails on a single line."""
-    found = _NUMBER.search(reply)
-    score = float(found[0]) if found else None
+    """The number a reply starts with if it is a score, and the reply; LlamaIndex's own parser fails on one line."""
+    found = _NUMBER.match(reply)
+    score = float(found[1]) if found else None
     return (score if score is not None and WORST_SCORE <= score <= BEST_SCORE else None), reply
 
 

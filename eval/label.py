@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from eval.feedback import is_feedback, pair_fields, verdict
-from eval.pairs import pair_json, parsed, read_entries, repeated, where_in
+from eval.pairs import ArticleNames, pair_json, parsed, read_entries, repeated, where_in
+from ingest.fields import one_line
 from rag.chain import LONGEST_QUESTION
 from rag.errors import ReadError
 from rag.index import Index
@@ -24,6 +25,11 @@ class Draft:
     pair: QAPair
     said: str = ""
     verdict: str = ""
+
+    def with_known(self, names: ArticleNames) -> Draft:
+        """The draft with its articles by id, as far as the index has them."""
+        articles = tuple(names.ids.get(one_line(name), name) for name in self.pair.articles)
+        return replace(self, pair=replace(self.pair, articles=articles))
 
 
 def read_drafts(path: Path) -> Iterator[Draft | Failure]:

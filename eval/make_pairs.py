@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
-from itertools import count as counted_from
 from itertools import islice
 
 from eval.metrics import contains
@@ -40,7 +39,7 @@ def cloze_pairs(index: Index, count: int, seed: int = 1) -> Iterator[QAPair]:
     find than what people ask, since the question has most of its sentence's words: such pairs compare settings, and
     their level says little.
     """
-    return islice(_in_rounds(index, _drawn_ids(index, seed), seed), count)
+    return islice(_in_rounds(index, _drawn_ids(index, seed), seed, count), count)
 
 
 def written_pairs(index: Index, write: Callable[[str], str], count: int, seed: int = 1) -> Iterator[QAPair | Failure]:
@@ -48,13 +47,16 @@ def written_pairs(index: Index, write: Callable[[str], str], count: int, seed: i
 
     A question whose evidence is not in its article, word for word, or does not hold the answer, is a failure.
     """
-    made = 0
+    seen: set[str] = set()
     for article_id in _drawn_ids(index, seed):
         article = index.article(article_id)
-        for found in _written(article, write, min(AT_ONCE, count - made), seed) if article else ():
-            made += isinstance(found, QAPair)
-            yield found
-        if made == count:
+        for found in _written(article, write, min(AT_ONCE, count - len(seen)), seed) if article else ():
+            if isinstance(found, Failure):
+                yield found
+            elif found.id not in seen:
+                seen.add(found.id)
+                yield found
+        if len(seen) >= count:
             return
 
 
@@ -110,18 +112,21 @@ def clozes(article: Article, seed: int = 1) -> list[QAPair]:
     return sorted(pairs.values(), key=lambda pair: _draw(seed, pair.id))
 
 
-def _in_rounds(index: Index, ids: list[str], seed: int) -> Iterator[QAPair]:
-    for turn in counted_from():
-        left = []
-        for article_id in ids:
-            article = index.article(article_id)
-            pairs = clozes(article, seed) if article else []
-            if turn < len(pairs):
-                left.append(article_id)
-                yield pairs[turn]
-        ids = left
-        if not ids:
-            return
+def _in_rounds(index: Index, ids: list[str], seed: int, count: int) -> Iterator[QAPair]:
+    """A pair of each article, then a second of each that has one, and so on; `count` tells how many to hold ready."""
+    taken = 0
+    while ids:
+        most = -(-count // len(ids))
+        ready = {article_id: _some(index, article_id, seed, slice(taken, taken + most)) for article_id in ids}
+        for turn in range(most):
+            yield from (ready[article_id][turn] for article_id in ids if turn < len(ready[article_id]))
+        ids = [article_id for article_id in ids if len(ready[article_id]) == most]
+        taken += most
+
+
+def _some(index: Index, article_id: str, seed: int, which: slice) -> list[QAPair]:
+    article = index.article(article_id)
+    return clozes(article, seed)[which] if article else []
 
 
 def _cloze(article_id: str, sentence: str, fact: Span) -> QAPair:

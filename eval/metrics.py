@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import re
 import string
+import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -58,7 +60,7 @@ METRICS = (
     Metric("contains", "answer", "the answer contains a gold one, word for word"),
     Metric("exact_match", "answer", "the answer is a gold one and nothing else"),
     Metric("f1", "answer", "words shared with the nearest gold answer"),
-    Metric("rouge_l", "answer", "longest common run of words with the nearest gold answer"),
+    Metric("rouge_l", "answer", "words shared with the nearest gold answer, in its order"),
     Metric("words", "answer", "length of an answer", higher=None),
     Metric("citation_precision", "citation", "share of the citations of a gold article, or that show gold evidence"),
     Metric("citation_support", "citation", "share of the citations that show gold evidence or a gold answer"),
@@ -88,6 +90,9 @@ BY_NAME = {metric.name: metric for metric in (*METRICS, *AGGREGATES)}
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
+_DASHES = dict.fromkeys(map(ord, "‒–—―…"), " ")
+_PRINTED = dict.fromkeys(c for c in range(0x80, sys.maxunicode + 1) if unicodedata.category(chr(c)).startswith("P"))
+"""Punctuation beyond ASCII: “ ” ‘ ’ « » and the like."""
 _WORD = re.compile(r"\w+")
 
 
@@ -101,7 +106,7 @@ def score(pair: QAPair, row: Row) -> dict[str, float]:
         scores |= _ranking(distinct(hit.article for hit in row.hits), pair.articles)
     if pair.evidence:
         scores |= _evidence(pair, row)
-    if pair.answers:
+    if any(map(normalized, pair.answers)):  # a gold answer without a word, such as "%", cannot be looked for
         scores |= _answer(pair, row)
     return scores if row.abstained else scores | _citing(pair, row)
 
@@ -231,8 +236,11 @@ def rouge_l(said: str, gold: str) -> float:
 
 
 def contains(said: str, gold: str) -> float:
-    """1 if the gold answer's words stand in a row in what is said; a bare yes or no has to be its first word."""
-    a, b = normalized(said), normalized(gold)
+    """1 if the gold answer's words stand in a row in what is said; a bare yes or no has to be its first word.
+
+    Punctuation counts for nothing, that of print included, which SQuAD's normalisation leaves at its words.
+    """
+    a, b = (normalized(text.translate(_DASHES).translate(_PRINTED)) for text in (said, gold))
     if not b:
         return 0.0
     starts = range(1 if b[0] in BARE and len(b) == 1 else len(a) - len(b) + 1)
@@ -245,10 +253,11 @@ def best(metric: Callable[[str, str], float], said: str, golds: Iterable[str]) -
 
 
 def is_right(pair: QAPair, row: Row) -> float:
-    """1 if the answer contains a gold one; to a yes/no question, if a citation shows the gold evidence."""
-    if _bare(pair) and any(supports(cited, pair) for cited in row.citations):
-        return 1.0
-    return best(contains, MARKER.sub("", row.answer), pair.answers)
+    """1 if the answer contains a gold one; to a yes/no question, if it says neither and cites the gold evidence."""
+    said = MARKER.sub("", row.answer)
+    if _bare(pair) and not BARE.intersection(normalized(said)[:1]):
+        return float(any(supports(cited, pair) for cited in row.citations))
+    return best(contains, said, pair.answers)
 
 
 def supports(cited: Cited, pair: QAPair) -> bool:

@@ -23,6 +23,7 @@ from rag.schema import ArticleEntry, Failure, QAPair, Span, Turn
 Pairs = Iterator[QAPair | Failure]
 SAMPLE = Path(str(files("eval"))) / "data"
 SAMPLE_ARTICLES = SAMPLE / "articles"
+LISTS = ("answers", "answer", "articles", "evidence", "history")
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -44,7 +45,9 @@ def read_entries(path: Path) -> datasets.Entries:
             yield from _csv_entries(path)
         else:
             whole = datasets.whole_json(path)
-            yield from _jsonl_entries(path) if whole is None else datasets.json_pairs(path.name, whole)
+            yield from _jsonl_entries(path) if whole is None else datasets.json_pairs(datasets.shown_name(path), whole)
+    except UnicodeDecodeError as error:
+        raise ReadError(f"{path} is not UTF-8 ({error.reason}); save it as that") from error
     except (OSError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise ReadError(f"cannot read pairs from {path} ({reason}); give a .jsonl, .csv or .json file") from error
@@ -164,33 +167,26 @@ def repeated(pair: QAPair) -> Failure:
 
 def _jsonl_entries(path: Path) -> datasets.Entries:
     with path.open("rb") as lines:
-        yield from _parsed_lines(path.name, lines)
-
-
-def _parsed_lines(name: str, lines: Iterable[bytes]) -> datasets.Entries:
-    for number, line in enumerate(lines, 1):
-        where = f"{name}, line {number}"
-        try:
-            text = line.decode("utf-8-sig").strip()
-            if text:
-                yield where, json.loads(text)
-        except (ValueError, RecursionError) as error:
-            yield where, Failure(where, f"is not JSON ({error}); mend or delete it")
+        yield from datasets.parsed_lines(datasets.shown_name(path), lines)
 
 
 def _csv_entries(path: Path) -> datasets.Entries:
-    """Rows under a header; a cell that holds a list is one in JSON, any other is a single value."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        rows = csv.DictReader(file)
+    """Rows under a header; in a column of lists, a cell may hold one in JSON, or a single value."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file, strict=True)
         for row in rows:
-            cells = {name: cell for name, cell in row.items() if name and isinstance(cell, str) and cell.strip()}
-            where = f"{path.name}, line {rows.line_num}"
-            try:
-                fields = {n: json.loads(c) if c.lstrip().startswith("[") else c for n, c in cells.items()}
-            except (ValueError, RecursionError) as error:
-                yield where, Failure(where, f"has a cell that starts with [ but is no JSON list ({error}); mend it")
-            else:
-                yield where, fields
+            where = f"{datasets.shown_name(path)}, line {rows.line_num}"
+            yield where, _csv_entry(row, where)
+
+
+def _csv_entry(row: Mapping[Any, Any], where: str) -> dict[str, Any] | Failure:
+    if None in row:
+        return Failure(where, "has more cells than the header; put a text with commas into quotation marks")
+    cells = {name: cell for name, cell in row.items() if isinstance(cell, str) and cell.strip()}
+    try:
+        return {n: json.loads(c) if n in LISTS and c.lstrip().startswith("[") else c for n, c in cells.items()}
+    except (ValueError, RecursionError) as error:
+        return Failure(where, f"has a cell that starts with [ but is no JSON list ({error}); mend it")
 
 
 def parsed(where: str, entry: Any) -> QAPair | Failure:
@@ -218,7 +214,7 @@ def _pair(fields: Any, where: str) -> QAPair:
     if answerable and not (answers or articles or evidence):
         raise ValueError("has no answers, articles or evidence to measure by")
     return QAPair(
-        id=one_line(fields.get("id")) or where.rsplit(" ", 1)[-1],
+        id=one_line(fields.get("id")) or _made_id(fields),
         question=checked(fields["question"]),
         answers=answers,
         articles=articles,
@@ -228,6 +224,12 @@ def _pair(fields: Any, where: str) -> QAPair:
         kind=one_line(fields.get("kind")),
         origin=where,
     )
+
+
+def _made_id(fields: Mapping[str, Any]) -> str:
+    """The same wherever the pair stands in its file, so that runs and decisions find it again."""
+    asked = json.dumps([fields["question"], fields.get("history") or []])
+    return hashlib.sha256(asked.encode()).hexdigest()[:12]
 
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:

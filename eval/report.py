@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TextIO
 
@@ -13,8 +13,8 @@ import numpy as np
 
 from eval import statistics
 from eval.metrics import BY_NAME, METRICS
-from eval.run import AGGREGATES, Report, Scores, answered, table_of
-from eval.statistics import Difference, Interval
+from eval.run import AGGREGATES, Aggregate, Report, Scores, answered, judgeable, table_of
+from eval.statistics import Difference, Floats, Interval
 from rag.errors import ConfigError, ReadError
 
 FORMAT = 1
@@ -77,12 +77,13 @@ def interval(found: Interval) -> str:
 def counted(report: Report) -> str:
     """How many questions were asked and left out, in one line."""
     told = [f"{report.asked:,} asked"] + ([f"{report.excluded:,} left out"] if report.excluded else [])
-    return ", ".join(told) + (" (stopped before the end)" if report.interrupted else "")
+    return ", ".join(told) + (f" ({report.stopped_by})" if report.interrupted else "")
 
 
 def write_json(report: Report, file: TextIO) -> None:
     """Everything: what made it, figures, curves, and each question's scores; a missing score is null."""
-    confidence, right = answered(table_of(report.scores)).T
+    table = table_of(report.scores)
+    confidence, right = answered(table).T
     head = {
         "format": FORMAT,
         "made": report.made,
@@ -90,11 +91,12 @@ def write_json(report: Report, file: TextIO) -> None:
         "excluded": report.excluded,
         "failures": [{"where": f.source, "reason": f.reason} for f in report.failures],
         "interrupted": report.interrupted,
+        "stopped_by": report.stopped_by,
         "figures": _figures_json(report.figures),
         "groups": {name: _figures_json(group) for name, group in report.groups.items()},
         "seconds": report.seconds,
         "calibration": statistics.calibration_curve(confidence, right),
-        "risk_coverage": statistics.risk_coverage(confidence, right, report.asked),
+        "risk_coverage": statistics.risk_coverage(confidence, right, judgeable(table)),
     }
     file.write(json.dumps(head, ensure_ascii=False, indent=1)[:-2])
     # Column by column, so that 100,000 questions need no copy of all their scores.
@@ -131,9 +133,12 @@ class Saved:
             columns = dict(found["questions"])
             ids = columns.pop("id")
             scores = Scores(ids, {name: np.array(values, dtype=np.float64) for name, values in columns.items()})
+            if not all(isinstance(i, str) for i in ids) or {len(c) for c in scores.columns.values()} != {len(ids)}:
+                raise ReadError(f"{path} is no report (its questions do not fit together); make it anew")
+            table_of(scores)
             figures = {name: Interval(**figure) for name, figure in found["figures"].items()}
-            return cls(path.stem, found["made"], figures, scores)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return cls(path.stem, dict(found["made"]), figures, scores)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ReadError(f"{path} is no report ({error}); make one: pullquote eval PAIRS --json > FILE") from error
 
 
@@ -172,15 +177,21 @@ def compare(a: Saved, b: Saved) -> list[Compared]:
     columns = {n: (a.scores.columns[n][rows[:, 0]], b.scores.columns[n][rows[:, 1]]) for n in names}
     tables = table_of(a.scores)[rows[:, 0]], table_of(b.scores)[rows[:, 1]]
     compared = {name: statistics.paired(*columns[name]) for name in names}
-    compared |= {name: statistics.paired_tables(each.of, *tables) for name, each in AGGREGATES.items()}
+    compared |= {name: _compared_aggregate(each, *tables) for name, each in AGGREGATES.items()}
     found = {name: difference for name, difference in compared.items() if difference}
     p_values = statistics.adjusted([difference.p for difference in found.values()])
     return [Compared(name, found[name], p) for name, p in zip(found, p_values, strict=True)]
 
 
+def _compared_aggregate(aggregate: Aggregate, a: Floats, b: Floats) -> Difference | None:
+    """With the number of questions that the figure rests on in the run that has more of them."""
+    found = statistics.paired_tables(aggregate.of, a, b)
+    return replace(found, n=max(len(aggregate.rows(a)), len(aggregate.rows(b)))) if found else None
+
+
 def compared_table(a: Saved, b: Saved, compared: Sequence[Compared]) -> str:
     """Every metric in both, the difference, and what to make of it; then the verdict, and what else differs."""
-    heads = f"{'':<24}{'A':>8}{'B':>8}{'B − A':>9}  {'95 % interval':<17}{'wins':>6}{'losses':>8}{'p':>8}  "
+    heads = f"{'':<24}{'A':>8}{'B':>8}{'B − A':>9}  {'95 % interval':<17}{'n':>7}{'wins':>6}{'losses':>8}{'p':>8}  "
     lines = [f"A: {a.name}", f"B: {b.name}", "", heads.rstrip()]
     lines += [_compared_row(row) for row in compared]
     shared = _shared(a, b)
@@ -206,13 +217,15 @@ def _compared_row(row: Compared) -> str:
     f = row.found
     wins, losses = (f.less, f.more) if BY_NAME[row.name].higher is False else (f.more, f.less)
     ends = f"{f.low:+.3f} to {f.high:+.3f}"
-    figures = f"{number(f.a):>8}{number(f.b):>8}{f.difference:>+9.3f}  {ends:<17}{wins:>6}{losses:>8}{row.p:>8.3f}"
+    figures = (
+        f"{number(f.a):>8}{number(f.b):>8}{f.difference:>+9.3f}  {ends:<17}{f.n:>7}{wins:>6}{losses:>8}{row.p:>8.3f}"
+    )
     return f"  {row.name:<22}{figures}  {row.verdict}"
 
 
 def _verdict(compared: Sequence[Compared]) -> str:
     parts = []
-    for verdict in ("better", "worse"):
+    for verdict in ("better", "worse", "higher", "lower"):
         names = [row.name for row in compared if row.verdict == verdict]
         parts += [f"B is {verdict} in {', '.join(names)}"] if names else []
     return "; ".join(parts) or "No difference shown"
@@ -256,6 +269,8 @@ class Bound:
         if name not in BY_NAME:
             raise ConfigError(f"--fail-under {text}: no figure is called {name!r}; there are: {', '.join(BY_NAME)}")
         try:
+            if not math.isfinite(float(value)):
+                raise ValueError(value)
             return cls(name, float(value))
         except ValueError as error:
             raise ConfigError(f"--fail-under {text}: write it as {name}=0.9") from error

@@ -112,26 +112,45 @@ class RowsFile:
     """Rows on disk, in the order asked. A run that was stopped goes on after the last row that is whole and its own."""
 
     def __init__(self, path: Path, run: str, *, resume: bool) -> None:
-        """Raises ReadError if the file cannot be written."""
-        self._run = run
+        """Raises ReadError if the file cannot be written, or holds anything but rows."""
+        self._path, self._run = path, run
         self._resuming = resume and path.exists()
         try:
-            self._file: BinaryIO = path.open("r+b" if self._resuming else "wb")
+            self._file: BinaryIO = path.open("r+b" if path.exists() else "w+b")
         except OSError as error:
             raise ReadError(f"cannot write rows to {path} ({error.strerror}); give another --rows") from error
+        try:
+            self._next()
+        except ReadError:
+            self._file.close()
+            raise
+        self._file.seek(0)
+        if not self._resuming:
+            self._file.truncate()
 
     def earlier(self, pair: QAPair) -> Row | None:
-        """The row an earlier run made of this pair; from the first one that is missing on, everything is asked anew."""
+        """The row an earlier run made of this pair; from the first one that is missing on, everything is asked anew.
+
+        Raises ReadError if the file was made with other settings or articles: what it holds is somebody's work.
+        """
         if not self._resuming:
             return None
         start = self._file.tell()
         row = self._next()
-        if row and (row.id, row.question, row.run) == (pair.id, pair.question, self._run):
+        if row and row.run != self._run:
+            hint = "give another --rows, or leave --resume away to write over it"
+            raise ReadError(f"{self._path} was made with other settings or articles; {hint}")
+        if row and (row.id, row.question) == (pair.id, pair.question):
             return row
-        self._resuming = False
         self._file.seek(start)
-        self._file.truncate()
+        self.end()
         return None
+
+    def end(self) -> None:
+        """What an earlier run wrote after here is not part of this one."""
+        if self._resuming:
+            self._file.truncate()
+            self._resuming = False
 
     def add(self, row: Row) -> None:
         """Write a row; it is on disk when this returns."""
@@ -143,11 +162,14 @@ class RowsFile:
         self._file.close()
 
     def _next(self) -> Row | None:
+        """The next row; None at the end, or for one that was cut off there."""
         line = self._file.readline()
-        try:
-            return Row.parse(line) if line.endswith(b"\n") else None
-        except (ValueError, KeyError, TypeError):
+        if not line.endswith(b"\n") and line.startswith(b'{"id"'[: len(line)]):
             return None
+        try:
+            return Row.parse(line)
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            raise ReadError(f"{self._path} has a line that is no row of an evaluation; give another --rows") from error
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -156,5 +178,5 @@ def read_rows(path: Path) -> Iterator[Row]:
         for number, line in enumerate(lines, 1):
             try:
                 yield Row.parse(line)
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, OverflowError) as error:
                 raise ReadError(f"{path}, line {number} is no row ({error!r}); mend or delete it") from error

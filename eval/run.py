@@ -26,15 +26,18 @@ from eval.pairs import ArticleNames, check_pairs
 from eval.rows import Row, RowsFile
 from eval.statistics import Floats, Interval, Statistic
 from rag.chain import Chain
-from rag.errors import ReadError
+from rag.errors import ModelError, ReadError
 from rag.schema import ArticleEntry, Failure, QAPair
 
 LIBRARIES = ("pullquote", "chromadb", "llama-index-core", "sentence-transformers", "tantivy", "torch", "numpy", "scipy")
 FACTS = ("answerable", "abstained", "confidence", "seconds", "follow_up")
 """What is kept of each question beside its scores."""
 AGGREGATED = ("answerable", "abstained", "confidence", "right")
+Positions = npt.NDArray[np.int64]
 COLUMNS = (*FACTS, *(metric.name for metric in METRICS))
 WORST = 30
+KINDS = 20
+"""Groups by kind; who gives each question a kind of its own has no groups."""
 FAILURES_KEPT = 50
 
 
@@ -62,10 +65,9 @@ class Scores:
     ids: Sequence[str]
     columns: Mapping[str, Floats]
 
-    def where(self, mask: npt.NDArray[np.bool_]) -> Scores:
+    def at(self, positions: Positions) -> Scores:
         """Those questions only."""
-        ids = [question for question, kept in zip(self.ids, mask, strict=True) if kept]
-        return Scores(ids, {name: column[mask] for name, column in self.columns.items()})
+        return Scores([self.ids[p] for p in positions], {name: c[positions] for name, c in self.columns.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +75,25 @@ class Report:
     """How a chain did. `figures` are over all questions, `groups` over those of a kind.
 
     `excluded` pairs were not asked; `failures` tells of the first of them. `seconds` are percentiles by stage.
-    `worst` are the questions that went wrong, the surest first. `made` is what a run can be repeated with.
+    `stopped_by` says what ended the asking too early. `worst` are the questions that went wrong, the surest first.
+    `made` is what a run can be repeated with.
     """
 
     made: Mapping[str, Any]
     asked: int
     excluded: int
     failures: Sequence[Failure]
-    interrupted: bool
+    stopped_by: str
     figures: Mapping[str, Interval]
     groups: Mapping[str, Mapping[str, Interval]]
     seconds: Mapping[str, Mapping[str, float]]
     scores: Scores
     worst: Sequence[Judged]
+
+    @property
+    def interrupted(self) -> bool:
+        """Were some pairs left that could have been asked?"""
+        return bool(self.stopped_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +118,13 @@ def evaluate(  # noqa: PLR0913 - what a run depends on; all but the first two ha
     Pairs that are broken, repeat an id or name an article that is not indexed are left out and counted. Ctrl-C ends the
     asking: the report is of what was asked until then. Memory holds some 400 bytes a question, whatever it is answered
     with. A question with a history is asked as it stands, since the chain does not read the conversation.
-    A judge adds its opinion of each answer. Raises ReadError if no pair can be asked, ModelError if the judge fails.
+    A judge adds its opinion of each answer; when it fails, the asking ends as it does at Ctrl-C. Raises ReadError if no
+    pair can be asked, or if `rows` is to be resumed but was made with other settings or articles.
     """
     entries = list(chain.index.articles())
     made = made_with(chain, entries) | ({"judge": judge.model.name} if judge else {})
     collected = _Collected()
-    run = hashlib.sha256(json.dumps(made, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    run = _identity(made)
     file = RowsFile(rows, run, resume=resume) if rows else None
     with closing(file) if file else nullcontext():
         try:
@@ -126,11 +135,27 @@ def evaluate(  # noqa: PLR0913 - what a run depends on; all but the first two ha
                     collected.fail(pair)
                 if progress:
                     progress(Progress(len(collected.ids), collected.excluded))
+            if file:
+                file.end()
         except KeyboardInterrupt:
-            collected.interrupted = True
+            collected.stopped_by = "stopped before the end"
+            if not collected.ids:
+                raise
+        except ModelError as error:
+            collected.stopped_by = str(error)
+            if not collected.ids:
+                raise
     if judge:
-        made["judge_usage"] = asdict(judge.usage)
+        made["judge_usage"] = asdict(judge.model.usage)
     return collected.report({**made, "run": run, "date": f"{datetime.now(UTC):%Y-%m-%dT%H:%MZ}"})
+
+
+def _identity(made: Mapping[str, Any]) -> str:
+    """What has to be the same for rows of two runs to stand in one file."""
+    parts = {name: made.get(name) for name in ("settings", "index", "judge")} | {
+        "pullquote": made["versions"]["pullquote"]
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def made_with(chain: Chain, entries: Iterable[ArticleEntry]) -> dict[str, Any]:
@@ -150,13 +175,16 @@ def made_with(chain: Chain, entries: Iterable[ArticleEntry]) -> dict[str, Any]:
 
 
 def _settings(part: Any) -> dict[str, Any]:
-    """A dataclass's plain values by field, those of its parts below them; anything else is left out."""
+    """A dataclass's plain values by field, those of its parts below them; of anything else, its class.
+
+    What a dataclass keeps out of its own `repr`, it keeps out of reports.
+    """
     found: dict[str, Any] = {"name": type(part).__name__}
-    for name, value in ((f.name, getattr(part, f.name)) for f in fields(part)):
+    for name, value in ((f.name, getattr(part, f.name)) for f in fields(part) if f.repr):
         if isinstance(value, (str, int, float)):
             found[name] = value
-        elif is_dataclass(value):
-            found[name] = _settings(value)
+        else:
+            found[name] = _settings(value) if is_dataclass(value) else type(value).__name__
     return found
 
 
@@ -182,7 +210,7 @@ class _Collected:
     excluded: int = 0
     failures: list[Failure] = field(default_factory=list)
     worst: list[tuple[float, int, Judged]] = field(default_factory=list)
-    interrupted: bool = False
+    stopped_by: str = ""
 
     def add(self, pair: QAPair, row: Row) -> None:
         scores = score(pair, row)
@@ -206,16 +234,17 @@ class _Collected:
         if not self.ids:
             reason = f"{self.failures[0].source}: {self.failures[0].reason}" if self.failures else "there is none"
             raise ReadError(f"no pair could be asked ({reason})")
-        scores = Scores(self.ids, {name: np.frombuffer(column) for name, column in self.columns.items()})
+        asked = len(self.ids)  # an interrupt may have come between two columns
+        scores = Scores(self.ids, {name: np.frombuffer(column)[:asked] for name, column in self.columns.items()})
         timed = {"in all": scores.columns["seconds"], **{n: np.frombuffer(s) for n, s in self.stages.items()}}
         return Report(
             made=made,
             asked=len(self.ids),
             excluded=self.excluded,
             failures=self.failures,
-            interrupted=self.interrupted,
+            stopped_by=self.stopped_by,
             figures=figures(scores),
-            groups={name: means(group) for name, group in self._groups(scores).items()},
+            groups={name: figures(scores.at(positions)) for name, positions in self._groups(scores).items()},
             seconds={name: statistics.percentiles(seconds) for name, seconds in timed.items()},
             scores=scores,
             worst=[judged for _, _, judged in sorted(self.worst, key=lambda kept: kept[:2], reverse=True)],
@@ -226,25 +255,22 @@ class _Collected:
             kept = (judged.badness, -len(self.ids), judged)
             (heapq.heappush if len(self.worst) < WORST else heapq.heappushpop)(self.worst, kept)
 
-    def _groups(self, scores: Scores) -> dict[str, Scores]:
-        """Follow-ups apart from the rest, and each kind; none that holds all or nothing."""
+    def _groups(self, scores: Scores) -> dict[str, Positions]:
+        """Follow-ups apart from the rest, and the largest kinds; none that holds all or nothing."""
         follow_up = scores.columns["follow_up"] == 1
-        masks = {"first questions": ~follow_up, "follow-ups": follow_up}
-        for kind, positions in sorted(self.kinds.items()):
-            masks[kind] = np.isin(np.arange(len(self.ids)), np.frombuffer(positions, dtype=np.uint64))
-        return {name: scores.where(mask) for name, mask in masks.items() if 0 < mask.sum() < len(mask)}
+        groups = {"first questions": np.flatnonzero(~follow_up), "follow-ups": np.flatnonzero(follow_up)}
+        largest = sorted(self.kinds, key=lambda kind: -len(self.kinds[kind]))[:KINDS]
+        for kind in sorted(largest):
+            positions = np.frombuffer(self.kinds[kind], dtype=np.uint64).astype(np.int64)
+            groups[kind] = positions[positions < len(self.ids)]
+        return {name: positions for name, positions in groups.items() if 0 < len(positions) < len(self.ids)}
 
 
 def figures(scores: Scores) -> dict[str, Interval]:
     """Every figure that these questions have gold for, with its interval, in the order of the table."""
     table = table_of(scores)
-    found = {name: statistics.of_table(a.statistic, a.rows(table)) for name, a in AGGREGATES.items()}
-    return means(scores) | {name: interval for name, interval in found.items() if interval}
-
-
-def means(scores: Scores) -> dict[str, Interval]:
-    """The figures that are means of questions' scores."""
     found = {metric.name: statistics.mean(scores.columns[metric.name]) for metric in METRICS}
+    found |= {name: aggregate.interval(table) for name, aggregate in AGGREGATES.items()}
     return {name: interval for name, interval in found.items() if interval}
 
 
@@ -267,23 +293,40 @@ def _refusals(table: Floats) -> Floats:
     return found if found[:, 1].any() else found[:0]
 
 
+def _refused(refusals: Floats) -> Floats:
+    """Of each refusal, 1 if it was of an unanswerable question."""
+    unanswerable: Floats = refusals[refusals[:, 0] == 1, 1]
+    return unanswerable
+
+
+def judgeable(table: Floats) -> int:
+    """How many questions a curve over answers can be about: all but those whose answers nobody can call right."""
+    return int((~np.isnan(table[:, 3]) | (table[:, 0] == 0)).sum())
+
+
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """How a figure of all questions together is computed: the rows it rests on, and a statistic of those."""
+    """How a figure of all questions together is computed: the rows it rests on, and a statistic of those.
+
+    Rows of a single number, 0 or 1, are averaged.
+    """
 
     rows: Callable[[Floats], Floats]
-    statistic: Statistic
+    statistic: Statistic = statistics.mean_of
 
     def of(self, table: Floats) -> float:
         """The figure; NaN where it is not defined."""
         return self.statistic(self.rows(table))
 
+    def interval(self, table: Floats) -> Interval | None:
+        """The figure with its interval; None where it is not defined."""
+        rows = self.rows(table)
+        return statistics.mean(rows) if rows.ndim == 1 else statistics.of_table(self.statistic, rows)
+
 
 AGGREGATES: Mapping[str, Aggregate] = {
-    "right_when_answered": Aggregate(answered, lambda rows: statistics.mean_of(rows[:, 1])),
-    "abstain_precision": Aggregate(
-        lambda table: _refusals(table)[_refusals(table)[:, 0] == 1], lambda rows: statistics.mean_of(rows[:, 1])
-    ),
+    "right_when_answered": Aggregate(lambda table: answered(table)[:, 1]),
+    "abstain_precision": Aggregate(lambda table: _refused(_refusals(table))),
     "abstain_f1": Aggregate(_refusals, lambda rows: statistics.f1(*rows.T)),
     "auc_answerable": Aggregate(lambda table: table[:, [2, 0]], lambda rows: statistics.auc(*rows.T)),
     "auc_right": Aggregate(answered, lambda rows: statistics.auc(*rows.T)),

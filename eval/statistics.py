@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,10 @@ from scipy import stats
 CONFIDENCE = 0.95
 RESAMPLES, PAIRED_RESAMPLES = 2000, 10_000
 """More where a p-value is to survive being adjusted for many figures."""
+MOST_NUMBERS = 40_000_000
+EXACT = 12
+"""Up to so many questions, all ways to swap two runs' scores are tried."""
+TINY = 1e-12
 SEED = 1
 BATCH_NUMBERS = 4_000_000
 """Numbers resampled at once, so that 100,000 questions fit into memory."""
@@ -59,10 +65,10 @@ def mean(values: Floats) -> Interval | None:
     values = values[~np.isnan(values)]
     if not len(values):
         return None
-    if np.isin(values, (0.0, 1.0)).all():
-        found = stats.binomtest(int(values.sum()), len(values)).proportion_ci(CONFIDENCE, method="wilson")
-        return Interval(float(values.mean()), float(found.low), float(found.high), len(values))
-    return Interval(float(values.mean()), *_limits(_resampled_means(values)), len(values))
+    value = float(values.mean())
+    if _binary(values):
+        return Interval(value, *_wilson(value, len(values)), len(values))
+    return Interval(value, *_spread(value, _resampled_means(values, RESAMPLES), len(values)), len(values))
 
 
 def of_table(statistic: Statistic, table: Floats) -> Interval | None:
@@ -71,42 +77,42 @@ def of_table(statistic: Statistic, table: Floats) -> Interval | None:
     if np.isnan(value):
         return None
     samples = np.array([statistic(table[drawn]) for drawn in _draws(len(table))])
-    return Interval(value, *_limits(samples), len(table))
+    return Interval(value, *_spread(value, samples, len(table)), len(table))
 
 
 def paired(a: Floats, b: Floats) -> Difference | None:
     """Compare two runs question by question, leaving out those that one of them has no score for; None of none.
 
-    0/1 scores: McNemar's exact test (1947), a binomial test of the questions on which the runs differ. Others: paired
-    bootstrap of the mean difference (Efron and Tibshirani 1993; Koehn 2004), p from the share of resamples beyond 0.
+    The interval is of the paired bootstrap (Efron and Tibshirani 1993; Koehn 2004). The p-value of 0/1 scores is of
+    McNemar's exact test (1947), a binomial test of the questions on which the runs differ; that of others is of
+    Fisher's randomisation test (1935; Smucker et al. 2007): how often would differences be as large, were A and B
+    swapped by chance? A bootstrap's p-value is too small where there are few questions.
     """
     both = ~(np.isnan(a) | np.isnan(b))
     a, b = a[both], b[both]
     if not len(a):
         return None
     more, less = int((b > a).sum()), int((b < a).sum())
-    binary = bool(np.isin(np.concatenate([a, b]), (0.0, 1.0)).all())
-    samples = _resampled_means(b - a, PAIRED_RESAMPLES)
-    if more == less == 0:
-        p = 1.0
-    elif binary:
-        p = float(stats.binomtest(more, more + less).pvalue)
-    else:
-        p = _beyond_zero(samples)
-    test = "McNemar" if binary else "paired bootstrap"
+    binary = _binary(np.concatenate([a, b]))
+    p = _mcnemar(more, less) if binary else _swapped_by_chance(b - a)
     means = float(a.mean()), float(b.mean()), float((b - a).mean())
-    return Difference(*means, *_limits(samples), p, len(a), more, less, test)
+    limits = _limits(_resampled_means(b - a, PAIRED_RESAMPLES))
+    return Difference(*means, *limits, p, len(a), more, less, "McNemar" if binary else "randomisation")
 
 
 def paired_tables(statistic: Statistic, a: Floats, b: Floats) -> Difference | None:
-    """Compare a statistic of two tables whose rows are the same questions, by paired bootstrap; None if undefined."""
+    """Compare a statistic of two tables whose rows are the same questions, as `paired`; None if undefined."""
     values = statistic(a), statistic(b)
     if np.isnan(values).any():
         return None
+    difference = values[1] - values[0]
     samples = np.array([statistic(b[drawn]) - statistic(a[drawn]) for drawn in _draws(len(a))])
-    samples = samples[~np.isnan(samples)]
-    p = 1.0 if np.array_equal(a, b, equal_nan=True) else _beyond_zero(samples)
-    return Difference(*values, values[1] - values[0], *_limits(samples), p, len(a), 0, 0, "paired bootstrap")
+    generator, chance = np.random.default_rng(SEED), []
+    for _ in range(_resamples(len(a), RESAMPLES)):
+        swapped = generator.random((len(a), 1)) < 0.5
+        chance.append(statistic(np.where(swapped, a, b)) - statistic(np.where(swapped, b, a)))
+    p = _as_large(difference, np.array(chance))
+    return Difference(*values, difference, *_limits(samples), p, len(a), 0, 0, "randomisation")
 
 
 def adjusted(p_values: Sequence[float]) -> list[float]:
@@ -169,14 +175,44 @@ def percentiles(seconds: Floats) -> dict[str, float]:
     return {f"p{q}": float(np.percentile(seconds, q)) for q in (50, 95, 99)} if len(seconds) else {}
 
 
-def _draws(n: int) -> Iterator[npt.NDArray[np.int64]]:
-    generator = np.random.default_rng(SEED)
-    return (generator.integers(0, n, n) for _ in range(RESAMPLES))
+def _binary(values: Floats) -> bool:
+    return bool(np.isin(values, (0.0, 1.0)).all())
 
 
-def _beyond_zero(samples: Floats) -> float:
-    """Twice the smaller share of differences on one side of 0; never 0, since the resamples are finite."""
-    return float(min(1.0, 2 * (min((samples <= 0).sum(), (samples >= 0).sum()) + 1) / (len(samples) + 1)))
+def _mcnemar(more: int, less: int) -> float:
+    return float(stats.binomtest(more, more + less).pvalue) if more + less else 1.0
+
+
+def _swapped_by_chance(differences: Floats) -> float:
+    """Two-sided p-value of a mean difference: exact for few questions, drawn at random for many."""
+    n = len(differences)
+    if n <= EXACT:
+        signs = np.array(list(product((-1.0, 1.0), repeat=n)))
+        return float((np.abs(signs @ differences) >= abs(differences.sum()) - TINY).mean())
+    generator, resamples = np.random.default_rng(SEED), _resamples(n, PAIRED_RESAMPLES)
+    batch = max(1, BATCH_NUMBERS // n)
+    sizes = (min(batch, resamples - done) for done in range(0, resamples, batch))
+    chance = [generator.choice((-1.0, 1.0), (size, n)) @ differences for size in sizes]
+    return _as_large(float(differences.sum()), np.concatenate(chance))
+
+
+def _as_large(found: float, chance: Floats) -> float:
+    """The share of differences by chance that are as large as the one found, which counts as one of them."""
+    chance = chance[~np.isnan(chance)]
+    return float(((np.abs(chance) >= abs(found) - TINY).sum() + 1) / (len(chance) + 1))
+
+
+def _wilson(share: float, n: int) -> tuple[float, float]:
+    z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+    centre, widest = (share + z * z / (2 * n)), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low, high = ((centre + side * widest) / (1 + z * z / n) for side in (-1, 1))
+    return max(0.0, low), min(1.0, high)
+
+
+def _spread(value: float, samples: Floats, n: int) -> tuple[float, float]:
+    """The resamples' interval; where they are all the same, Wilson's, since no score between 0 and 1 varies more."""
+    low, high = _limits(samples)
+    return _wilson(value, n) if high - low < TINY and 0 <= value <= 1 else (low, high)
 
 
 def _limits(samples: Floats) -> tuple[float, float]:
@@ -185,8 +221,18 @@ def _limits(samples: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _resampled_means(values: Floats, resamples: int = RESAMPLES) -> Floats:
+def _resamples(n: int, most: int) -> int:
+    """Fewer of many questions, whose figures vary less, so that a report does not take minutes."""
+    return max(most // 10, min(most, MOST_NUMBERS // n))
+
+
+def _draws(n: int) -> Iterator[npt.NDArray[np.int64]]:
+    generator = np.random.default_rng(SEED)
+    return (generator.integers(0, n, n) for _ in range(_resamples(n, RESAMPLES)))
+
+
+def _resampled_means(values: Floats, most: int) -> Floats:
     generator, n = np.random.default_rng(SEED), len(values)
-    batch = max(1, BATCH_NUMBERS // n)
+    resamples, batch = _resamples(n, most), max(1, BATCH_NUMBERS // n)
     drawn = (values[generator.integers(0, n, (min(batch, resamples - d), n))] for d in range(0, resamples, batch))
     return np.concatenate([sample.mean(axis=1) for sample in drawn])

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from rag.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
-    from llama_index.core.callbacks import TokenCountingHandler
+    from llama_index.core.callbacks.base_handler import BaseCallbackHandler
     from llama_index.core.llms import LLM
     from sentence_transformers import SentenceTransformer
 
@@ -139,34 +139,34 @@ class LanguageModel:
 
     name: str
     llm: LLM
-    counter: TokenCountingHandler
+    _used: list[Usage]
+
+    @property
+    def usage(self) -> Usage:
+        """What was asked of it so far."""
+        return self._used[0]
 
     def complete(self, prompt: str) -> str:
         """What it writes after a prompt. Raises ModelError if it does not answer."""
         with self.errors():
             return self.llm.complete(prompt).text
 
-    def usage(self) -> Usage:
-        """What was asked of it since the last time this was called."""
-        counter = self.counter
-        found = Usage(len(counter.llm_token_counts), counter.prompt_llm_token_count, counter.completion_llm_token_count)
-        counter.reset_counts()  # it would keep every prompt
-        return found
-
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """A failed request becomes a ModelError. The server's own words stay out: they may repeat the key."""
+        """A failed request becomes a ModelError, without the server's own words: they may repeat the key."""
         from openai import APIConnectionError, APIStatusError, OpenAIError
 
         try:
             yield
         except APIConnectionError as error:
-            raise ModelError(f"no language model answers ({error}); start its server, or mend its URL") from error
+            raise ModelError(f"no language model answers ({error}); start its server, or mend its URL") from None
         except APIStatusError as error:
             hint = "mend its name, its URL or the key in PULLQUOTE_API_KEY"
-            raise ModelError(f"the model {self.name!r} was refused (HTTP {error.status_code}); {hint}") from error
-        except OpenAIError as error:
-            raise ModelError(f"the model {self.name!r} failed ({type(error).__name__}); try again") from error
+            raise ModelError(f"the model {self.name!r} was refused (HTTP {error.status_code}); {hint}") from None
+        except (OpenAIError, AttributeError, TypeError, ValueError) as error:
+            # The client takes whatever a server sends for a completion, and stumbles over it later.
+            hint = "mend its URL, which mostly ends in /v1"
+            raise ModelError(f"the reply for {self.name!r} is none ({type(error).__name__}); {hint}") from None
 
 
 def load_llm(name: str, url: str, key: str = "") -> LanguageModel:
@@ -179,18 +179,38 @@ def load_llm(name: str, url: str, key: str = "") -> LanguageModel:
         raise ModelError(f"{url!r} is no address of a language model; give one such as http://localhost:11434/v1")
     if not find_spec("llama_index.llms") or not find_spec("llama_index.llms.openai_like"):
         raise ModelError("the library for language models is not installed; run: pip install 'pullquote[llm]'")
-    from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
+    if not key.isascii():
+        raise ModelError("the key in PULLQUOTE_API_KEY has letters that no key has; copy it again")
+    from llama_index.core.callbacks import CallbackManager
     from llama_index.llms.openai_like import OpenAILike
+    from openai import AsyncOpenAI, OpenAI
 
-    counter = TokenCountingHandler()
-    llm = OpenAILike(
+    used = [Usage()]
+    # Without a key it would send OPENAI_API_KEY to whatever the address is.
+    client: dict[str, Any] = {"api_key": key or "none", "base_url": url, "timeout": LLM_SECONDS}
+    llm = OpenAILike(  # type: ignore[call-arg] # its base class takes clients
         model=name,
         api_base=url,
-        api_key=key or "none",  # without one it would send OPENAI_API_KEY to whatever the address is
+        api_key=client["api_key"],
         is_chat_model=True,
         temperature=0.0,
-        timeout=LLM_SECONDS,
-        max_retries=LLM_RETRIES,
-        callback_manager=CallbackManager([counter]),
+        max_retries=0,  # its own retries would multiply with the client's, and log what the server says
+        openai_client=OpenAI(**client, max_retries=LLM_RETRIES),
+        async_openai_client=AsyncOpenAI(**client, max_retries=LLM_RETRIES),
+        callback_manager=CallbackManager([_counter(used)]),
     )
-    return LanguageModel(name, llm, counter)
+    return LanguageModel(name, llm, used)
+
+
+def _counter(used: list[Usage]) -> BaseCallbackHandler:
+    """LlamaIndex's counter of tokens, adding up into `used`; by itself it keeps every prompt."""
+    from llama_index.core.callbacks import TokenCountingHandler
+
+    class Counter(TokenCountingHandler):
+        def on_event_end(self, *arguments: Any, **named: Any) -> None:
+            super().on_event_end(*arguments, **named)
+            calls = len(self.llm_token_counts)
+            used[0] += Usage(calls, self.prompt_llm_token_count, self.completion_llm_token_count)
+            self.reset_counts()
+
+    return Counter()

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Reply = str | int
-"""What the model says, or the HTTP status that the server refuses with."""
+Reply = str | int | bytes
+"""What the model says, the HTTP status that the server refuses with, or what it sends instead of a completion."""
 
 
 @dataclass
@@ -35,13 +35,15 @@ def scripted(reply: Callable[[str], Reply]) -> Iterator[Scripted]:
             script.prompts.append(prompt)
             script.keys.append(self.headers.get("Authorization", ""))
             said = reply(prompt)
-            if isinstance(said, int):
-                self._send(said, {"error": {"message": f"refused: {self.headers.get('Authorization')}"}})
+            if isinstance(said, bytes):
+                self._send(200, said)
+            elif isinstance(said, int):
+                refusal = {"error": {"message": f"refused: {self.headers.get('Authorization')}"}}
+                self._send(said, json.dumps(refusal).encode())
             else:
-                self._send(200, completion(asked["model"], said))
+                self._send(200, json.dumps(completion(asked["model"], said)).encode())
 
-        def _send(self, status: int, body: dict[str, Any]) -> None:
-            content = json.dumps(body).encode()
+        def _send(self, status: int, content: bytes) -> None:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))

@@ -60,9 +60,11 @@ def saved(path: Path, value: Any) -> Path:
 def beir(tmp_path: Path) -> Path:
     folder = tmp_path / "set"
     (folder / "qrels").mkdir(parents=True)
-    queries = [{"_id": "1", "text": "what is tea"}, {"_id": "2", "text": "not judged"}, {"_id": "3", "text": "ice"}]
-    (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)) + "\nnot json\n", "utf-8")
-    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n1\td1\t2\n1\td2\t0\n3\td2\t1\n3\td3\t1\n")
+    texts = {"1": "what is tea", "2": "not judged", "3": "ice"}
+    queries = [*({"_id": query, "text": text} for query, text in texts.items()), {"_id": 4}]
+    (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)) + "\nnot json\n\n", "utf-8")
+    rows = ("query-id\tcorpus-id\tscore", "1\td1\t2", "1\td2\t0", "3\td2\t1", "3\td3\t1", "9\td3\t1")
+    (folder / "qrels" / "test.tsv").write_text("\n".join(rows))
     (folder / "corpus.jsonl").write_text('{"_id": "d1", "title": "Tea", "text": "Hot."}\n', "utf-8")
     return folder
 
@@ -76,7 +78,7 @@ def test_squad(tmp_path: Path) -> None:
         articles=("Tolm_pier",),
         evidence=("Its pier was built in 1902 by Ana Reyl.",),
         answerable=True,
-        origin="dev.json, question s1",
+        origin="dev.json, article 1, question 1",
     )
     assert isinstance(second, QAPair)
     assert not second.answerable
@@ -94,7 +96,7 @@ def test_multihop(tmp_path: Path) -> None:
     assert isinstance(first, QAPair)
     assert first.articles == ("https://one.example/1", "Two")
     assert first.evidence == ("It rained.", "It poured.")
-    assert (first.answers, first.kind, first.id) == (("Yes",), "comparison_query", "1")
+    assert (first.answers, first.kind) == (("Yes",), "comparison_query")
     assert isinstance(second, QAPair)
     assert not second.answerable
     assert isinstance(third, Failure)
@@ -111,13 +113,15 @@ def test_multihop_brings_its_articles(tmp_path: Path) -> None:
 
 
 def test_beir(beir: Path) -> None:
-    first, second, third = read_pairs(beir)
+    first, second, third, fourth = read_pairs(beir)
     assert isinstance(first, QAPair)
     assert (first.id, first.question, first.articles, first.answers) == ("1", "what is tea", ("d1",), ())
     assert isinstance(second, QAPair)
     assert second.articles == ("d2", "d3")
     assert isinstance(third, Failure)
-    assert third.source == "queries.jsonl, line 4"
+    assert third.source == "queries.jsonl, line 5"
+    assert isinstance(fourth, Failure)
+    assert fourth.reason.startswith("is judged, but not in queries.jsonl")
     articles = articles_of(beir)
     assert articles
     assert list(articles) == [{"id": "d1", "title": "Tea", "text": "Hot."}]
@@ -133,8 +137,41 @@ def test_a_pairs_file_brings_no_articles(tmp_path: Path) -> None:
     assert articles_of(tmp_path / "pairs.jsonl") is None
 
 
-@pytest.mark.parametrize("content", ["{", '{"data": [{"title": "x"}]}', '"text"', "[" * 100_000])
+@pytest.mark.parametrize("content", ["{", '"text"', "[" * 100_000])
 def test_broken_json_is_one_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "x.json").write_text(content, "utf-8")
     with pytest.raises(ReadError):
         list(read_pairs(tmp_path / "x.json"))
+
+
+def test_odd_judgements_are_told_with_their_line(beir: Path) -> None:
+    head, tail = ("\ufeffquery-id\tcorpus-id\tscore", "1\td1\t1.0"), ("3\td2\t²", "3", "", "4\td1\tnan", "3\td3\t1")
+    rows = (*head, '1\t0\t"d2\t1', *tail)
+    (beir / "qrels" / "test.tsv").write_text("\n".join(rows), "utf-8")
+    found = list(read_pairs(beir))
+    assert [item.source for item in found if isinstance(item, Failure)][:2] == ["test.tsv, line 4", "test.tsv, line 5"]
+    assert [item.articles for item in found if isinstance(item, QAPair)] == [("d1", '"d2'), ("d3",)]
+
+
+@pytest.mark.parametrize("start", ["zero", float("nan"), float("inf"), None])
+def test_one_broken_question_of_squad_is_one_failure(tmp_path: Path, start: Any) -> None:
+    broken = {"id": "s0", "question": "How?", "answers": [{"text": "x", "answer_start": start}]}
+    paragraph = {"context": CONTEXT, "qas": [broken, 7, {"id": "s1"}, *SQUAD["data"][0]["paragraphs"][0]["qas"]]}  # type: ignore[index]
+    data = [{"title": "x"}, 3, {"title": "Tolm", "paragraphs": [paragraph]}]
+    found = list(read_pairs(saved(tmp_path / "dev.json", {"data": data})))
+    assert [type(item) for item in found] == [Failure] * 5 + [QAPair] * 2
+    assert found[2].source == "dev.json, article 3, question 1"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("content", [{"data": [{"title": "x"}]}, [{"body": "x"}, "y"], {"data": [3]}])
+def test_a_set_whose_articles_are_none_is_one_error(tmp_path: Path, content: Any) -> None:
+    with pytest.raises(ReadError, match="format"):
+        articles_of(saved(tmp_path / "x.json", content))
+
+
+def test_a_set_that_is_not_utf8_is_one_error(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(b'[{"question": "Z\xfcrich?"}]')
+    with pytest.raises(ReadError, match="UTF-8"):
+        list(read_pairs(tmp_path / "x.json"))
+    with pytest.raises(ReadError, match="UTF-8"):
+        articles_of(tmp_path / "x.json")

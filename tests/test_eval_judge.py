@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from llm_server import Scripted, scripted
+from llm_server import Reply, Scripted, scripted
 from test_eval_run import PAIRS, Parrot
 
 from eval.judge import Judge, first_score
 from eval.report import text_table
 from eval.rows import Cited, Found, Row
 from eval.run import Report, evaluate
-from rag.errors import ModelError
-from rag.models import load_llm
+from rag.errors import ModelError, ReadError
+from rag.models import LLM_RETRIES, Usage, load_llm
 from rag.schema import QAPair
 
 pytestmark = pytest.mark.usefixtures("no_settings")
@@ -47,7 +48,7 @@ def server() -> Iterator[Scripted]:
 def test_scores_are_what_the_model_says(server: Scripted) -> None:
     with Judge(load_llm("tiny", server.url)) as judge:
         assert judge.scores(PAIR, ROW) == {"judged_faithful": 1, "judged_relevant": 0.5, "judged_correct": 0.75}
-    assert (judge.usage.calls, judge.usage.prompt_tokens, judge.usage.completion_tokens) == (3, 30, 6)
+        assert judge.model.usage == Usage(3, 30, 6)
 
 
 def test_it_reads_what_was_cited_and_no_marker(server: Scripted) -> None:
@@ -72,7 +73,17 @@ def test_a_reply_without_a_verdict_is_no_score() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "score"), [("4.0", 4), ("Score: 2\nWrong.", 2), ("7", None), ("0", None), ("", None), ("five", None)]
+    ("reply", "score"),
+    [
+        ("4.0", 4),
+        ("Score: 2\nWrong.", 2),
+        ("**3**", 3),
+        ("From 1 to 5 it is a 4", None),
+        ("7", None),
+        ("0", None),
+        ("", None),
+        ("five", None),
+    ],
 )
 def test_scores_are_read(reply: str, score: float | None) -> None:
     assert first_score(reply) == (score, reply)
@@ -94,17 +105,47 @@ def test_its_figures_stand_apart_and_are_kept(server: Scripted, tmp_path: Path) 
     again = judged(server, tmp_path / "rows.jsonl", resume=True)
     assert again.figures == report.figures
     assert len(server.prompts) == asked, "what was judged is not judged again"
-    other = evaluate(Parrot(), PAIRS, tmp_path / "rows.jsonl", resume=True)  # type: ignore[arg-type]
-    assert not [name for name in other.figures if name.startswith("judged")]
+    with pytest.raises(ReadError, match="other settings"):
+        evaluate(Parrot(), PAIRS, tmp_path / "rows.jsonl", resume=True)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("status", [401, 404])
-def test_a_server_that_refuses_ends_the_run(status: int) -> None:
+@pytest.mark.parametrize("status", [401, 404, pytest.param(429, marks=pytest.mark.slow)])
+def test_a_server_that_refuses_is_an_error_and_the_key_is_told_nobody(
+    status: int, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     with scripted(lambda _: status) as server, Judge(load_llm("tiny", server.url, "sesame")) as judge:
         with pytest.raises(ModelError, match=f"HTTP {status}.*PULLQUOTE_API_KEY") as caught:
             judge.scores(PAIR, ROW)
-        assert "sesame" not in str(caught.value)
+        told = "".join(traceback.format_exception(caught.value))
+        assert "sesame" not in told + caplog.text + "".join(capfd.readouterr())
     assert server.keys[0] == "Bearer sesame"
+    assert len(server.keys) <= 3 * (1 + LLM_RETRIES)
+
+
+@pytest.mark.parametrize("body", [b"<html>Hello</html>", b'{"error": {}}', b'{"choices": [', b"[]"])
+def test_a_server_that_speaks_something_else(body: bytes) -> None:
+    with (
+        scripted(lambda _: body) as server,
+        Judge(load_llm("tiny", server.url)) as judge,
+        pytest.raises(ModelError, match="/v1"),
+    ):
+        judge.scores(PAIR, ROW)
+
+
+def test_a_judge_that_fails_on_the_way_leaves_the_report_of_what_was_asked() -> None:
+    def reply(prompt: str) -> Reply:
+        return 404 if "0.8" in prompt else verdicts(prompt)
+
+    with scripted(reply) as server, Judge(load_llm("tiny", server.url)) as judge:
+        report = evaluate(Parrot(), PAIRS, judge=judge)  # type: ignore[arg-type]
+    assert (report.asked, report.interrupted) == (1, True)
+    assert "HTTP 404" in report.stopped_by
+
+
+@pytest.mark.parametrize(("reply", "score"), [("YES.", 1), ("Answer: NO", 0), ("There is no doubt: YES", None)])
+def test_verdicts_are_read(reply: str, score: float | None) -> None:
+    with scripted(lambda _: reply) as server, Judge(load_llm("tiny", server.url)) as judge:
+        assert judge.scores(PAIR, ROW).get("judged_faithful") == score
 
 
 @pytest.mark.slow

@@ -113,6 +113,9 @@ def test_rouge_l_is_the_longest_common_subsequence() -> None:
         ("On March 4, 2024, it fell.", "4 March", 0),
         ("There is no way.", "no", 0),
         ("No, there is not.", "no", 1),
+        ("They call it “Paris”—in French.", "Paris", 1),
+        ("It is the minister’s house.", "minister's house", 1),
+        ("He said so… Paris, that is.", "Paris", 1),
         ("Paris", "", 0),
         ("", "Paris", 0),
     ],
@@ -144,8 +147,14 @@ def test_a_refusal_is_a_wrong_answer_but_no_wrong_citation() -> None:
     assert not {"citation_precision", "citation_recall", "words", "quote_exact"} & set(scores)
 
 
+def test_a_gold_answer_without_a_word_is_none() -> None:
+    assert "right" not in score(pair(answers=("%", "the")), row())
+
+
 def test_yes_or_no_is_right_when_its_evidence_is_cited() -> None:
     asked = pair(answers=("no",), evidence=("It is Paris.",))
+    assert score(asked, row("Yes. It is Paris. [1]"))["right"] == 0, "what it says counts for more"
+    assert score(asked, row("No. It is Paris. [1]"))["right"] == 1
     assert score(asked, row())["right"] == 1
     assert score(asked, row())["contains"] == 0
     assert score(asked, row("It rains. [1]", citations=(Cited("a", "It rains."),)))["right"] == 0
@@ -178,5 +187,5 @@ def test_markers_out_of_range_and_sentences_without_one() -> None:
 
 def test_every_metric_is_described_once() -> None:
     measured = score(pair(evidence=("It is Paris.",)), row()) | score(pair(answerable=False), row(""))
-    assert set(measured) == {metric.name for metric in metrics.METRICS}
+    assert set(measured) == {metric.name for metric in metrics.METRICS if metric.kind != "judged"}
     assert len(metrics.BY_NAME) == len(metrics.METRICS) + len(metrics.AGGREGATES)

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.pairs import ArticleNames, check_pairs, drawn, pair_json, read_pairs, sample_pairs, survey
+from eval.datasets import parsed_lines
+from eval.pairs import ArticleNames, check_pairs, drawn, pair_json, parsed, read_pairs, sample_pairs, survey
 from rag.errors import ReadError
 from rag.schema import ArticleEntry, Failure, QAPair, Turn
 
@@ -39,9 +40,7 @@ texts = st.text(min_size=1).map(lambda text: f"x{text}".encode("utf-8", "replace
 def test_a_pair_comes_back_as_it_was_written(answers: list[str], answerable: bool, history: list[Turn]) -> None:
     pair = replace(PAIR, answers=tuple(answers) if answerable else (), answerable=answerable, history=tuple(history))
     line = json.dumps(pair_json(pair))
-    from eval.pairs import _parsed, _parsed_lines
-
-    assert list(_parsed(_parsed_lines("f", [line.encode()]))) == [replace(pair, origin="f, line 1")]
+    assert [parsed(*entry) for entry in parsed_lines("f", [line.encode()])] == [replace(pair, origin="f, line 1")]
 
 
 def test_json_lines(tmp_path: Path) -> None:
@@ -54,7 +53,7 @@ def test_json_lines(tmp_path: Path) -> None:
     first, second, third = read(written(tmp_path / "p.jsonl", lines))
     assert first == QAPair("7", "Who?", ("Ana",), ("a",), (), True, kind="fact", origin="p.jsonl, line 1")
     assert isinstance(second, QAPair)
-    assert (second.id, second.answerable, second.answers) == ("3", False, ())
+    assert (second.answerable, second.answers) == (False, ())
     assert isinstance(third, QAPair)
     assert (third.answers, third.history) == ((), (Turn("Who?", "Ana"),))
 
@@ -84,6 +83,35 @@ def test_a_broken_line_is_told_by_its_number(tmp_path: Path, line: Any, told: st
     assert isinstance(broken, Failure)
     assert broken.source == "p.jsonl, line 2"
     assert told in broken.reason
+
+
+def test_a_pair_without_an_id_has_the_same_one_wherever_it_stands(tmp_path: Path) -> None:
+    who, where = ({"question": question, "answers": ["x"]} for question in ("Who?", "Where?"))
+    [first] = read(written(tmp_path / "a.jsonl", [who]))
+    _, moved, follow_up = read(
+        written(tmp_path / "b.jsonl", [where, who, {**who, "history": [{**where, "answer": ""}]}])
+    )
+    assert isinstance(first, QAPair)
+    assert isinstance(moved, QAPair)
+    assert isinstance(follow_up, QAPair)
+    assert first.id == moved.id != follow_up.id
+
+
+@pytest.mark.parametrize(("row", "told"), [("c1,Who, then?,Ana,a", "more cells"), ('c1,Who?,"[Ana",a', "no JSON list")])
+def test_a_row_of_csv_that_is_not_what_it_seems(tmp_path: Path, row: str, told: str) -> None:
+    (tmp_path / "p.csv").write_text(f"id,question,answers,articles\n{row}\nc2,[Who]?,Ana,a\n", "utf-8")
+    failure, second = read(tmp_path / "p.csv")
+    assert isinstance(failure, Failure)
+    assert told in failure.reason
+    assert isinstance(second, QAPair)
+    assert second.question == "[Who]?"
+
+
+@pytest.mark.parametrize("content", [b'id,question\nc1,"Who?\nc2,What?\n', b"id,question\nc1,Z\xfcrich?\n"])
+def test_csv_that_cannot_be_read_is_an_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "p.csv").write_bytes(content)
+    with pytest.raises(ReadError):
+        read(tmp_path / "p.csv")
 
 
 def test_csv(tmp_path: Path) -> None:

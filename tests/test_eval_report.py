@@ -40,7 +40,7 @@ def test_the_table_tells_each_figure_with_its_interval_and_its_number(report: Re
     assert lines[0].startswith("Retrieval")
     assert any(line.split()[:2] == ["in", "all"] for line in lines)
     assert counted(report) == "5 asked, 1 left out"
-    assert counted(replace(report, interrupted=True)).endswith("(stopped before the end)")
+    assert counted(replace(report, stopped_by="stopped before the end")).endswith("(stopped before the end)")
 
 
 def test_the_json_holds_all_that_a_run_is_repeated_with(report: Report) -> None:

@@ -22,7 +22,7 @@ CITED, FOUND = (Cited("a", "A “quote”.", exact=False),), (Found("a", "A “q
 
 
 def row(pair: QAPair, run: str = "r") -> Row:
-    return Row(pair.id, pair.question, "Yes. [1]", False, 0.5, CITED, FOUND, 0.25, {"retrieve": 0.2}, run)
+    return Row(pair.id, pair.question, "Yes. [1]", False, 0.5, CITED, FOUND, 0.25, {"retrieve": 0.2}, run=run)
 
 
 def write(path: Path, pairs: list[QAPair], *, resume: bool = False, run: str = "r") -> list[str]:
@@ -77,12 +77,39 @@ def test_stopped_twice_it_loses_nothing(tmp_path: Path) -> None:
     assert write(path, PAIRS, resume=True) == ["4"]
 
 
-def test_rows_of_other_settings_or_questions_are_not_taken(tmp_path: Path) -> None:
+def test_rows_of_other_settings_are_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     write(path, PAIRS)
-    assert len(write(path, PAIRS, resume=True, run="other")) == 5
+    before = path.read_bytes()
+    with pytest.raises(ReadError, match="other settings"):
+        write(path, PAIRS, resume=True, run="other")
+    assert path.read_bytes() == before
+
+
+def test_from_another_question_on_all_is_asked_again(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    write(path, PAIRS)
     changed = [*PAIRS[:2], replace(PAIRS[2], question="Another?"), *PAIRS[3:]]
-    assert write(path, changed, resume=True, run="other") == ["2", "3", "4"]
+    assert write(path, changed, resume=True) == ["2", "3", "4"]
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("content", [b'{"id": "1", "question": "Why?"}\n', b"An article.\n", b"An article.", b"{}\n"])
+def test_a_file_of_something_else_is_left_alone(tmp_path: Path, content: bytes, resume: bool) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(ReadError, match="give another --rows"):
+        write(path, PAIRS, resume=resume)
+    assert path.read_bytes() == content
+
+
+def test_at_its_end_a_run_drops_rows_that_are_none_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    write(path, PAIRS)
+    with closing(RowsFile(path, "r", resume=True)) as file:
+        assert file.earlier(PAIRS[0])
+        file.end()
+    assert [found.id for found in read_rows(path)] == ["0"]
 
 
 def test_without_resume_all_is_asked_again(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from eval.pairs import sample_pairs
 from eval.report import Saved, compare, write_json
-from eval.run import Progress, Report, evaluate
+from eval.rows import Row
+from eval.run import KINDS, Progress, Report, _Collected, evaluate
 from rag.chain import Chain
 from rag.errors import ReadError
 from rag.index import Near
@@ -137,7 +138,7 @@ def test_groups_are_apart_and_add_up() -> None:
 def test_interrupted_it_reports_and_goes_on_later(tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     report = run(PAIRS, Parrot(stop_at=[PAIRS[3].question]), rows)
-    assert (report.asked, report.interrupted) == (3, True)
+    assert (report.asked, report.stopped_by) == (3, "stopped before the end")
     chain = Parrot()
     whole = run(PAIRS, chain, rows, resume=True)
     assert chain.asked == [p.question for p in PAIRS[3:]]
@@ -145,11 +146,29 @@ def test_interrupted_it_reports_and_goes_on_later(tmp_path: Path) -> None:
     assert whole.figures == run(PAIRS).figures
 
 
-def test_another_index_is_asked_anew(tmp_path: Path) -> None:
+def test_rows_of_another_index_are_not_taken(tmp_path: Path) -> None:
     run(PAIRS, rows=tmp_path / "rows.jsonl")
-    chain = Parrot(index=Shelf(embedding_model="another"))
-    run(PAIRS, chain, tmp_path / "rows.jsonl", resume=True)
-    assert len(chain.asked) == 5
+    with pytest.raises(ReadError, match="other settings"):
+        run(PAIRS, Parrot(index=Shelf(embedding_model="another")), tmp_path / "rows.jsonl", resume=True)
+
+
+def test_stopped_before_the_first_answer_there_is_no_report() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(PAIRS, Parrot(stop_at=[PAIRS[0].question]))
+
+
+def test_an_interrupt_between_two_columns_costs_no_more_than_a_row() -> None:
+    collected = _Collected()
+    for each in PAIRS:
+        collected.add(each, Row(each.id, each.question, "", True, 0.1, (), (), 0.1, {"retrieve": 0.1}))
+    for column in list(collected.columns.values())[:4]:
+        column.append(0.0)
+    collected.stopped_by = "stopped"
+    assert collected.report({}).asked == 5
+
+
+def test_each_question_with_a_kind_of_its_own_makes_no_thousand_groups() -> None:
+    assert len(run([pair(str(n), 0.9, kind=f"kind {n % 40}") for n in range(100)]).groups) == KINDS
 
 
 def test_progress_is_told() -> None:

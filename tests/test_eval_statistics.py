@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from eval import statistics
@@ -54,6 +55,25 @@ def test_what_has_no_score_does_not_count() -> None:
     assert statistics.mean(array(NAN)) is None
 
 
+def test_scores_that_are_all_the_same_have_a_wide_interval_where_they_are_few() -> None:
+    for n in (1, 3, 20):
+        found = statistics.mean(np.full(n, 0.5))
+        assert found
+        assert found.high - found.low == pytest.approx(2 * (0.5 - found.low))
+        assert found.low < 0.5 - 0.5 / np.sqrt(n) * 0.5
+    sure = statistics.of_table(lambda rows: statistics.auc(*rows.T), np.array([[0.9, 1.0], [0.1, 0.0], [0.8, 1.0]]))
+    assert sure
+    assert sure.low < 0.5
+
+
+def test_wilsons_interval_is_scipys() -> None:
+    for right, n in ((0, 5), (5, 5), (3, 7), (500, 1000)):
+        found = statistics.mean(array(*[1] * right, *[0] * (n - right)))
+        theirs = binomtest(right, n).proportion_ci(method="wilson")
+        assert found
+        assert (found.low, found.high) == (pytest.approx(theirs.low, abs=1e-12), pytest.approx(theirs.high, abs=1e-12))
+
+
 def test_mcnemar() -> None:
     a = array(*[1] * 9, *[0] * 1, *[1] * 30)
     b = array(*[0] * 9, *[1] * 1, *[1] * 30)
@@ -64,16 +84,36 @@ def test_mcnemar() -> None:
     assert found.difference == pytest.approx(-8 / 40)
 
 
-def test_paired_bootstrap_finds_a_small_steady_difference_and_no_other() -> None:
+def test_the_randomisation_test_finds_a_small_steady_difference_and_no_other() -> None:
     generator = np.random.default_rng(5)
     a = generator.uniform(0.2, 0.8, 300)
     steady = statistics.paired(a, a + generator.normal(0.02, 0.05, 300))
     assert steady
-    assert (steady.test, steady.p < 0.01) == ("paired bootstrap", True)
+    assert (steady.test, steady.p < 0.01) == ("randomisation", True)
     assert steady.low > 0
     same = statistics.paired(a, a + generator.normal(0, 0.05, 300))
     assert same
     assert same.p > 0.05
+
+
+@pytest.mark.parametrize(("n", "p"), [(1, 1), (2, 1 / 2), (5, 1 / 16), (13, 1e-3)])
+def test_few_questions_show_little(n: int, p: float) -> None:
+    """All differences have one sign, which happens in two of 2 ** n cases by chance."""
+    found = statistics.paired(np.full(n, 0.25), np.linspace(0.5, 0.6, n))
+    assert found
+    assert found.p == pytest.approx(p, abs=1e-3)
+
+
+@pytest.mark.parametrize("n", [4, 8, 20])
+def test_no_more_differences_are_shown_by_chance_than_should_be(n: int) -> None:
+    generator = np.random.default_rng(9)
+    samples = [generator.uniform(size=(2, n)) for _ in range(200)]
+    means = [statistics.paired(a, b) for a, b in samples]
+    tables = [
+        statistics.paired_tables(lambda rows: float(rows.mean()), a[:, None], b[:, None]) for a, b in samples[:40]
+    ]
+    for found in (means, tables):
+        assert np.mean([difference.p < 0.05 for difference in found if difference]) <= 0.09
 
 
 def test_a_run_against_itself_differs_in_nothing() -> None:

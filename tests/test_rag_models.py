@@ -47,6 +47,6 @@ def test_no_key_is_sent_but_its_own(no_settings: None, monkeypatch: pytest.Monke
     with scripted(lambda _: "Tea is hot.") as server:
         model = load_llm("tiny", server.url)
         assert model.complete("How is tea?") == "Tea is hot."
-        assert (model.usage(), model.usage()) == (Usage(1, 10, 2), Usage())
+        assert model.usage == Usage(1, 10, 2)
     assert (server.keys, server.prompts) == (["Bearer none"], ["How is tea?"])
     assert Usage(1, 10, 2) + Usage(1, 1, 1) == Usage(2, 11, 3)

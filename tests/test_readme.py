@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from conftest import ROOT
 from typer.testing import CliRunner
 
+from eval.pairs import parsed
+from rag.schema import QAPair
 from ui.cli import app
 
 pytestmark = pytest.mark.slow
@@ -17,7 +20,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 
 def test_the_real_answer_is_real(sample_index: Path) -> None:
-    [(command, output)] = re.findall(r"```console\n\$ pullquote ([^\n]*)\n(.*?)```", README, re.DOTALL)
+    [(command, output)] = re.findall(r"```console\n\$ pullquote (ask [^\n]*)\n(.*?)```", README, re.DOTALL)
     result = CliRunner().invoke(app, [*shlex.split(command), "--index", str(sample_index)])
     assert result.stdout.strip() == output.strip()
 
@@ -36,3 +39,28 @@ def test_the_python_runs(sample_index: Path, tmp_path: Path, capsys: pytest.Capt
 def test_every_file_it_names_is_there() -> None:
     for name in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / name).exists(), name
+
+
+def figures(table: str) -> dict[str, tuple[float, int]]:
+    """Value and number of questions by the figure's name."""
+    rows = re.findall(r"^  (\S+) +([\d.]+)  [\d.]+–[\d.]+ +(\d+)  ", table, re.MULTILINE)
+    return {name: (float(value), int(n)) for name, value, n in rows}
+
+
+def test_the_sample_evaluation_is_real(sample_index: Path) -> None:
+    [(command, shown)] = re.findall(r"```console\n\$ pullquote (eval [^\n]*)\n(.*?)```", README, re.DOTALL)
+    [name, pairs] = shlex.split(command)
+    result = CliRunner().invoke(app, [name, str(ROOT / pairs), "--index", str(sample_index)])
+    told, found = figures(shown), figures(result.stdout)
+    assert len(told) > 10
+    assert {name: n for name, (_, n) in told.items()} == {name: found[name][1] for name in told}
+    for figure, (value, _) in told.items():
+        # Processors differ in the last bits of a vector, so that a hit or two may change places.
+        assert found[figure][0] == pytest.approx(value, rel=0.05, abs=0.05), figure
+
+
+def test_the_pair_it_shows_is_one() -> None:
+    [shown] = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
+    pair = parsed("README", json.loads(shown))
+    assert isinstance(pair, QAPair)
+    assert (pair.answerable, len(pair.evidence)) == (True, 1)

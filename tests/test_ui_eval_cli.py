@@ -38,13 +38,10 @@ def test_every_command_is_explained(command: str) -> None:
     ("arguments", "told"),
     [
         (["pairs.jsonl", "--index", "none"], "there is no index"),
-        (["pairs.jsonl", "--resume"], "--rows"),
-        (["pairs.jsonl", "--fail-under", "speed=3"], "no figure is called 'speed'"),
         (["pairs.jsonl", "--corpus", "none"], "could be ingested"),
         (["compare", "a.json", "b.json"], "a.json is no report"),
         (["table", "a.json"], "a.json is no report"),
-        (["pairs.jsonl", "--judge", "tiny"], "--judge and --judge-url go together"),
-        (["make-pairs", "--llm-url", "http://127.0.0.1/v1"], "--llm and --llm-url go together"),
+        (["pairs.jsonl", "--html", "no/such/page.html"], "cannot write the page"),
         (["label", "none.jsonl"], "cannot read pairs from none.jsonl"),
     ],
 )
@@ -53,6 +50,26 @@ def test_what_cannot_be_done_is_one_line(arguments: list[str], told: str) -> Non
     assert (status, out) == (1, "")
     assert told in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["pairs.jsonl", "--resume"], "--rows"),
+        (["pairs.jsonl", "--fail-under", "speed=3"], "no figure is called 'speed'"),
+        (["pairs.jsonl", "--fail-under", "right=nan"], "write it as right=0.9"),
+        (["pairs.jsonl", "--judge", "tiny"], "--judge and --judge-url go together"),
+        (["make-pairs", "--llm-url", "http://127.0.0.1/v1"], "--llm and --llm-url go together"),
+    ],
+)
+def test_wrong_usage_has_a_status_of_its_own(arguments: list[str], told: str) -> None:
+    status, out, err = run("eval", *arguments)
+    assert (status, out) == (2, "")
+    assert told in " ".join(err.split())
+
+
+def test_what_a_file_is_called_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    assert "\x1b" not in run("eval", "label", "a\x1b]0;pwn\x07.jsonl")[2]
 
 
 @pytest.mark.slow

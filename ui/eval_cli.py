@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 from rag.config import Config, api_key
 from rag.errors import ConfigError, ReadError
 from rag.schema import Failure
-from ui.terminal import AsJson, IndexDir, announce, complain, errors_as_lines
+from ui.terminal import INTERRUPTED, AsJson, IndexDir, announce, complain, errors_as_lines
 
 if TYPE_CHECKING:
     from eval.run import Report
@@ -29,8 +29,6 @@ ModelUrl = Annotated[
     typer.Option(metavar="URL", help="Its server: http://localhost:11434/v1; a key goes into PULLQUOTE_API_KEY."),
 ]
 SHOWN_FAILURES = 10
-INTERRUPTED = 130
-"""The exit status of what Ctrl-C ended, by the shells' custom."""
 TABLE = (
     "hit@1,recall@10,ndcg@10,evidence@10,answer_in_100_words,answer_in_250_words,right,words,citation_support,"
     "quote_exact,answered,right_when_answered,abstain_recall,auc_answerable,calibration_error"
@@ -64,9 +62,7 @@ class Server:
     def of(cls, option: str, name: str | None, url: str | None) -> Server | None:
         """From the options --<option> and --<option>-url; None if neither is given."""
         if bool(name) != bool(url):
-            raise ConfigError(
-                f"--{option} and --{option}-url go together; give a model's name and its server's address"
-            )
+            raise typer.BadParameter(f"--{option} and --{option}-url go together: a model, and its server's address")
         return cls(name, url) if name and url else None
 
     def load(self) -> LanguageModel:
@@ -116,19 +112,24 @@ def run(
     """Ask every question of PAIRS (`run` may be left out), and report how good the answers are."""
     from eval.report import Bound
 
-    with errors_as_lines():
+    try:
         bounds = [Bound.parse(text) for text in fail_under or ()]
-        if resume and not rows:
-            raise ReadError("--resume needs the --rows file of the run to go on with; add --rows FILE")
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
+    if resume and not rows:
+        raise typer.BadParameter("--resume needs the --rows file of the run to go on with; add --rows FILE")
+    with errors_as_lines():
+        if html:
+            _check_writable(html)
         asked = Asked(pairs, sample, rows, resume, strict, Server.of("judge", judge, judge_url))
         with _config(index, corpus or []) as config:
             report = _measured(config, asked)
-    _tell(report, as_json=as_json, html=html)
+        _tell(report, as_json=as_json, html=html)
     failed = [failure for bound in bounds if (failure := bound.failure(report))]
     for failure in failed:
         complain(failure)
     if failed or report.interrupted:
-        raise typer.Exit(1 if failed else INTERRUPTED)
+        raise typer.Exit(INTERRUPTED if report.interrupted and not failed else 1)
 
 
 @eval_app.command()
@@ -198,6 +199,7 @@ def label(
 ) -> None:
     """Open a page to accept, correct or reject pairs one by one; what is accepted is written beside DRAFTS."""
     from eval.label import Draft, Labels, read_drafts
+    from eval.pairs import ArticleNames
     from rag.chain import Chain
     from ui.label import LabelDesk, build_label_app
     from ui.server import serve
@@ -206,11 +208,13 @@ def label(
         found = list(read_drafts(drafts))
         failures = [failure for failure in found if isinstance(failure, Failure)]
         _tell_failures(failures, len(failures))
-        read = [draft for draft in found if isinstance(draft, Draft)]
-        if not read:
+        if len(failures) == len(found):
             raise ReadError(f"no pair to decide on in {drafts}; make some: pullquote eval make-pairs > pairs.jsonl")
         typer.echo("Loading the model and the index …", err=True)
-        desk = LabelDesk(read, Labels.beside(drafts), Chain.from_config(Config.load(index=index)))
+        chain = Chain.from_config(Config.load(index=index))
+        names = ArticleNames.of(chain.index.articles())
+        read = [draft.with_known(names) for draft in found if isinstance(draft, Draft)]
+        desk = LabelDesk(read, Labels.beside(drafts), chain)
         serve(lambda: build_label_app(desk), port=port, ready=announce)
 
 
@@ -244,7 +248,7 @@ def _config(index: Path | None, corpus: Sequence[Path]) -> Iterator[Config]:
     with tempfile.TemporaryDirectory(prefix="pullquote-") as folder:
         config = replace(config, index=Path(folder) / "index")
         typer.echo("Ingesting the corpus …", err=True)
-        report = ingest([_as_articles(path, Path(folder)) for path in corpus], config)
+        report = ingest([_as_articles(path, Path(folder) / str(n)) for n, path in enumerate(corpus)], config)
         _tell_failures(report.failed, len(report.failed))
         if not report.added:
             raise ReadError(f"no article of {corpus[0]} could be ingested; see above for why")
@@ -258,6 +262,7 @@ def _as_articles(path: Path, folder: Path) -> Path:
     found = articles_of(path) if path.exists() else None
     if found is None:
         return path
+    folder.mkdir()
     made = folder / f"{path.stem}.jsonl"
     with made.open("w", encoding="utf-8") as file:
         file.writelines(f"{json.dumps(article)}\n" for article in found)
@@ -276,6 +281,8 @@ def _measured(config: Config, asked: Asked) -> Report:
     _tell_failures(found.failures, found.excluded)
     if asked.strict and found.excluded:
         raise ReadError(f"{found.excluded:,} pairs cannot be asked; mend them, or leave --strict away to skip them")
+    if found.excluded:
+        complain(f"{found.excluded:,} pairs skipped; --strict makes that an error")
     chain = Chain.from_config(config)
     judge = Judge(asked.judge.load()) if asked.judge else None
     with (
@@ -293,12 +300,14 @@ def _measured(config: Config, asked: Asked) -> Report:
 
 def _identity(path: Path, sample: int | None) -> dict[str, Any]:
     """The pairs' name and content, so that a report says what it was measured on."""
+    from eval.datasets import shown_name
+
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_file():
             with file.open("rb") as content:
                 digest.update(hashlib.file_digest(content, "sha256").digest())
-    return {"name": path.name, "content": digest.hexdigest()[:16], "sample": sample}
+    return {"name": shown_name(path), "content": digest.hexdigest()[:16], "sample": sample}
 
 
 def _tell_failures(failures: Sequence[Failure], count: int) -> None:
@@ -319,3 +328,12 @@ def _tell(report: Report, *, as_json: bool, html: Path | None) -> None:
         from ui.report import report_html
 
         html.write_text(report_html(report), "utf-8")
+
+
+def _check_writable(path: Path) -> None:
+    """Better before an hour of asking than after it."""
+    try:
+        with path.open("a"):
+            pass
+    except OSError as error:
+        raise ReadError(f"cannot write the page to {path} ({error.strerror}); give another --html") from error

@@ -14,7 +14,7 @@ from eval import statistics
 from eval.metrics import BY_NAME
 from eval.report import HEADLINES, SECTIONS, counted, interval, number
 from eval.rows import Cited, Found, Row
-from eval.run import Judged, Report, answered, table_of
+from eval.run import Judged, Report, answered, judgeable, table_of
 from eval.statistics import Floats, Interval
 from rag.schema import Failure, QAPair, Span
 from ui.plot import Point, bar_plot, range_plot, share_plot
@@ -28,7 +28,7 @@ CALIBRATION = (
 )
 RISK = "How many answers would be wrong, were only the surest ones given? The dot is where it stops answering."
 LATENCY_BINS = 24
-RANKS = ("1", "2", "3", "4", "5", "6–10", "not found")
+RANKS = ("1", "2", "3", "4", "5", "6–10", "> 10", "not found")
 NOWHERE = "–"
 
 _WORD = re.compile(r"\w+")
@@ -64,16 +64,18 @@ def _tiles(report: Report) -> str:
 def _tile(name: str, found: Interval) -> str:
     sure, what = f"{interval(found)}, n = {found.n:,}", BY_NAME[name].what
     below = f"<span>{escape(sure)}</span><span>{escape(what)}</span>"
-    return f'<div class="tile"><span>{escape(name)}</span><b>{number(found.value)}</b>{below}</div>'
+    breakable = escape(name.replace("_", "_\N{ZERO WIDTH SPACE}"))
+    return f'<div class="tile"><span>{breakable}</span><b>{number(found.value)}</b>{below}</div>'
 
 
 def _plots(report: Report) -> str:
-    confidence, right = answered(table_of(report.scores)).T
+    table = table_of(report.scores)
+    confidence, right = answered(table).T
     columns = report.scores.columns
     plots = []
     if len(confidence):
         plots.append(_figure(_calibration(confidence, right), CALIBRATION))
-        plots.append(_figure(_risk(confidence, right, report.asked), RISK))
+        plots.append(_figure(_risk(confidence, right, judgeable(table)), RISK))
     if ranks := _ranks(columns["mrr"]):
         shown = bar_plot(RANKS, ranks, "rank of the first gold article", "questions")
         plots.append(_figure(shown, "Where the article that holds the answer was found."))
@@ -106,8 +108,8 @@ def _ranks(reciprocal: Floats) -> list[float]:
     known = reciprocal[~np.isnan(reciprocal)]
     if not len(known):
         return []
-    ranks = np.where(known > 0, np.round(1 / np.maximum(known, 1e-9)), 11)
-    edges = (1, 2, 3, 4, 5, 6, 11, 12)
+    ranks = np.where(known > 0, np.round(1 / np.maximum(known, 1e-9)), np.inf)
+    edges = (1, 2, 3, 4, 5, 6, 11, 1e9, np.inf)
     return [float(share) for share in np.histogram(ranks, bins=edges)[0] / len(known)]
 
 

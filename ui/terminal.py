@@ -10,7 +10,10 @@ from typing import Annotated
 import typer
 
 from rag.errors import PullquoteError
+from ui.render import showable
 
+INTERRUPTED = 130
+"""The exit status of what Ctrl-C ended, by the shells' custom."""
 IndexDir = Annotated[
     Path | None, typer.Option("--index", metavar="DIR", help="The index's folder; .pullquote if not given.")
 ]
@@ -18,8 +21,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 
 
 def complain(line: str) -> None:
-    """A line on stderr."""
-    typer.echo(f"pullquote: {line}", err=True)
+    """A line on stderr; what could steer the terminal, out of a file's name or content, is shown as a sign."""
+    typer.echo(f"pullquote: {' '.join(showable(line).split())}", err=True)
 
 
 def announce(url: str) -> None:
@@ -29,9 +32,11 @@ def announce(url: str) -> None:
 
 @contextmanager
 def errors_as_lines() -> Iterator[None]:
-    """What went wrong as one line that names the fix, and exit status 1."""
+    """What went wrong as one line that names the fix, and exit status 1; no more than a status after Ctrl-C."""
     try:
         yield
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
     except PullquoteError as error:
-        complain(" ".join(str(error).split()))
+        complain(str(error))
         raise typer.Exit(1) from error
