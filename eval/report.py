@@ -144,16 +144,16 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One metric in two reports. `p` is adjusted for the number of metrics; `shown` says whether a difference is."""
+    """One metric in two reports. `p` is adjusted for the number of metrics; None where nothing could be shown."""
 
     name: str
     found: Difference
-    p: float
+    p: float | None
 
     @property
     def shown(self) -> bool:
         """Is the difference more than chance would make of the same two systems?"""
-        return self.p < LEVEL
+        return self.p is not None and self.p < LEVEL
 
     @property
     def verdict(self) -> str:
@@ -179,8 +179,8 @@ def compare(a: Saved, b: Saved) -> list[Compared]:
     compared = {name: statistics.paired(*columns[name]) for name in names}
     compared |= {name: _compared_aggregate(each, *tables) for name, each in AGGREGATES.items()}
     found = {name: difference for name, difference in compared.items() if difference}
-    p_values = statistics.adjusted([difference.p for difference in found.values()])
-    return [Compared(name, found[name], p) for name, p in zip(found, p_values, strict=True)]
+    p_values = statistics.tested(found, LEVEL)
+    return [Compared(name, difference, p_values.get(name)) for name, difference in found.items()]
 
 
 def _compared_aggregate(aggregate: Aggregate, a: Floats, b: Floats) -> Difference | None:
@@ -195,7 +195,8 @@ def compared_table(a: Saved, b: Saved, compared: Sequence[Compared]) -> str:
     lines = [f"A: {a.name}", f"B: {b.name}", "", heads.rstrip()]
     lines += [_compared_row(row) for row in compared]
     shared = _shared(a, b)
-    lines += ["", f"{_verdict(compared)} ({shared:,} questions in both; p adjusted for {len(compared)} figures)"]
+    tested = sum(row.p is not None for row in compared)
+    lines += ["", f"{_verdict(compared)} ({shared:,} questions in both; p adjusted for {tested} figures)"]
     only = len(a.scores.ids) + len(b.scores.ids) - 2 * shared
     lines += [f"{only:,} questions are in one of the two only, and were left out"] if only else []
     return "\n".join([*lines, *(f"{what} differ" for what in _differing(a.made, b.made))])
@@ -216,10 +217,8 @@ def compared_json(a: Saved, b: Saved, compared: Sequence[Compared]) -> dict[str,
 def _compared_row(row: Compared) -> str:
     f = row.found
     wins, losses = (f.less, f.more) if BY_NAME[row.name].higher is False else (f.more, f.less)
-    ends = f"{f.low:+.3f} to {f.high:+.3f}"
-    figures = (
-        f"{number(f.a):>8}{number(f.b):>8}{f.difference:>+9.3f}  {ends:<17}{f.n:>7}{wins:>6}{losses:>8}{row.p:>8.3f}"
-    )
+    ends, p = f"{f.low:+.3f} to {f.high:+.3f}", "–" if row.p is None else f"{row.p:.3f}"
+    figures = f"{number(f.a):>8}{number(f.b):>8}{f.difference:>+9.3f}  {ends:<17}{f.n:>7}{wins:>6}{losses:>8}{p:>8}"
     return f"  {row.name:<22}{figures}  {row.verdict}"
 
 

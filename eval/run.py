@@ -39,6 +39,7 @@ WORST = 30
 KINDS = 20
 """Groups by kind; who gives each question a kind of its own has no groups."""
 FAILURES_KEPT = 50
+INTERRUPTED = "stopped before the end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ def evaluate(  # noqa: PLR0913 - what a run depends on; all but the first two ha
             if file:
                 file.end()
         except KeyboardInterrupt:
-            collected.stopped_by = "stopped before the end"
+            collected.stopped_by = INTERRUPTED
             if not collected.ids:
                 raise
         except ModelError as error:

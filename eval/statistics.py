@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -42,6 +42,7 @@ class Difference:
     """B minus A over the questions that both have, with an interval and a p-value.
 
     `more` and `less` count the questions on which B is higher and lower; 0 for figures of all questions together.
+    `differing` counts those on which the two are not the same.
     """
 
     a: float
@@ -53,7 +54,13 @@ class Difference:
     n: int
     more: int
     less: int
+    differing: int
     test: str
+
+    @property
+    def least_p(self) -> float:
+        """The smallest p-value there could have been: all differences having one sign."""
+        return min(1.0, 2.0 / 2.0 ** min(self.differing, 1000))
 
 
 def mean(values: Floats) -> Interval | None:
@@ -97,7 +104,8 @@ def paired(a: Floats, b: Floats) -> Difference | None:
     p = _mcnemar(more, less) if binary else _swapped_by_chance(b - a)
     means = float(a.mean()), float(b.mean()), float((b - a).mean())
     limits = _limits(_resampled_means(b - a, PAIRED_RESAMPLES))
-    return Difference(*means, *limits, p, len(a), more, less, "McNemar" if binary else "randomisation")
+    test = "McNemar" if binary else "randomisation"
+    return Difference(*means, *limits, p, len(a), more, less, more + less, test)
 
 
 def paired_tables(statistic: Statistic, a: Floats, b: Floats) -> Difference | None:
@@ -112,12 +120,23 @@ def paired_tables(statistic: Statistic, a: Floats, b: Floats) -> Difference | No
         swapped = generator.random((len(a), 1)) < 0.5
         chance.append(statistic(np.where(swapped, a, b)) - statistic(np.where(swapped, b, a)))
     p = _as_large(difference, np.array(chance))
-    return Difference(*values, difference, *_limits(samples), p, len(a), 0, 0, "randomisation")
+    differing = int(((a != b) & ~(np.isnan(a) & np.isnan(b))).any(axis=1).sum())
+    return Difference(*values, difference, *_limits(samples), p, len(a), 0, 0, differing, "randomisation")
 
 
 def adjusted(p_values: Sequence[float]) -> list[float]:
     """P-values held to a false discovery rate (Benjamini and Hochberg 1995), since many metrics are looked at."""
     return [float(p) for p in stats.false_discovery_control(p_values)] if p_values else []
+
+
+def tested(differences: Mapping[str, Difference], level: float) -> dict[str, float]:
+    """Adjusted p-values of the differences that could have been shown at all, at this level.
+
+    Those on so few questions that no p-value could be that small are left out, and do not count among the many that
+    are looked at (Tarone 1990; Gilbert 2005).
+    """
+    able = {name: found.p for name, found in differences.items() if found.least_p < level}
+    return dict(zip(able, adjusted(list(able.values())), strict=True))
 
 
 def mean_of(values: Floats) -> float:

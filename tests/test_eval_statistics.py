@@ -152,6 +152,14 @@ def test_p_values_are_adjusted_for_their_number() -> None:
     assert statistics.adjusted([]) == []
 
 
+def test_figures_on_which_nothing_could_be_shown_do_not_count_among_the_many() -> None:
+    few, many = statistics.paired(array(0, 0, 0), array(1, 1, 1)), statistics.paired(np.zeros(10), np.ones(10))
+    assert few
+    assert many
+    assert (few.least_p, many.least_p) == (0.25, 2 / 2**10)
+    assert statistics.tested({"few": few, "many": many}, 0.05) == {"many": pytest.approx(2 / 2**10)}
+
+
 def test_auc_is_that_of_scikit_learn() -> None:
     generator = np.random.default_rng(8)
     positive = (generator.uniform(size=200) > 0.3).astype(float)

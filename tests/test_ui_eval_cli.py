@@ -155,6 +155,18 @@ def test_answers_are_judged_if_a_model_is_named(sample_index: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
+def test_a_judge_that_fails_on_the_way_is_told_after_the_report(sample_index: Path, tmp_path: Path) -> None:
+    asked: list[str] = []
+    with scripted(lambda prompt: asked.append(prompt) or verdicts(prompt) if len(asked) < 3 else 404) as server:
+        judge = ["--judge", "tiny", "--judge-url", server.url]
+        status, out, err = run("eval", few(tmp_path / "p.jsonl", 3), "--index", sample_index, *judge)
+    assert status == 1
+    assert "judged_faithful" in out
+    assert "1 asked" in out
+    assert "HTTP 404" in err
+
+
+@pytest.mark.slow
 def test_ctrl_c_reports_what_was_asked_and_resume_goes_on(sample_index: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     # Tests that run in the background are started deaf to interrupts, and hand that on.

@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 from rag.config import Config, api_key
 from rag.errors import ConfigError, ReadError
 from rag.schema import Failure
-from ui.terminal import INTERRUPTED, AsJson, IndexDir, announce, complain, errors_as_lines
+from ui.terminal import INTERRUPTED_STATUS, AsJson, IndexDir, announce, complain, errors_as_lines
 
 if TYPE_CHECKING:
     from eval.run import Report
@@ -111,6 +111,7 @@ def run(
 ) -> None:
     """Ask every question of PAIRS (`run` may be left out), and report how good the answers are."""
     from eval.report import Bound
+    from eval.run import INTERRUPTED
 
     try:
         bounds = [Bound.parse(text) for text in fail_under or ()]
@@ -126,10 +127,12 @@ def run(
             report = _measured(config, asked)
         _tell(report, as_json=as_json, html=html)
     failed = [failure for bound in bounds if (failure := bound.failure(report))]
+    if report.interrupted and report.stopped_by != INTERRUPTED:
+        failed.append(report.stopped_by)
     for failure in failed:
         complain(failure)
     if failed or report.interrupted:
-        raise typer.Exit(INTERRUPTED if report.interrupted and not failed else 1)
+        raise typer.Exit(1 if failed else INTERRUPTED_STATUS)
 
 
 @eval_app.command()

@@ -12,7 +12,7 @@ import typer
 from rag.errors import PullquoteError
 from ui.render import showable
 
-INTERRUPTED = 130
+INTERRUPTED_STATUS = 130
 """The exit status of what Ctrl-C ended, by the shells' custom."""
 IndexDir = Annotated[
     Path | None, typer.Option("--index", metavar="DIR", help="The index's folder; .pullquote if not given.")
@@ -36,7 +36,7 @@ def errors_as_lines() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED_STATUS) from None
     except PullquoteError as error:
         complain(str(error))
         raise typer.Exit(1) from error
