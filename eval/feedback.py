@@ -65,4 +65,4 @@ def pair_fields(entry: Mapping[str, Any]) -> dict[str, Any]:
 def verdict(entry: Mapping[str, Any]) -> str:
     """What the reader made of the answer, in words."""
     reason = str(entry.get("reason") or "")
-    return " because: ".join(filter(None, ("liked" if entry["rating"] == LIKED else "disliked", reason)))
+    return " because: ".join(filter(None, ("liked it" if entry["rating"] == LIKED else "disliked it", reason)))

@@ -38,6 +38,7 @@ class Judge:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._runner.run(self.model.aclose())
         self._runner.close()
 
     def scores(self, pair: QAPair, row: Row) -> dict[str, float]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from eval.feedback import is_feedback, pair_fields, verdict
 from eval.pairs import ArticleNames, pair_json, parsed, read_entries, repeated, where_in
@@ -75,13 +78,16 @@ def check(pair: QAPair, index: Index) -> Checked:
     articles = {article_id: index.article(article_id) for article_id in pair.articles}
     found = [f"The article {article_id!r} is not in the index." for article_id, a in articles.items() if not a]
     quotes = {quote: _exact(quote, list(filter(None, articles.values()))) for quote in pair.evidence}
-    found += [f"This is not in the article, word for word: {quote}" for quote, exact in quotes.items() if not exact]
+    if pair.articles:
+        found += [f"This is not in the article, word for word: {quote}" for quote, exact in quotes.items() if not exact]
     if not pair.question.strip():
         found.append("The question is empty.")
     if len(pair.question) > LONGEST_QUESTION:
         found.append(f"The question has more than {LONGEST_QUESTION:,} characters.")
     if pair.answerable and not pair.answers:
         found.append("Write an answer, or say that the articles do not hold one.")
+    if pair.answerable and not pair.articles:
+        found.append("Name the article that holds the answer.")
     if pair.answerable and not pair.evidence:
         found.append("Copy the sentence that holds the answer from its article.")
     evidence = tuple(exact or quote for quote, exact in quotes.items())
@@ -101,7 +107,7 @@ class Labels:
     rejected: Path
     decided: set[str] = field(default_factory=set)
     counts: dict[Path, int] = field(default_factory=dict)
-    _last: list[tuple[Path, int, QAPair]] = field(default_factory=list)
+    _last: list[tuple[Path, int, bytes, QAPair]] = field(default_factory=list)
 
     @classmethod
     def beside(cls, drafts: Path) -> Labels:
@@ -112,12 +118,21 @@ class Labels:
         labels = cls(drafts.with_suffix(".labelled.jsonl"), drafts.with_suffix(".rejected.jsonl"))
         for path in (labels.accepted, labels.rejected):
             try:
-                ids = list(_ids(path))
+                ids = _ids(path)
             except OSError as error:
                 raise ReadError(f"cannot write decisions to {path} ({error.strerror}); move the drafts") from error
             labels.counts[path] = len(ids)
             labels.decided.update(ids)
         return labels
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps other processes from deciding on the same drafts. Raises ReadError if one does already."""
+        try:
+            with FileLock(f"{self.accepted}.lock", blocking=False):
+                yield
+        except Timeout as error:
+            raise ReadError(f"{self.accepted} is in use by another labelling; end that one first") from error
 
     def add(self, pair: QAPair, *, accept: bool) -> None:
         """Write a decision down. Raises ReadError if that fails; the files are then as they were."""
@@ -131,32 +146,56 @@ class Labels:
             if path.exists():
                 os.truncate(path, start)
             raise ReadError(f"cannot write to {path} ({error.strerror}); make room, and decide again") from error
-        self._last.append((path, start, pair))
+        self._last.append((path, start, line, pair))
         self.counts[path] += 1
         self.decided.add(pair.id)
 
     def undo(self) -> QAPair | None:
-        """Take back this session's last decision; returns its pair as it was decided on, None if there is none."""
+        """Take back this session's last decision; returns its pair as it was decided on, None if there is none.
+
+        Raises ReadError if the file was changed by somebody else since.
+        """
         if not self._last:
             return None
-        path, start, pair = self._last.pop()
-        with path.open("r+b") as file:
-            file.truncate(start)
+        path, start, line, pair = self._last[-1]
+        try:
+            with path.open("r+b") as file:
+                file.seek(start)
+                if file.read() != line:
+                    raise ReadError(f"{path} was changed since; take the decision back there")
+                file.truncate(start)
+        except OSError as error:
+            raise ReadError(f"cannot write to {path} ({error.strerror}); take the decision back there") from error
+        self._last.pop()
         self.counts[path] -= 1
         self.decided.discard(pair.id)
         return pair
 
 
-def _ids(path: Path) -> Iterator[str]:
+def _ids(path: Path) -> list[str]:
     """The ids in a file of decisions, made if it is missing; a last line that was cut off is dropped."""
     with path.open("a+b") as file:
         file.seek(0)
-        lines = file.read().splitlines(keepends=True)
-        if lines and not lines[-1].endswith(b"\n"):
-            file.truncate(sum(map(len, lines[:-1])))
-            lines.pop()
-    for line in lines:
-        try:
-            yield str(json.loads(line)["id"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ReadError(f"{path} has a line that is no pair ({error!r}); mend or delete it") from error
+        *lines, last = file.read().split(b"\n")
+        ids = [_id(path, line) for line in lines if line.strip()]
+        if last.startswith(b'{"id"') and not _is_json(last):  # cut off while it was written
+            file.truncate(sum(len(line) + 1 for line in lines))
+        elif last.strip():
+            ids.append(_id(path, last))
+            file.write(b"\n")
+    return ids
+
+
+def _id(path: Path, line: bytes) -> str:
+    try:
+        return str(json.loads(line)["id"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReadError(f"{path} has a line that is no pair ({error!r}); mend or delete it") from error
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True

@@ -82,11 +82,13 @@ class Row:
             answer=str(fields["answer"]),
             abstained=bool(fields["abstained"]),
             confidence=float(fields["confidence"]),
-            citations=tuple(Cited(c["article"], c["quote"], c.get("exact", True)) for c in fields["citations"]),
-            hits=tuple(Found(h["article"], h["text"], h.get("score", 0.0)) for h in fields["hits"]),
+            citations=tuple(
+                Cited(str(c["article"]), str(c["quote"]), bool(c.get("exact", True))) for c in fields["citations"]
+            ),
+            hits=tuple(Found(str(h["article"]), str(h["text"]), float(h.get("score", 0.0))) for h in fields["hits"]),
             seconds=float(fields["seconds"]),
-            stages=fields.get("stages", {}),
-            judged=fields.get("judged", {}),
+            stages={str(name): float(seconds) for name, seconds in fields.get("stages", {}).items()},
+            judged={str(name): float(score) for name, score in fields.get("judged", {}).items()},
             run=str(fields.get("run", "")),
         )
 
@@ -120,7 +122,8 @@ class RowsFile:
         except OSError as error:
             raise ReadError(f"cannot write rows to {path} ({error.strerror}); give another --rows") from error
         try:
-            self._next()
+            if self._next() is None and self._file.tell():
+                raise self._no_row()
         except ReadError:
             self._file.close()
             raise
@@ -168,8 +171,11 @@ class RowsFile:
             return None
         try:
             return Row.parse(line)
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
-            raise ReadError(f"{self._path} has a line that is no row of an evaluation; give another --rows") from error
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise self._no_row() from error
+
+    def _no_row(self) -> ReadError:
+        return ReadError(f"{self._path} has a line that is no row of an evaluation; give another --rows")
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -178,5 +184,5 @@ def read_rows(path: Path) -> Iterator[Row]:
         for number, line in enumerate(lines, 1):
             try:
                 yield Row.parse(line)
-            except (ValueError, KeyError, TypeError, OverflowError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
                 raise ReadError(f"{path}, line {number} is no row ({error!r}); mend or delete it") from error

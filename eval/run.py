@@ -26,7 +26,7 @@ from eval.pairs import ArticleNames, check_pairs
 from eval.rows import Row, RowsFile
 from eval.statistics import Floats, Interval, Statistic
 from rag.chain import Chain
-from rag.errors import ModelError, ReadError
+from rag.errors import PullquoteError, ReadError
 from rag.schema import ArticleEntry, Failure, QAPair
 
 LIBRARIES = ("pullquote", "chromadb", "llama-index-core", "sentence-transformers", "tantivy", "torch", "numpy", "scipy")
@@ -119,8 +119,8 @@ def evaluate(  # noqa: PLR0913 - what a run depends on; all but the first two ha
     Pairs that are broken, repeat an id or name an article that is not indexed are left out and counted. Ctrl-C ends the
     asking: the report is of what was asked until then. Memory holds some 400 bytes a question, whatever it is answered
     with. A question with a history is asked as it stands, since the chain does not read the conversation.
-    A judge adds its opinion of each answer; when it fails, the asking ends as it does at Ctrl-C. Raises ReadError if no
-    pair can be asked, or if `rows` is to be resumed but was made with other settings or articles.
+    A judge adds its opinion of each answer; when it fails, or the index does, the asking ends as it does at Ctrl-C.
+    Raises ReadError if no pair can be asked, or if `rows` to be resumed were made with other settings or articles.
     """
     entries = list(chain.index.articles())
     made = made_with(chain, entries) | ({"judge": judge.model.name} if judge else {})
@@ -142,7 +142,7 @@ def evaluate(  # noqa: PLR0913 - what a run depends on; all but the first two ha
             collected.stopped_by = INTERRUPTED
             if not collected.ids:
                 raise
-        except ModelError as error:
+        except PullquoteError as error:  # the judge, the index, the rows' file: what was asked until then stays
             collected.stopped_by = str(error)
             if not collected.ids:
                 raise

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
     from llama_index.core.callbacks.base_handler import BaseCallbackHandler
     from llama_index.core.llms import LLM
+    from openai import AsyncOpenAI, OpenAI
     from sentence_transformers import SentenceTransformer
 
 Vectors = npt.NDArray[np.float32]
@@ -140,11 +141,22 @@ class LanguageModel:
     name: str
     llm: LLM
     _used: list[Usage]
+    _client: OpenAI
+    _async_client: AsyncOpenAI
 
     @property
     def usage(self) -> Usage:
         """What was asked of it so far."""
         return self._used[0]
+
+    def close(self) -> None:
+        """Ends its connections."""
+        self._client.close()
+
+    async def aclose(self) -> None:
+        """Ends its connections, those of the running event loop included."""
+        self.close()
+        await self._async_client.close()
 
     def complete(self, prompt: str) -> str:
         """What it writes after a prompt. Raises ModelError if it does not answer."""
@@ -188,6 +200,7 @@ def load_llm(name: str, url: str, key: str = "") -> LanguageModel:
     used = [Usage()]
     # Without a key it would send OPENAI_API_KEY to whatever the address is.
     client: dict[str, Any] = {"api_key": key or "none", "base_url": url, "timeout": LLM_SECONDS}
+    clients = OpenAI(**client, max_retries=LLM_RETRIES), AsyncOpenAI(**client, max_retries=LLM_RETRIES)
     llm = OpenAILike(  # type: ignore[call-arg] # its base class takes clients
         model=name,
         api_base=url,
@@ -195,11 +208,11 @@ def load_llm(name: str, url: str, key: str = "") -> LanguageModel:
         is_chat_model=True,
         temperature=0.0,
         max_retries=0,  # its own retries would multiply with the client's, and log what the server says
-        openai_client=OpenAI(**client, max_retries=LLM_RETRIES),
-        async_openai_client=AsyncOpenAI(**client, max_retries=LLM_RETRIES),
+        openai_client=clients[0],
+        async_openai_client=clients[1],
         callback_manager=CallbackManager([_counter(used)]),
     )
-    return LanguageModel(name, llm, used)
+    return LanguageModel(name, llm, used, *clients)
 
 
 def _counter(used: list[Usage]) -> BaseCallbackHandler:

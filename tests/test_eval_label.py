@@ -56,7 +56,7 @@ def test_feedback_becomes_drafts(tmp_path: Path) -> None:
     turns = [{"question": "What is hot?", "answer": "Tea."}]
     disliked = {**liked, "rating": "down", "reason": "It is cold by now.", "history": turns}
     found = [draft for draft in drafts(tmp_path / "f.jsonl", liked, disliked) if isinstance(draft, Draft)]
-    assert [draft.verdict for draft in found] == ["liked", "disliked because: It is cold by now."]
+    assert [draft.verdict for draft in found] == ["liked it", "disliked it because: It is cold by now."]
     assert [draft.pair.evidence for draft in found] == [("Tea is hot.",), ()]
     assert [draft.pair.articles for draft in found] == [("tea",), ()]
     assert all(draft.pair.answerable and draft.said == "Tea is hot. [1]" for draft in found)
@@ -84,6 +84,7 @@ def test_broken_feedback_is_told(tmp_path: Path, broken: Any) -> None:
     [
         ({}, []),
         ({"articles": ("ice",)}, ["The article 'ice' is not in the index.", "not in the article"]),
+        ({"articles": ()}, ["Name the article"]),
         ({"evidence": ("Tea is warm.",)}, ["This is not in the article, word for word: Tea is warm."]),
         ({"evidence": ()}, ["Copy the sentence"]),
         ({"answers": ()}, ["Write an answer"]),
@@ -153,6 +154,41 @@ def test_a_decision_that_cannot_be_written_leaves_the_file_as_it_was(tmp_path: P
         signal.signal(signal.SIGXFSZ, ignored)
     assert labels.accepted.read_bytes() == before
     assert labels.decided == {"1"}
+
+
+def test_what_was_changed_meanwhile_is_not_cut(tmp_path: Path) -> None:
+    labels = Labels.beside(tmp_path / "p.jsonl")
+    labels.add(PAIR, accept=True)
+    with labels.accepted.open("ab") as file:
+        file.write(b'{"id": "9", "question": "Who?"}\n')
+    before = labels.accepted.read_bytes()
+    with pytest.raises(ReadError, match="changed since"):
+        labels.undo()
+    assert labels.accepted.read_bytes() == before
+    labels.accepted.unlink()
+    with pytest.raises(ReadError, match="cannot write"):
+        labels.undo()
+
+
+def test_a_last_line_without_its_end_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "p.labelled.jsonl").write_bytes(b'{"id": "1", "question": "Who?"}\n\n{"id": "2", "question": "How?"}')
+    labels = Labels.beside(tmp_path / "p.jsonl")
+    assert labels.decided == {"1", "2"}
+    assert labels.accepted.read_bytes().endswith(b'How?"}\n')
+
+
+def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "p.rejected.jsonl").write_bytes(b"my shopping list")
+    with pytest.raises(ReadError, match="line that is no pair"):
+        Labels.beside(tmp_path / "p.jsonl")
+    assert (tmp_path / "p.rejected.jsonl").read_bytes() == b"my shopping list"
+
+
+def test_one_process_at_a_time_decides(tmp_path: Path) -> None:
+    with Labels.beside(tmp_path / "p.jsonl").alone():
+        other = Labels.beside(tmp_path / "p.jsonl")
+        with pytest.raises(ReadError, match="in use"), other.alone():
+            pass
 
 
 def test_decisions_that_cannot_be_read(tmp_path: Path) -> None:

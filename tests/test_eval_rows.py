@@ -94,7 +94,16 @@ def test_from_another_question_on_all_is_asked_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("resume", [True, False])
-@pytest.mark.parametrize("content", [b'{"id": "1", "question": "Why?"}\n', b"An article.\n", b"An article.", b"{}\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"id": "1", "question": "Why?"}\n',
+        b'{"id": "1", "question": "Why?"}',
+        b"An article.\n",
+        b"An article.",
+        b"{}\n",
+    ],
+)
 def test_a_file_of_something_else_is_left_alone(tmp_path: Path, content: bytes, resume: bool) -> None:
     path = tmp_path / "pairs.jsonl"
     path.write_bytes(content)

@@ -318,4 +318,4 @@ def test_a_thumb_is_written_down(browser: Browser, tmp_path: Path) -> None:
         page.close()
     [draft] = read_drafts(tmp_path / "index.feedback.jsonl")
     assert isinstance(draft, Draft)
-    assert (draft.pair.question, draft.verdict) == ("What is hot?", "disliked")
+    assert (draft.pair.question, draft.verdict) == ("What is hot?", "disliked it")

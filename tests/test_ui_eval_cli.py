@@ -58,6 +58,8 @@ def test_what_cannot_be_done_is_one_line(arguments: list[str], told: str) -> Non
         (["pairs.jsonl", "--resume"], "--rows"),
         (["pairs.jsonl", "--fail-under", "speed=3"], "no figure is called 'speed'"),
         (["pairs.jsonl", "--fail-under", "right=nan"], "write it as right=0.9"),
+        (["pairs.jsonl", "--rows", "pairs.jsonl"], "different files"),
+        (["table", "a.json", "--figures", "hit@1, speed"], "no figure is called 'speed'"),
         (["pairs.jsonl", "--judge", "tiny"], "--judge and --judge-url go together"),
         (["make-pairs", "--llm-url", "http://127.0.0.1/v1"], "--llm and --llm-url go together"),
     ],

@@ -22,7 +22,7 @@ TEXT = f"Tea is hot.\n\nIce is cold.\n\n{HOSTILE}"
 TEA = Passage("tea-0", "tea", "", 0, 0, len(TEXT), TEXT, ((0, 11),), f"Tea {HOSTILE}", "", "", "", None)
 HOT = QAPair("1", "How is tea?", ("hot",), ("tea",), ("Tea is hot.",), answerable=True)
 COLD = QAPair("2", "How is ice?", (), (), (), answerable=True)
-DRAFTS = (Draft(HOT), Draft(COLD, f"Ice is hot. {HOSTILE}", f"disliked because: {HOSTILE}"))
+DRAFTS = (Draft(HOT), Draft(COLD, f"Ice is hot. {HOSTILE}", f"disliked it because: {HOSTILE}"))
 
 
 @dataclass
@@ -169,7 +169,7 @@ def walk(page: Any) -> None:
     expect(page.locator("mark")).to_have_text("Tea is hot.")
     page.get_by_role("button", name="Accept").click()
     expect(page.get_by_text("2 of 3")).to_be_visible()
-    expect(page.get_by_text("disliked because")).to_be_visible()
+    expect(page.get_by_text("disliked it because")).to_be_visible()
     page.get_by_role("button", name="Accept").click()
     expect(page.get_by_text("Write an answer")).to_be_visible()
     page.get_by_label("Right answers").fill("cold")

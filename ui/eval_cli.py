@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -119,6 +120,9 @@ def run(
         raise typer.BadParameter(str(error)) from error
     if resume and not rows:
         raise typer.BadParameter("--resume needs the --rows file of the run to go on with; add --rows FILE")
+    files = [path.resolve() for path in (pairs, rows, html) if path]
+    if len(set(files)) < len(files):
+        raise typer.BadParameter("PAIRS, --rows and --html are to be different files")
     with errors_as_lines():
         if html:
             _check_writable(html)
@@ -160,10 +164,14 @@ def table(
     figures: Annotated[str, typer.Option(help="Which figures, with commas between.")] = TABLE,
 ) -> None:
     """Print reports side by side, as a Markdown table."""
+    from eval.metrics import BY_NAME
     from eval.report import Saved, side_by_side
 
+    names = [name.strip() for name in figures.split(",")]
+    if unknown := [name for name in names if name not in BY_NAME]:
+        raise typer.BadParameter(f"no figure is called {unknown[0]!r}; there are: {', '.join(BY_NAME)}")
     with errors_as_lines():
-        typer.echo(side_by_side([Saved.load(path) for path in reports], figures.split(",")))
+        typer.echo(side_by_side([Saved.load(path) for path in reports], names))
 
 
 @eval_app.command("make-pairs")
@@ -217,8 +225,10 @@ def label(
         chain = Chain.from_config(Config.load(index=index))
         names = ArticleNames.of(chain.index.articles())
         read = [draft.with_known(names) for draft in found if isinstance(draft, Draft)]
-        desk = LabelDesk(read, Labels.beside(drafts), chain)
-        serve(lambda: build_label_app(desk), port=port, ready=announce)
+        labels = Labels.beside(drafts)
+        desk = LabelDesk(read, labels, chain)
+        with labels.alone():
+            serve(lambda: build_label_app(desk), port=port, ready=announce)
 
 
 @eval_app.command()
@@ -279,6 +289,9 @@ def _measured(config: Config, asked: Asked) -> Report:
     from rag.chain import Chain
     from rag.index import Index
 
+    if asked.pairs.exists() and not (asked.pairs.is_file() or asked.pairs.is_dir()):
+        raise ReadError(f"{asked.pairs} is no file that can be read twice; save the pairs to one")
+    identity = _identity(asked.pairs, asked.sample)
     names = ArticleNames.of(Index(config.index, config.embedding_model).articles())
     found = survey(check_pairs(read_pairs(asked.pairs), names), asked.sample)
     _tell_failures(found.failures, found.excluded)
@@ -298,7 +311,7 @@ def _measured(config: Config, asked: Asked) -> Report:
 
         pairs = drawn(read_pairs(asked.pairs), found.cut)
         report = evaluate(chain, pairs, asked.rows, resume=asked.resume, judge=judge, progress=show)
-    return replace(report, made={**report.made, "pairs": _identity(asked.pairs, asked.sample)})
+    return replace(report, made={**report.made, "pairs": identity})
 
 
 def _identity(path: Path, sample: int | None) -> dict[str, Any]:
@@ -307,7 +320,7 @@ def _identity(path: Path, sample: int | None) -> dict[str, Any]:
 
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_file():
+        if file.is_file() and os.access(file, os.R_OK):  # whether it can be read is told by who reads it
             with file.open("rb") as content:
                 digest.update(hashlib.file_digest(content, "sha256").digest())
     return {"name": shown_name(path), "content": digest.hexdigest()[:16], "sample": sample}
@@ -323,20 +336,23 @@ def _tell_failures(failures: Sequence[Failure], count: int) -> None:
 def _tell(report: Report, *, as_json: bool, html: Path | None) -> None:
     from eval.report import counted, text_table, write_json
 
-    if as_json:
-        write_json(report, sys.stdout)
-    else:
-        typer.echo(f"{text_table(report)}\n\n{counted(report)}")
     if html:
         from ui.report import report_html
 
         html.write_text(report_html(report), "utf-8")
+    if as_json:
+        write_json(report, sys.stdout)
+    else:
+        typer.echo(f"{text_table(report)}\n\n{counted(report)}")
 
 
 def _check_writable(path: Path) -> None:
     """Better before an hour of asking than after it."""
+    there = path.exists()
     try:
         with path.open("a"):
             pass
+        if not there:
+            path.unlink()
     except OSError as error:
         raise ReadError(f"cannot write the page to {path} ({error.strerror}); give another --html") from error

@@ -81,7 +81,10 @@ class LabelDesk:
 
     def undo(self, position: int) -> Shown:
         """Take the last decision back, and show its pair as it was decided on."""
-        pair = self.labels.undo()
+        try:
+            pair = self.labels.undo()
+        except PullquoteError as error:
+            return self._show(position, None, (str(error),)) if position < len(self.drafts) else self._done()
         if pair is None:
             return self.open(position)
         [position] = [p for p, draft in enumerate(self.drafts) if draft.pair.id == pair.id]
