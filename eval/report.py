@@ -12,9 +12,11 @@ from typing import Any, Self, TextIO
 import numpy as np
 
 from eval import statistics
+from eval.datasets import shown_name
 from eval.metrics import BY_NAME, METRICS
 from eval.run import AGGREGATES, Aggregate, Report, Scores, answered, judgeable, table_of
 from eval.statistics import Difference, Floats, Interval
+from ingest.fields import one_line
 from rag.errors import ConfigError, ReadError
 
 FORMAT = 1
@@ -137,7 +139,7 @@ class Saved:
                 raise ReadError(f"{path} is no report (its questions do not fit together); make it anew")
             table_of(scores)
             figures = {name: Interval(**figure) for name, figure in found["figures"].items()}
-            return cls(path.stem, dict(found["made"]), figures, scores)
+            return cls(one_line(shown_name(path)).removesuffix(".json"), dict(found["made"]), figures, scores)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ReadError(f"{path} is no report ({error}); make one: pullquote eval PAIRS --json > FILE") from error
 
@@ -242,7 +244,10 @@ def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
 
 def side_by_side(reports: Sequence[Saved], names: Sequence[str]) -> str:
     """A Markdown table: a line for each metric, a column for each report; value, interval and number of questions."""
-    lines = [f"| | {' | '.join(report.name for report in reports)} |", f"|---|{'---|' * len(reports)}"]
+    lines = [
+        f"| | {' | '.join(report.name.replace('|', '/') for report in reports)} |",
+        f"|---|{'---|' * len(reports)}",
+    ]
     for name in names:
         cells = [_cell(report.figures.get(name)) for report in reports]
         if any(cell != "–" for cell in cells):

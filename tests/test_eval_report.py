@@ -136,3 +136,8 @@ def test_bounds(report: Report, bound: str, told: str) -> None:
 def test_a_bound_that_means_nothing(bound: str) -> None:
     with pytest.raises(ConfigError, match="--fail-under"):
         Bound.parse(bound)
+
+
+def test_a_reports_name_cannot_break_the_table(report: Report, tmp_path: Path) -> None:
+    found = saved(report, tmp_path / "p|\x1b[31mred.json")
+    assert side_by_side([found], ["right"]).splitlines()[0] == "| | p/[31mred |"

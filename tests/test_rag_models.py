@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +45,7 @@ def test_a_language_model_needs_an_address(url: str) -> None:
 def test_no_key_is_sent_but_its_own(no_settings: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-somebody-elses")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://203.0.113.1/")
-    with scripted(lambda _: "Tea is hot.") as server:
-        model = load_llm("tiny", server.url)
+    with scripted(lambda _: "Tea is hot.") as server, closing(load_llm("tiny", server.url)) as model:
         assert model.complete("How is tea?") == "Tea is hot."
         assert model.usage == Usage(1, 10, 2)
     assert (server.keys, server.prompts) == (["Bearer none"], ["How is tea?"])

@@ -7,8 +7,8 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 from rag.config import Config, api_key
 from rag.errors import ConfigError, ReadError
-from rag.schema import Failure
+from rag.schema import Failure, QAPair
 from ui.terminal import INTERRUPTED_STATUS, AsJson, IndexDir, announce, complain, errors_as_lines
 
 if TYPE_CHECKING:
@@ -184,20 +184,26 @@ def make_pairs(
 ) -> None:
     """Make pairs from the indexed articles, a line of JSON each: sentences with a number or a name left out."""
     from eval.make_pairs import cloze_pairs, written_pairs
-    from eval.pairs import pair_json
     from rag.index import Index
 
     with errors_as_lines():
         config, server = Config.load(index=index), Server.of("llm", llm, llm_url)
         opened = Index(config.index, config.embedding_model)
-        made = (
-            written_pairs(opened, server.load().complete, count, seed) if server else cloze_pairs(opened, count, seed)
-        )
-        for pair in made:
-            if isinstance(pair, Failure):
-                _tell_failures([pair], 1)
-            else:
-                typer.echo(json.dumps(pair_json(pair), ensure_ascii=False))
+        if server:
+            with closing(server.load()) as model:
+                _print_pairs(written_pairs(opened, model.complete, count, seed))
+        else:
+            _print_pairs(cloze_pairs(opened, count, seed))
+
+
+def _print_pairs(pairs: Iterable[QAPair | Failure]) -> None:
+    from eval.pairs import pair_json
+
+    for pair in pairs:
+        if isinstance(pair, Failure):
+            _tell_failures([pair], 1)
+        else:
+            typer.echo(json.dumps(pair_json(pair), ensure_ascii=False))
 
 
 @eval_app.command()
@@ -298,7 +304,7 @@ def _measured(config: Config, asked: Asked) -> Report:
     if asked.strict and found.excluded:
         raise ReadError(f"{found.excluded:,} pairs cannot be asked; mend them, or leave --strict away to skip them")
     if found.excluded:
-        complain(f"{found.excluded:,} pairs skipped; --strict makes that an error")
+        complain(f"pairs left out: {found.excluded:,}; --strict makes that an error")
     chain = Chain.from_config(config)
     judge = Judge(asked.judge.load()) if asked.judge else None
     with (
