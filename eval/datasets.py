@@ -28,7 +28,7 @@ def whole_json(path: Path) -> Any | None:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        if len(text.splitlines()) > 1 and _is_json(text.splitlines()[0]):
+        if len(text.splitlines()) > 1 and is_json(text.splitlines()[0]):
             return None
         raise ReadError(f"{path} is not JSON ({error}); mend it, or save one object a line as .jsonl") from error
 
@@ -208,7 +208,8 @@ def parsed_lines(name: str, lines: Iterable[bytes]) -> Entries:
             yield where, Failure(where, f"is not JSON ({error}); mend or delete it")
 
 
-def _is_json(line: str) -> bool:
+def is_json(line: str | bytes) -> bool:
+    """Can it be read as JSON?"""
     try:
         json.loads(line)
     except (ValueError, RecursionError):

@@ -12,6 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from eval.datasets import is_json
 from eval.feedback import is_feedback, pair_fields, verdict
 from eval.pairs import ArticleNames, pair_json, parsed, read_entries, repeated, where_in
 from ingest.fields import one_line
@@ -178,7 +179,7 @@ def _ids(path: Path) -> list[str]:
         file.seek(0)
         *lines, last = file.read().split(b"\n")
         ids = [_id(path, line) for line in lines if line.strip()]
-        if last.startswith(b'{"id"') and not _is_json(last):  # cut off while it was written
+        if last.startswith(b'{"id"') and not is_json(last):  # cut off while it was written
             file.truncate(sum(len(line) + 1 for line in lines))
         elif last.strip():
             ids.append(_id(path, last))
@@ -191,11 +192,3 @@ def _id(path: Path, line: bytes) -> str:
         return str(json.loads(line)["id"])
     except (ValueError, KeyError, TypeError) as error:
         raise ReadError(f"{path} has a line that is no pair ({error!r}); mend or delete it") from error
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True

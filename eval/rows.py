@@ -12,6 +12,9 @@ from rag.errors import ReadError
 from rag.index import Index
 from rag.schema import Answer, QAPair
 
+NO_ROW = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
+"""What goes wrong when a line is no row."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cited:
@@ -74,7 +77,7 @@ class Row:
 
     @classmethod
     def parse(cls, line: bytes) -> Self:
-        """The row of a line. Raises ValueError, KeyError or TypeError for what is none."""
+        """The row of a line. Raises one of NO_ROW for what is none."""
         fields = json.loads(line)
         return cls(
             id=str(fields["id"]),
@@ -171,7 +174,7 @@ class RowsFile:
             return None
         try:
             return Row.parse(line)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        except NO_ROW as error:
             raise self._no_row() from error
 
     def _no_row(self) -> ReadError:
@@ -184,5 +187,5 @@ def read_rows(path: Path) -> Iterator[Row]:
         for number, line in enumerate(lines, 1):
             try:
                 yield Row.parse(line)
-            except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            except NO_ROW as error:
                 raise ReadError(f"{path}, line {number} is no row ({error!r}); mend or delete it") from error

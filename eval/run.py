@@ -37,7 +37,7 @@ Positions = npt.NDArray[np.int64]
 COLUMNS = (*FACTS, *(metric.name for metric in METRICS))
 WORST = 30
 KINDS = 20
-"""Groups by kind; who gives each question a kind of its own has no groups."""
+"""Groups by kind at the most: the largest ones, should each question have a kind of its own."""
 FAILURES_KEPT = 50
 INTERRUPTED = "stopped before the end"
 

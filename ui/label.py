@@ -134,8 +134,7 @@ class LabelDesk:
 
     def _done(self) -> Shown:
         told = f"Every pair is decided on. The accepted ones are in {self.labels.accepted}."
-        empty = Form("", answerable=True, answers="", articles=(), evidence="")
-        fields = (empty.question, empty.answerable, empty.answers, gr.update(value=[], choices=[]), empty.evidence)
+        fields = ("", True, "", gr.update(value=[], choices=[]), "")
         return (len(self.drafts), gr.update(visible=False), self._status(None), "", *fields, "", render.hint_html(told))
 
     def _status(self, position: int | None) -> str:
