@@ -75,24 +75,99 @@ class Passage:
     @property
     def indexed_text(self) -> str:
         """What is embedded and searched: title and date give the text its context; they are not part of a quote."""
-        dated = f"{self.title} ({self.published:%d %B %Y})" if self.published else self.title
-        return f"{dated}\n{self.text.strip()}"
+        return f"{self._heading}\n{self.text.strip()}"
+
+    @property
+    def indexed_sentences(self) -> tuple[Span, ...]:
+        """Where in `indexed_text` the sentences stand."""
+        ahead = len(self._heading) + 1 - self.start - (len(self.text) - len(self.text.lstrip()))
+        return tuple((start + ahead, end + ahead) for start, end in self.sentences)
+
+    @property
+    def _heading(self) -> str:
+        return f"{self.title} ({self.published:%d %B %Y})" if self.published else self.title
 
     def slice(self, span: Span) -> str:
         """The passage's characters at a span of the article's text."""
         return self.text[span[0] - self.start : span[1] - self.start]
 
 
+NOTHING = "\0"
+"""What no article has for its source or id: filters that contradict each other allow nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which articles may be found; what is empty allows all.
+
+    `published_after` and `published_before` include their own day, and leave out articles without a date.
+    `sources` are compared as the index spells them; `article_ids` are ids.
+    """
+
+    published_after: date | None = None
+    published_before: date | None = None
+    sources: tuple[str, ...] = ()
+    article_ids: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self != Filters()
+
+    def and_also(self, others: Filters) -> Filters:
+        """Both at once: the narrower of two dates; of sources and of ids, those in both lists."""
+        after = [day for day in (self.published_after, others.published_after) if day]
+        before = [day for day in (self.published_before, others.published_before) if day]
+        return Filters(
+            max(after, default=None),
+            min(before, default=None),
+            _both(self.sources, others.sources),
+            _both(self.article_ids, others.article_ids),
+        )
+
+
+def _both(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
+    # An empty tuple would allow all.
+    return (tuple(x for x in a if x in b) or (NOTHING,)) if a and b else a or b
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFilter:
+    """A filter that was read out of a question; `words` are those of the question that say it."""
+
+    words: str
+    filters: Filters
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question as it is searched for.
+
+    What the conversation adds counts with `weight`, 0–1: `carried` are its words, `articles` are preferred, and what
+    was `said` need not be said again.
+    """
+
+    question: str
+    filters: Filters = Filters()
+    weight: float = 0.0
+    carried: str = ""
+    articles: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A passage that was found. Lists of hits are best-first.
 
-    `sentence_scores` stands beside `passage.sentences`: cosine similarity of each to the question.
+    Beside `passage.sentences` stand `similarities`, the cosine of each sentence to the question, and `fit`, how well it
+    fits in all. `also` are passages of other articles that say the same in nearly the same words. `side_fits` is
+    `fit` for each side of a question that has several.
     """
 
     passage: Passage
     score: float
-    sentence_scores: tuple[float, ...] = ()
+    similarities: tuple[float, ...] = ()
+    fit: tuple[float, ...] = ()
+    also: tuple[Passage, ...] = ()
+    side_fits: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +185,14 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One sentence of an answer and the quotes it stands on."""
+    """One sentence of an answer and the quotes it stands on.
+
+    `emphasis` are the spans of its text that say what was asked for: the date, the number, the name.
+    """
 
     text: str
     quotes: tuple[Quote, ...]
+    emphasis: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +220,8 @@ class Answer:
 
     `grounded` is False when the articles do not hold the answer; `hits` are then the nearest passages.
     `confidence` lies in 0–1; `notice` is a sentence for the reader, or empty; `seconds` is the time it took, and
-    `stages` says what of it went where.
+    `stages` says what of it went where. `emphasis` are the spans of `text` that say what was asked for; `read` are
+    the filters that were read out of the question and held to.
     """
 
     question: str
@@ -153,14 +233,17 @@ class Answer:
     notice: str = ""
     seconds: float = 0.0
     stages: tuple[Stage, ...] = ()
+    emphasis: tuple[Span, ...] = ()
+    read: tuple[ReadFilter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One question of a conversation and the answer's text."""
+    """One question of a conversation, the answer's text, and the ids of the articles it cited."""
 
     question: str
     answer: str
+    articles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +251,7 @@ class QAPair:
     """A question with what a right answer is made of; `articles` are ids, `evidence` exact sentences of them.
 
     No `answers` for an answerable question: none were given, only what is to be found. `kind` is a label to group
-    by; `origin` says where the pair was read.
+    by; `origin` says where the pair was read; `rewrite` is the question as it would be asked without its history.
     """
 
     id: str
@@ -180,6 +263,7 @@ class QAPair:
     history: tuple[Turn, ...] = ()
     kind: str = ""
     origin: str = ""
+    rewrite: str = ""
 
 
 @dataclass(frozen=True, slots=True)
