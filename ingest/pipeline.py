@@ -148,10 +148,12 @@ def _store(batch: Sequence[Article], writer: IndexWriter, embedder: _Lazy, run: 
 def _embedded(articles: Sequence[Article], embedder: Embedder) -> Iterator[StoredArticle]:
     """Split all articles and embed their passages in one go, so that batches are of texts of like length."""
     passages = [split(article) for article in articles]
-    vectors = embedder.embed([passage.indexed_text for part in passages for passage in part])
+    every = [passage for part in passages for passage in part]
+    vectors, sentences = embedder.embed_texts([p.indexed_text for p in every], [p.indexed_sentences for p in every])
     first = 0
     for article, part in zip(articles, passages, strict=True):
-        yield StoredArticle(article, part, vectors[first : first + len(part)])
+        own = slice(first, first + len(part))
+        yield StoredArticle(article, part, vectors[own], sentences[own])
         first += len(part)
 
 

@@ -11,9 +11,9 @@ from sentencex import get_sentence_boundaries
 
 from rag.schema import Article, Passage, Span
 
-SPLITTER = "sentencex/100-130"
+SPLITTER = "sentencex/60-90"
 """Recorded in the index; changed whenever the same text would be cut otherwise."""
-LEAST_WORDS, MOST_WORDS = 100, 130
+LEAST_WORDS, MOST_WORDS = 60, 90
 LONGEST_WORD = 24
 """Characters; text without spaces is cut, and counted, as if a word ended here."""
 WINDOW = 5_000
@@ -33,7 +33,7 @@ class Sentence:
 
 
 def split(article: Article) -> list[Passage]:
-    """Cut an article into passages of 100–130 words on sentence borders; a shorter article is one passage.
+    """Cut an article into passages of 60–90 words on sentence borders; a shorter article is one passage.
 
     Passages are as even as whole sentences allow: each differs as little as possible from the middle of that
     range (least squares, as in breaking a paragraph into lines). Only a sentence longer than a passage is cut.

@@ -25,6 +25,7 @@ class Config:
 
     index: folder of the index.
     embedding_model: the packaged MiniLM, or any sentence-transformers model by hub name or folder.
+    reranker: any sentence-transformers CrossEncoder, which orders the best passages anew; none if empty.
     candidates: passages taken from each side (dense, full text) before they are fused.
     hits: passages that an answer may be made of.
     sentences: most sentences in an answer.
@@ -33,10 +34,11 @@ class Config:
 
     index: Path = Path(".pullquote")
     embedding_model: str = PACKAGED_MODEL
+    reranker: str = ""
     candidates: int = 100
     hits: int = 10
     sentences: int = 3
-    min_confidence: float = 0.45
+    min_confidence: float = 0.22
 
     def __post_init__(self) -> None:
         for name in ("candidates", "hits", "sentences"):

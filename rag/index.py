@@ -9,6 +9,7 @@ an interrupted one is known, and mended by the next writer.
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import shlex
@@ -17,7 +18,6 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from datetime import date
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -26,16 +26,17 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from rag.errors import IndexLocked, IndexMismatch, IndexMissing, StoreError
-from rag.lexical import LexicalIndex
-from rag.models import Vectors
-from rag.schema import Article, ArticleEntry, Passage
+from rag.lexical import LexicalIndex, date_number, number_date
+from rag.models import Vectors, normalized
+from rag.schema import Article, ArticleEntry, Filters, Passage, Query
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
 
-FORMAT = 1
+FORMAT = 2
 """Raised when what is stored of a passage or an article changes its meaning."""
+SENTENCE_VECTORS = "sentence_vectors"
 PAGE = 1000
 LEXICAL_FOLDER = "lexical"
 LOCK_FILE = "write.lock"
@@ -51,14 +52,28 @@ class StoredArticle:
     article: Article
     passages: Sequence[Passage]
     vectors: Vectors
+    sentence_vectors: Sequence[Vectors]
 
 
 @dataclass(frozen=True, slots=True)
-class Near:
-    """A passage and its vector's cosine similarity to the one asked for."""
+class Candidate:
+    """A passage's id, its cosine similarity to a question's vector, and its BM25 (0: no word in common)."""
+
+    passage_id: str
+    similarity: float
+    bm25: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPassage:
+    """A passage and the vectors of its sentences, of length 1, a row each."""
 
     passage: Passage
-    similarity: float
+    sentence_vectors: Vectors
+
+
+class StalePassages(Exception):
+    """Passages that were found are gone: they are being replaced. Looking again finds what replaces them."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -95,25 +110,44 @@ class Index:
         """The full-text side, of the newest generation."""
         return self._fresh().lexical
 
-    def nearest(self, vector: Vectors, limit: int) -> list[Near]:
-        """The passages most similar to a vector of shape (dimension,), most similar first."""
-        view = self._fresh()
-        near = self._nearest(view, vector, limit)
-        if near is None:
-            near = self._nearest(self._reopened(view), vector, limit)
-        return near or []
+    def candidates(self, query: Query, vector: Vectors, limit: int) -> list[Candidate]:
+        """The passages nearest to a query in meaning and those nearest in words, at most `limit` of each.
 
-    def compare(self, vector: Vectors, passage_ids: Sequence[str]) -> list[Near]:
-        """These passages and their similarity to a vector, in no particular order; unknown ids are left out."""
+        `vector` has the shape (dimension,). Passages that the filters leave out are not looked at; those of the
+        articles the query prefers are among the candidates, at most `limit` of them.
+        """
+        view = self._fresh()
+        bm25 = dict(view.lexical.search(query.question, limit, query.filters, query.carried, query.weight))
+        with _store_errors(self.folder):
+            near = _nearest(view.store, vector, limit, query.filters)
+            if query.articles:
+                preferred = query.filters.and_also(Filters(article_ids=query.articles))
+                near |= _nearest(view.store, vector, limit, preferred)
+            near |= _similarities(view.store, vector, [i for i in bm25 if i not in near])
+        return [Candidate(passage_id, similarity, bm25.get(passage_id, 0.0)) for passage_id, similarity in near.items()]
+
+    def closest(self, vector: Vectors, filters: Filters) -> float:
+        """The cosine similarity of the nearest passage that the filters allow; 0 if there is none."""
+        with _store_errors(self.folder):
+            return max(_nearest(self._fresh().store, vector, 1, filters).values(), default=0.0)
+
+    def passages(self, passage_ids: Sequence[str]) -> list[StoredPassage]:
+        """Those of these passages that are committed, in the order asked for.
+
+        Where some are gone, another process is replacing them: what was found before is out of date, and so
+        StalePassages is raised, once the index is opened anew.
+        """
         if not passage_ids:
             return []
         view = self._fresh()
         with _store_errors(self.folder):
-            found = view.store.passages.get(ids=list(passage_ids), include=["documents", "metadatas", "embeddings"])
-        passages = _passages(found)
-        vectors = np.asarray(found["embeddings"], dtype=np.float32).reshape(len(passages), -1)
-        similar = vectors @ vector if passages else np.zeros(0)
-        return self._live(view, [Near(p, float(s)) for p, s in zip(passages, similar, strict=True)])
+            found = view.store.passages.get(ids=list(passage_ids), include=["documents", "metadatas"])
+        if len(found["ids"]) < len(passage_ids):
+            self._reopened(view)
+            raise StalePassages
+        vectors = [_unpacked(str(row[SENTENCE_VECTORS])) for row in found["metadatas"] or ()]
+        stored = {p.id: StoredPassage(p, v) for p, v in zip(_passages(found), vectors, strict=True)}
+        return self._live(view, [stored[passage_id] for passage_id in passage_ids])
 
     def article(self, article_id: str) -> Article | None:
         """An article with its full text, joined from its passages, but without its captions; None if unknown."""
@@ -146,22 +180,6 @@ class Index:
         with _store_errors(self.folder):
             return view.store.articles.count(), view.store.passages.count()
 
-    def _nearest(self, view: _View, vector: Vectors, limit: int) -> list[Near] | None:
-        """None if the view's vectors are of passages that are gone: another process has removed them since."""
-        with _store_errors(self.folder):
-            limit = min(limit, view.store.passages.count())
-            if not limit:
-                return []
-            found = view.store.passages.query(
-                query_embeddings=vector.reshape(1, -1), n_results=limit, include=["documents", "metadatas", "distances"]
-            )
-        if None in found["metadatas"][0]:  # type: ignore[index]
-            return None
-        rows = zip(found["ids"][0], found["documents"][0], found["metadatas"][0], strict=True)  # type: ignore[index]
-        distances = found["distances"][0]  # type: ignore[index]
-        near = [Near(_passage(*row), 1 - float(d)) for row, d in zip(rows, distances, strict=True)]
-        return self._live(view, near)
-
     def _entries(self, view: _View, article_ids: Sequence[str]) -> dict[str, ArticleEntry]:
         if not article_ids:
             return {}
@@ -169,11 +187,11 @@ class Index:
             found = view.store.articles.get(ids=list(dict.fromkeys(article_ids)), include=["metadatas"])
         return {entry.id: entry for entry in _entries(found)}
 
-    def _live(self, view: _View, near: list[Near]) -> list[Near]:
+    def _live(self, view: _View, stored: list[StoredPassage]) -> list[StoredPassage]:
         """Those whose passage belongs to the version of its article that was committed last."""
-        entries = self._entries(view, [n.passage.article_id for n in near])
+        entries = self._entries(view, [s.passage.article_id for s in stored])
         live = {(entry.id, entry.digest) for entry in entries.values()}
-        return [n for n in near if (n.passage.article_id, n.passage.digest) in live]
+        return [s for s in stored if (s.passage.article_id, s.passage.digest) in live]
 
     def _fresh(self) -> _View:
         view = self._view
@@ -216,6 +234,7 @@ class IndexWriter(Index):
         ids = [stored.article.id for stored in batch]
         passages = [passage for stored in batch for passage in stored.passages]
         vectors = np.concatenate([stored.vectors for stored in batch])
+        sentences = [of_one for stored in batch for of_one in stored.sentence_vectors]
         self._check_dimension(view, vectors.shape[1])
         with self._writing(view, dimension=vectors.shape[1]):
             old = self._passage_ids(view, ids)
@@ -224,7 +243,7 @@ class IndexWriter(Index):
                     ids=[passage.id for passage in passages[part]],
                     embeddings=vectors[part],
                     documents=[passage.text for passage in passages[part]],
-                    metadatas=[_passage_row(passage) for passage in passages[part]],
+                    metadatas=[_passage_row(*row) for row in zip(passages[part], sentences[part], strict=True)],
                 )
             view.lexical.replace(ids, passages)
             view.store.articles.upsert(
@@ -486,7 +505,55 @@ def _store_errors(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _passage_row(passage: Passage) -> dict[str, str | int]:
+def _nearest(store: _Connection, vector: Vectors, limit: int, filters: Filters) -> dict[str, float]:
+    """Ids of the nearest passages with their similarity."""
+    limit = min(limit, store.passages.count())
+    if not limit:
+        return {}
+    found = store.passages.query(
+        query_embeddings=vector.reshape(1, -1), n_results=limit, where=_where(filters), include=["distances"]
+    )
+    distances = found["distances"] or [[]]
+    return {i: 1 - float(distance) for i, distance in zip(found["ids"][0], distances[0], strict=True)}
+
+
+def _similarities(store: _Connection, vector: Vectors, passage_ids: Sequence[str]) -> dict[str, float]:
+    """These passages' similarity to a vector; an id that is gone is left out."""
+    if not passage_ids:
+        return {}
+    found = store.passages.get(ids=list(passage_ids), include=["embeddings"])
+    vectors = np.asarray(found["embeddings"], dtype=np.float32).reshape(len(found["ids"]), -1)
+    return dict(zip(found["ids"], map(float, vectors @ vector), strict=True)) if len(vectors) else {}
+
+
+def _where(filters: Filters) -> Any:
+    """Filters in Chroma's terms; None for all."""
+    terms: list[Any] = []
+    if filters.published_after:
+        terms.append({"published": {"$gte": date_number(filters.published_after)}})
+    if filters.published_before:
+        terms += [{"published": {"$gt": 0}}, {"published": {"$lte": date_number(filters.published_before)}}]
+    if filters.sources:
+        terms.append({"source": {"$in": list(filters.sources)}})
+    if filters.article_ids:
+        terms.append({"article_id": {"$in": list(filters.article_ids)}})
+    return {"$and": terms} if len(terms) > 1 else terms[0] if terms else None
+
+
+def _packed(vectors: Vectors) -> str:
+    """Vectors as Chroma can keep them beside a passage: a byte a number, which changes a cosine by some .001."""
+    largest = np.abs(vectors).max(axis=1, keepdims=True, initial=1e-9)
+    scaled = np.rint(vectors / largest * 127).astype(np.int8)
+    return f"{vectors.shape[1]}:{base64.b64encode(scaled.tobytes()).decode('ascii')}"
+
+
+def _unpacked(packed: str) -> Vectors:
+    dimension, _, numbers = packed.partition(":")
+    scaled = np.frombuffer(base64.b64decode(numbers), dtype=np.int8)
+    return normalized(scaled.reshape(-1, int(dimension)).astype(np.float32))
+
+
+def _passage_row(passage: Passage, sentence_vectors: Vectors) -> dict[str, str | int]:
     return {
         "article_id": passage.article_id,
         "digest": passage.digest,
@@ -494,11 +561,12 @@ def _passage_row(passage: Passage) -> dict[str, str | int]:
         "start": passage.start,
         "end": passage.end,
         "sentences": json.dumps(passage.sentences),
+        SENTENCE_VECTORS: _packed(sentence_vectors),
         "title": passage.title,
         "source": passage.source,
         "url": passage.url,
         "author": passage.author,
-        "published": _date_number(passage.published),
+        "published": date_number(passage.published),
     }
 
 
@@ -510,7 +578,7 @@ def _article_row(stored: StoredArticle) -> dict[str, str | int]:
         "source": article.source,
         "url": article.url,
         "author": article.author,
-        "published": _date_number(article.published),
+        "published": date_number(article.published),
         "origin": article.origin,
         "passages": len(stored.passages),
     }
@@ -534,7 +602,7 @@ def _passage(passage_id: str, text: str, row: Mapping[str, Any]) -> Passage:
         source=row["source"],
         url=row["url"],
         author=row["author"],
-        published=_number_date(row["published"]),
+        published=number_date(row["published"]) if row["published"] else None,
     )
 
 
@@ -547,19 +615,10 @@ def _entries(found: Any) -> list[ArticleEntry]:
             source=row["source"],
             url=row["url"],
             author=row["author"],
-            published=_number_date(row["published"]),
+            published=number_date(row["published"]) if row["published"] else None,
             origin=row["origin"],
             digest=row["digest"],
             passages=row["passages"],
         )
         for article_id, row in rows
     ]
-
-
-def _date_number(day: date | None) -> int:
-    """20240131, so that ranges filter; 0 for none, since Chroma stores no None."""
-    return day.year * 10000 + day.month * 100 + day.day if day else 0
-
-
-def _number_date(number: int) -> date | None:
-    return date(number // 10000, number // 100 % 100, number % 100) if number else None

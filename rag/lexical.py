@@ -9,16 +9,20 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterable, Sequence
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import tantivy
 
 from rag.errors import StoreError
-from rag.schema import Passage
+from rag.schema import Filters, Passage
 
 STAMP = "generation"
 HEAP_BYTES = 64_000_000
 ANALYZER = "english"
+MOST_SOURCES = 10_000
+NO_FILTERS = Filters()
 FUNCTION_WORDS = (
     "a about after all also am an and any are as at be because been before being but by can could did do does "
     "doing for from had has have having he her hers him his how i if in into is it its just many me more most "
@@ -46,6 +50,8 @@ def _schema() -> tantivy.Schema:
     builder = tantivy.SchemaBuilder()
     builder.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
     builder.add_text_field("article_id", tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("source", tokenizer_name="raw", index_option="basic", fast=True)
+    builder.add_integer_field("published", indexed=True, fast=True)
     builder.add_text_field("text", tokenizer_name=ANALYZER, index_option="freq")
     return builder.build()
 
@@ -99,7 +105,10 @@ class LexicalIndex:
             for article_id in article_ids:
                 writer.delete_documents_by_term("article_id", article_id)
             for passage in passages:
-                document = tantivy.Document(id=passage.id, article_id=passage.article_id, text=passage.indexed_text)
+                document = tantivy.Document(
+                    id=passage.id, article_id=passage.article_id, source=passage.source, text=passage.indexed_text
+                )
+                document.add_integer("published", date_number(passage.published))
                 writer.add_document(document)
             writer.commit()
         except ValueError as error:
@@ -109,26 +118,70 @@ class LexicalIndex:
         self._index.reload()
         self._searcher = self._index.searcher()
 
-    def search(self, question: str, limit: int) -> list[tuple[str, float]]:
-        """Passage ids with their BM25 scores, best first; passages that share no word are not among them."""
-        terms = self.terms(question)
-        if not terms:
+    def search(
+        self, question: str, limit: int, filters: Filters = NO_FILTERS, carried: str = "", weight: float = 0.0
+    ) -> list[tuple[str, float]]:
+        """Passage ids with their BM25 scores, best first; passages that share no word are not among them.
+
+        The words of `carried` count as the question's do, times `weight`.
+        """
+        weights = {**dict.fromkeys(self.terms(carried), weight), **dict.fromkeys(self.terms(question), 1.0)}
+        should = [(tantivy.Occur.Should, self._having(term, of)) for term, of in weights.items() if of]
+        if not should:
             return []
-        should = [
-            (tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "text", term, "freq")) for term in terms
-        ]
+        query = tantivy.Query.boolean_query(should)
+        allowed = self._allowed(filters)
+        if allowed:
+            query = tantivy.Query.boolean_query([(tantivy.Occur.Must, query), *allowed])
         searcher = self._searcher
         try:
-            found = searcher.search(tantivy.Query.boolean_query(should), limit, count=False).hits
+            found = searcher.search(query, limit, count=False).hits
             return [(str(searcher.doc(address).get_first("id")), float(score)) for score, address in found]
         except ValueError as error:
             raise StoreError(
                 f"the full text in {self._folder} is damaged ({error}); delete that folder, it is built again by itself"
             ) from error
 
+    def _having(self, term: str, weight: float) -> tantivy.Query:
+        return tantivy.Query.boost_query(tantivy.Query.term_query(self._schema, "text", term, "freq"), weight)
+
+    def _allowed(self, filters: Filters) -> list[tuple[tantivy.Occur, tantivy.Query]]:
+        """What a passage must meet, without a share in its score."""
+        first, last = filters.published_after, filters.published_before
+        queries = []
+        if first or last:
+            days = (date_number(first or date.min), date_number(last or date.max))
+            queries.append(tantivy.Query.range_query(self._schema, "published", tantivy.FieldType.Integer, *days))
+        if filters.sources:
+            queries.append(tantivy.Query.term_set_query(self._schema, "source", list(filters.sources)))
+        if filters.article_ids:
+            queries.append(tantivy.Query.term_set_query(self._schema, "article_id", list(filters.article_ids)))
+        return [(tantivy.Occur.Must, tantivy.Query.const_score_query(query, 0.0)) for query in queries]
+
+    def sources(self) -> list[str]:
+        """The sources of its passages, the most frequent first."""
+        counts = self._aggregated({"terms": {"field": "source", "size": MOST_SOURCES}})["buckets"]
+        return [str(bucket["key"]) for bucket in counts if bucket["key"]]
+
+    def published(self) -> tuple[date, date] | None:
+        """The first and the last day of publication; None if no passage has one."""
+        dated = tantivy.Query.range_query(
+            self._schema, "published", tantivy.FieldType.Integer, date_number(date.min), date_number(date.max)
+        )
+        first, last = (self._aggregated({of: {"field": "published"}}, dated)["value"] for of in ("min", "max"))
+        return (number_date(int(first)), number_date(int(last))) if first else None
+
+    def _aggregated(self, what: dict[str, Any], over: tantivy.Query | None = None) -> dict[str, Any]:
+        found: dict[str, Any] = self._searcher.aggregate(over or tantivy.Query.all_query(), {"found": what})["found"]
+        return found
+
     def terms(self, text: str) -> list[str]:
         """The stems a text is searched by, each once, in order."""
         return list(dict.fromkeys(self._analyzer.analyze(text)))
+
+    def knows(self, terms: Iterable[str]) -> bool:
+        """Does any passage have any of these terms?"""
+        return any(self._searcher.doc_freq("text", term) for term in terms)
 
     def rarity(self, terms: Sequence[str]) -> dict[str, float]:
         """How much each term tells, as BM25's inverse document frequency.
@@ -138,3 +191,13 @@ class LexicalIndex:
         total = self._searcher.num_docs
         counts = {term: self._searcher.doc_freq("text", term) for term in terms}
         return {term: math.log(1 + (total - n + 0.5) / (n + 0.5)) if n <= total else 0.0 for term, n in counts.items()}
+
+
+def date_number(day: date | None) -> int:
+    """20240131, so that ranges filter; 0 for none."""
+    return day.year * 10000 + day.month * 100 + day.day if day else 0
+
+
+def number_date(number: int) -> date:
+    """The day of a `date_number` that is not 0."""
+    return date(number // 10000, number // 100 % 100, number % 100)

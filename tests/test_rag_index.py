@@ -16,9 +16,10 @@ from conftest import ROOT
 
 from ingest.split import split
 from rag.errors import IndexLocked, IndexMismatch, IndexMissing, StoreError
-from rag.index import LEXICAL_FOLDER, Index, IndexWriter, StoredArticle, open_for_writing
+from rag.index import LEXICAL_FOLDER, Index, IndexWriter, StalePassages, StoredArticle, open_for_writing
 from rag.lexical import LexicalIndex
-from rag.schema import Article
+from rag.models import normalized
+from rag.schema import Article, Filters, Passage, Query
 
 pytestmark = pytest.mark.slow
 SENTENCES = [f"Sentence {n} of the story has exactly ten words in it." for n in range(40)]
@@ -28,11 +29,23 @@ def stored(name: str, axis: int, text: str = "Short text.") -> StoredArticle:
     """An article whose passages all have the same unit vector."""
     article = Article(name, f"Title {name}", text, "Source", f"https://x.example/{name}", "Ada", date(2024, 1, 31))
     passages = split(article)
-    return StoredArticle(article, passages, np.tile(np.eye(4, dtype=np.float32)[axis], (len(passages), 1)))
+    unit = np.eye(4, dtype=np.float32)[axis]
+    of_sentences = [np.tile(unit, (len(passage.sentences), 1)) for passage in passages]
+    return StoredArticle(article, passages, np.tile(unit, (len(passages), 1)), of_sentences)
 
 
 def axis(n: int) -> np.ndarray:
     return np.eye(4, dtype=np.float32)[n]
+
+
+def nearest(index: Index, vector: np.ndarray, limit: int) -> list[tuple[Passage, float]]:
+    """The passages nearest in meaning, most similar first, as a question without a word finds them."""
+    similar = {c.passage_id: c.similarity for c in index.candidates(Query(""), vector, limit)}
+    try:
+        found = index.passages(sorted(similar, key=lambda i: -similar[i]))
+    except StalePassages:
+        return nearest(index, vector, limit)
+    return [(f.passage, similar[f.passage.id]) for f in found]
 
 
 @pytest.fixture
@@ -46,9 +59,9 @@ def test_what_is_put_is_found_and_whole(writer: IndexWriter) -> None:
     a, b = stored("a", 0, text), stored("b", 1)
     writer.put([a, b])
     assert writer.counts() == (2, len(a.passages) + 1)
-    near = writer.nearest(axis(0), 100)
-    assert {n.passage for n in near[: len(a.passages)]} == set(a.passages)
-    assert [round(n.similarity, 4) for n in near] == [1.0] * len(a.passages) + [0.0]
+    near = nearest(writer, axis(0), 100)
+    assert {passage for passage, _ in near[: len(a.passages)]} == set(a.passages)
+    assert [round(similarity, 4) for _, similarity in near] == [1.0] * len(a.passages) + [0.0]
     read = writer.article("a")
     assert read is not None
     assert (read.text, read.title, read.published) == (text, "Title a", date(2024, 1, 31))
@@ -61,7 +74,7 @@ def test_an_update_replaces_every_passage(writer: IndexWriter) -> None:
     writer.put([stored("a", 0, "\n\n".join(SENTENCES))])
     writer.put([stored("a", 1, "The new text is short.")])
     assert writer.counts() == (1, 1)
-    assert writer.nearest(axis(0), 5)[0].similarity == pytest.approx(0)
+    assert nearest(writer, axis(0), 5)[0][1] == pytest.approx(0)
     assert writer.lexical.search("exactly", 5) == []
     assert len(writer.lexical.search("new", 5)) == 1
 
@@ -70,16 +83,57 @@ def test_removal_leaves_nothing(writer: IndexWriter) -> None:
     writer.put([stored("a", 0), stored("b", 1)])
     assert writer.remove(["a", "unknown"]) == 1
     assert writer.counts() == (1, 1)
-    assert [n.passage.article_id for n in writer.nearest(axis(0), 5)] == ["b"]
+    assert [p.article_id for p, _ in nearest(writer, axis(0), 5)] == ["b"]
     assert [i for i, _ in writer.lexical.search("title", 5)] == [stored("b", 1).passages[0].id]
 
 
-def test_similarity_of_named_passages(writer: IndexWriter) -> None:
-    a, b = stored("a", 0), stored("b", 1)
+def test_both_sides_find_and_filters_come_before_ranking(writer: IndexWriter) -> None:
+    a, b = stored("a", 0), stored("b", 1, "A zebra was seen.")
     writer.put([a, b])
-    near = writer.compare(axis(0), [b.passages[0].id, a.passages[0].id, "unknown"])
-    assert {n.passage.article_id: n.similarity for n in near} == {"a": 1.0, "b": 0.0}
-    assert writer.compare(axis(0), []) == []
+    [first, second] = sorted(writer.candidates(Query("zebra"), axis(0), 1), key=lambda c: c.passage_id)
+    assert (first.passage_id, first.similarity, first.bm25) == (a.passages[0].id, 1.0, 0.0)
+    assert (second.passage_id, second.similarity) == (b.passages[0].id, 0.0)
+    assert second.bm25 > 0
+    only_b = Filters(article_ids=("b",))
+    assert [c.passage_id for c in writer.candidates(Query("short", only_b), axis(0), 1)] == [b.passages[0].id]
+    preferring = Query("", articles=("b",), weight=1.0)
+    assert {c.passage_id for c in writer.candidates(preferring, axis(0), 1)} == {a.passages[0].id, b.passages[0].id}
+    assert (writer.closest(axis(1), Filters()), writer.closest(axis(0), only_b)) == (1.0, 0.0)
+    assert writer.closest(axis(0), Filters(sources=("nobody",))) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("filters", "left"),
+    [
+        (Filters(), {"a", "b"}),
+        (Filters(published_after=date(2024, 1, 31)), {"a", "b"}),
+        (Filters(published_after=date(2024, 2, 1)), set()),
+        (Filters(published_before=date(2024, 1, 31)), {"a", "b"}),
+        (Filters(published_before=date(2024, 1, 30)), set()),
+        (Filters(sources=("Source", "Other")), {"a", "b"}),
+        (Filters(sources=("source",)), set()),
+        (Filters(article_ids=("a",)), {"a"}),
+        (Filters(date(2024, 1, 1), date(2024, 12, 31), ("Source",), ("b",)), {"b"}),
+    ],
+)
+def test_filters_hold_on_both_sides(writer: IndexWriter, filters: Filters, left: set[str]) -> None:
+    undated = Article("c", "Title c", "Short text.")
+    passages = split(undated)
+    vectors = np.tile(axis(0), (1, 1))
+    writer.put([stored("a", 0), stored("b", 1), StoredArticle(undated, passages, vectors, [vectors])])
+    left = left if filters else {"a", "b", "c"}
+    near = writer.candidates(Query("", filters), axis(0), 10)
+    assert {c.passage_id.partition("#")[0] for c in near} == left
+    assert {i.partition("#")[0] for i, _ in writer.lexical.search("short", 10, filters)} == left
+
+
+def test_the_vectors_of_sentences_are_kept_nearly_as_they_were(writer: IndexWriter) -> None:
+    a = stored("a", 0, " ".join(SENTENCES[:5]))
+    vectors = normalized(np.random.default_rng(1).normal(size=(5, 384)).astype(np.float32))
+    writer.put([StoredArticle(a.article, a.passages, np.tile(vectors[:1], (1, 1)), [vectors])])
+    [found] = writer.passages([a.passages[0].id])
+    assert (found.sentence_vectors * vectors).sum(axis=1) == pytest.approx(1, abs=2e-3)
+    assert np.linalg.norm(found.sentence_vectors, axis=1) == pytest.approx(1, abs=1e-5)
 
 
 class Killed(BaseException):
@@ -117,8 +171,8 @@ def assert_whole(index: Index) -> None:
         article = index.article(name)
         assert article is not None
         assert article.text in ("The old text.", "A new text.", "Short text.")
-    near = index.nearest(axis(0), 10)
-    assert {n.passage.article_id for n in near} == listed
+    near = nearest(index, axis(0), 10)
+    assert {passage.article_id for passage, _ in near} == listed
     assert len(near) == len(listed)
 
 
@@ -163,14 +217,14 @@ def test_readers_in_threads_while_articles_change(tmp_path: Path) -> None:
         writer.put([stored(f"a{n}", 0) for n in range(20)])
         readers = [Index(folder, "model") for _ in range(2)]
         with ThreadPoolExecutor(4) as threads:
-            asked = [threads.submit(lambda i=i: [i.nearest(axis(0), 30) for _ in range(25)]) for i in readers * 2]
+            asked = [threads.submit(lambda i=i: [nearest(i, axis(0), 30) for _ in range(25)]) for i in readers * 2]
             for n in range(10):
                 writer.put([stored(f"a{n}", 0, f"Text number {n}.")])
                 writer.remove([f"a{n + 10}"])
             for near in (near for answers in asked for near in answers.result()):
                 assert len(near) <= 21
         for reader in readers:
-            assert {n.passage.article_id for n in reader.nearest(axis(0), 30)} == {f"a{n}" for n in range(10)}
+            assert {p.article_id for p, _ in nearest(reader, axis(0), 30)} == {f"a{n}" for n in range(10)}
 
 
 def test_reopening_leaves_no_files_open(tmp_path: Path) -> None:
@@ -195,16 +249,16 @@ def test_an_index_made_anew_in_the_place_of_another(tmp_path: Path) -> None:
         reader.counts()
     with open_for_writing(folder, "model", "splitter") as writer:
         writer.put([stored("b", 0)])
-    assert [n.passage.article_id for n in reader.nearest(axis(0), 5)] == ["b"]
+    assert [p.article_id for p, _ in nearest(reader, axis(0), 5)] == ["b"]
 
 
 def test_a_second_reader_in_a_warm_process_sees_what_is_new(tmp_path: Path) -> None:
     folder = tmp_path / "index"
     with open_for_writing(folder, "model", "splitter") as writer:
         writer.put([stored("a", 0)])
-        assert len(Index(folder, "model").nearest(axis(0), 5)) == 1
+        assert len(nearest(Index(folder, "model"), axis(0), 5)) == 1
         writer.put([stored("b", 0)])
-        assert len(Index(folder, "model").nearest(axis(0), 5)) == 2
+        assert len(nearest(Index(folder, "model"), axis(0), 5)) == 2
 
 
 def test_more_passages_than_one_batch_of_chroma(writer: IndexWriter) -> None:
@@ -228,7 +282,7 @@ def test_a_reader_sees_what_another_process_writes(tmp_path: Path) -> None:
         "with open_for_writing(Path(sys.argv[3]), 'model', 'splitter') as writer: writer.put([stored('b', 1)])"
     )
     subprocess.run([sys.executable, "-c", code, str(ROOT), str(ROOT / "tests"), str(folder)], check=True)
-    assert reader.nearest(axis(1), 1)[0].passage.article_id == "b"
+    assert nearest(reader, axis(1), 1)[0][0].article_id == "b"
     assert len(reader.lexical.search("title", 5)) == 2
 
 
@@ -238,7 +292,7 @@ def test_two_indexes_in_one_process_do_not_disturb_each_other(tmp_path: Path) ->
         with open_for_writing(tmp_path / name, "model", "splitter") as writer:
             writer.put([stored(name, 0)])
         readers.append(Index(tmp_path / name, "model"))
-    assert [reader.nearest(axis(0), 1)[0].passage.article_id for reader in readers] == ["one", "two"]
+    assert [nearest(reader, axis(0), 1)[0][0].article_id for reader in readers] == ["one", "two"]
 
 
 def test_only_one_writes_at_a_time(writer: IndexWriter, tmp_path: Path) -> None:
@@ -258,7 +312,9 @@ def test_another_model_or_splitter_is_refused(writer: IndexWriter, tmp_path: Pat
         Index(tmp_path / "index", "other")
     wrong = stored("b", 0)
     with pytest.raises(IndexMismatch, match="4 numbers"):
-        writer.put([StoredArticle(wrong.article, wrong.passages, np.ones((1, 3), dtype=np.float32))])
+        writer.put(
+            [StoredArticle(wrong.article, wrong.passages, np.ones((1, 3), dtype=np.float32), wrong.sentence_vectors)]
+        )
     assert writer.counts() == (1, 1)
 
 

@@ -12,17 +12,78 @@ from llm_server import scripted
 import rag.models
 from rag.config import PACKAGED_MODEL
 from rag.errors import ModelError
-from rag.models import Embedder, Usage, load_embedder, load_llm
+from rag.models import Embedder, Usage, load_embedder, load_llm, load_reranker, model_path
 
 pytestmark = pytest.mark.slow
 
 
+TEXTS = ["A ship sank off the coast. Nobody was hurt.", "The ferry went down at sea.", "Bread is dearer."]
+
+
 def test_vectors_have_length_1_and_mean_something(embedder: Embedder) -> None:
-    vectors = embedder.embed(["A ship sank off the coast.", "The ferry went down at sea.", "Bread is dearer."])
-    assert vectors.shape == (3, 384)
+    vectors, _ = embedder.embed_texts(TEXTS, [()] * 3)
+    [question] = embedder.embed_questions(["Which boat was lost?"])
+    assert (vectors.shape, question.shape) == ((3, 384), (384,))
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-2)
-    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.2
-    assert embedder.embed([]).shape == (0, 384)
+    assert min(vectors[:2] @ question) > vectors[2] @ question + 0.2
+    assert embedder.embed_texts([], [])[0].shape == (0, 384)
+
+
+def test_a_sentence_is_the_mean_of_its_own_tokens_in_their_context(embedder: Embedder) -> None:
+    spans = [(0, 26), (27, len(TEXTS[0]))]
+    vectors, parts = embedder.embed_texts(TEXTS[:1], [spans])
+    assert parts[0].shape == (2, 384)
+    assert np.linalg.norm(parts[0], axis=1) == pytest.approx(1, abs=1e-3)
+    [_, alone] = embedder.embed_texts([TEXTS[0][slice(*span)] for span in spans], [()] * 2)[0]
+    assert 0.5 < parts[0][1] @ alone < 0.999, "the same words, read after those before them"
+    assert parts[0].mean(axis=0) @ vectors[0] > 0.8
+
+
+def test_a_part_beyond_what_the_model_reads_is_embedded_by_itself(embedder: Embedder) -> None:
+    text = f"{'word ' * 400}The ferry went down at sea."
+    _, [[vector]] = embedder.embed_texts([text], [[(2000, len(text))]])
+    [alone] = embedder.embed_texts([text[2000:]], [()])[0]
+    assert vector @ alone == pytest.approx(1, abs=1e-2)
+
+
+def test_a_model_that_pools_otherwise_embeds_sentences_by_themselves(tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(model_path(PACKAGED_MODEL), device="cpu")
+    list(model.children())[1].pooling_mode = "cls"
+    model.save(str(tmp_path / "cls"))
+    embedder = load_embedder(str(tmp_path / "cls"))
+    _, [parts] = embedder.embed_texts(TEXTS[:1], [[(0, 26)]])
+    [alone] = embedder.embed_texts([TEXTS[0][:26]], [()])[0]
+    assert parts[0] @ alone == pytest.approx(1, abs=1e-2)
+
+
+def tiny_reranker(folder: Path, labels: int = 1) -> str:
+    """A CrossEncoder of one small layer with random weights, and the packaged model's words."""
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    config = BertConfig(vocab_size=30522, num_labels=labels, initializer_range=1.0, **sizes)
+    BertForSequenceClassification(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(model_path(PACKAGED_MODEL)).save_pretrained(folder)
+    return str(folder)
+
+
+def test_any_cross_encoder_orders_passages(tmp_path: Path) -> None:
+    reranker = load_reranker(tiny_reranker(tmp_path / "tiny"))
+    assert reranker is not None
+    scores = reranker.scores("Which boat was lost?", TEXTS)
+    assert len(scores) == 3
+    assert len(set(scores)) == 3
+    assert reranker.scores("Which boat was lost?", TEXTS[::-1]) == pytest.approx(scores[::-1], abs=1e-4)
+
+
+def test_no_reranker_and_one_that_is_none(tmp_path: Path) -> None:
+    assert load_reranker("") is None
+    with pytest.raises(ModelError, match="gives 3 scores"):
+        load_reranker(tiny_reranker(tmp_path / "three", labels=3))
+    with pytest.raises(ModelError, match="cannot load the reranker"):
+        load_reranker(str(tmp_path))
 
 
 def test_a_changed_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
