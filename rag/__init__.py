@@ -13,7 +13,7 @@ from rag.errors import (
     ReadError,
     StoreError,
 )
-from rag.schema import Answer, Article, Citation, Hit, IngestReport, Passage
+from rag.schema import Answer, Article, Citation, Filters, Hit, IngestReport, Passage, Turn
 
 __all__ = [
     "Answer",
@@ -22,6 +22,7 @@ __all__ = [
     "Citation",
     "Config",
     "ConfigError",
+    "Filters",
     "Hit",
     "IndexLocked",
     "IndexMismatch",
@@ -33,5 +34,6 @@ __all__ = [
     "QuestionError",
     "ReadError",
     "StoreError",
+    "Turn",
     "ask",
 ]

@@ -1,27 +1,57 @@
-"""The chain: question → hits → statements → an answer with citations. Read this file first."""
+"""The chain: question → query → hits → statements → an answer with citations. Read this file first."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
-from typing import Self
+from typing import Self, TypedDict, Unpack
 
-from rag.cite import cite
+from rag.cite import cite, difference
 from rag.confidence import Confidence, signs_of
 from rag.config import Config
+from rag.conversation import in_context
 from rag.errors import QuestionError
+from rag.filters import Known, described, read_filters
 from rag.generate import ExtractiveGenerator, Generator
 from rag.index import Index
-from rag.models import load_embedder
+from rag.lexical import NO_FILTERS, LexicalIndex
+from rag.models import load_embedder, load_reranker
 from rag.retrieve import Retriever
-from rag.schema import Answer, Hit, Stage, Statement
+from rag.schema import Answer, Filters, Hit, Query, ReadFilter, Stage, Statement, Turn
+from rag.sentences import Need
 
 LONGEST_QUESTION = 2000
 NO_ANSWER = "The articles do not answer this."
+UNHEARD, UNKNOWN = 0.5, 0.2
+"""What is left of the confidence in a follow-up if none of its own words is in the hits, or in any article at all."""
+NOTHING_LEFT = "No article fits the filters; widen or remove them."
+DROPPED = "No article {} answers this; all were looked at."
 NEAREST = "Nothing in the articles fits the question well enough; the passages listed are only the nearest ones."
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Hits, best first, and how sure an answer made of them is to be right, 0–1."""
+
+    hits: tuple[Hit, ...]
+    confidence: float
+
+
+class Scope(TypedDict, total=False):
+    """What narrows the articles a question is asked of.
+
+    filters: which articles may be found.
+    lifted: words of the question that are not to be read as a filter (`ReadFilter.words`).
+    today: what "last week" counts from; the day of asking if not given.
+    """
+
+    filters: Filters
+    lifted: Collection[str]
+    today: date
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,38 +68,107 @@ class Chain:
     def from_config(cls, config: Config) -> Self:
         """Open the index and load the models. Raises IndexMissing, IndexMismatch, ModelError or StoreError."""
         index = Index(config.index, config.embedding_model)
-        retriever = Retriever(index, load_embedder(config.embedding_model), config.candidates, config.hits)
+        embedder, reranker = load_embedder(config.embedding_model), load_reranker(config.reranker)
+        retriever = Retriever(index, embedder, config.candidates, config.hits, reranker)
         generator = ExtractiveGenerator(index, config.sentences)
         return cls(index, retriever, generator, Confidence.packaged(), config.min_confidence)
 
-    def ask(self, question: str) -> Answer:
+    def ask(self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> Answer:
         """The answer, with a citation for every sentence; or, not grounded, the nearest passages as hits.
 
-        Raises QuestionError for an empty or far too long question, IndexMissing when nothing is indexed.
+        `history` are the conversation's earlier turns, oldest first. Raises QuestionError for an empty or far too
+        long question, IndexMissing when nothing is indexed.
         """
-        return deque(self.stream(question), maxlen=1)[0]
+        return deque(self.stream(question, history, **scope), maxlen=1)[0]
 
-    def stream(self, question: str) -> Iterator[Answer]:
+    def stream(self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> Iterator[Answer]:
         """The answer as it grows, sentence by sentence; the last one is complete and is what `ask` returns."""
         clock = _Clock()
         question = checked(question)
-        hits = tuple(self.retriever.retrieve(question))
+        query = in_context(Query(question, scope.get("filters", NO_FILTERS)), history, self.index)
+        read = self._read(question, scope)
+        clock.ends("understand")
+        finding, kept, notice = self._find(query, read)
         clock.ends("retrieve")
-        confidence = self.confidence.of(signs_of(question, hits, self.index.lexical))
-        clock.ends("confidence")
-        told = Answer(question, NO_ANSWER, (), hits, grounded=False, confidence=confidence, notice=NEAREST)
+        told = Answer(
+            question,
+            NO_ANSWER,
+            (),
+            finding.hits,
+            grounded=False,
+            confidence=finding.confidence,
+            notice=notice,
+            read=kept,
+        )
         statements: list[Statement] = []
-        for statement in self.generator.generate(question, hits) if confidence >= self.min_confidence else ():
-            statements.append(statement)
-            text, citations = cite(statements)
-            told = replace(told, text=text, citations=citations, grounded=True, notice="")
-            yield clock.timed(told)
+        if finding.confidence >= self.min_confidence:
+            for statement in self.generator.generate(question, finding.hits):
+                statements.append(statement)
+                yield clock.timed(_telling(told, statements))
         if not statements:
-            yield clock.timed(told)
+            yield clock.timed(replace(told, notice=notice or (NEAREST if finding.hits else NOTHING_LEFT)))
 
-    def retrieve(self, question: str) -> list[Hit]:
+    def retrieve(self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> list[Hit]:
         """The passages that may answer a question, best first."""
-        return self.retriever.retrieve(checked(question))
+        question = checked(question)
+        query = in_context(Query(question, scope.get("filters", NO_FILTERS)), history, self.index)
+        return list(self._find(query, self._read(question, scope))[0].hits)
+
+    def _read(self, question: str, scope: Scope) -> tuple[ReadFilter, ...]:
+        """The filters a question asks for, but those that were taken off."""
+        lexical = self.index.lexical
+        known = Known(tuple(lexical.sources()), *(lexical.published() or (None, None)))
+        read = read_filters(question, known, scope.get("today") or date.today())
+        return tuple(f for f in read if not any(_lifted(f, words) for words in scope.get("lifted", ())))
+
+    def _find(self, query: Query, read: tuple[ReadFilter, ...]) -> tuple[Finding, tuple[ReadFilter, ...], str]:
+        """What is found, the filters that were held to, and a notice if those read out of the question were not.
+
+        They are dropped where they leave no answer, and it is found without them.
+        """
+        narrowed = query
+        for each in read:
+            narrowed = replace(narrowed, filters=narrowed.filters.and_also(each.filters))
+        finding = self._finding(narrowed)
+        if not read or finding.confidence >= self.min_confidence:
+            return finding, read, ""
+        wider = self._finding(query)
+        if finding.hits and wider.confidence < self.min_confidence:
+            return finding, read, ""
+        asked = ", ".join(described(each.filters) for each in read)
+        return wider, (), DROPPED.format(asked)
+
+    def _finding(self, query: Query) -> Finding:
+        hits = tuple(self.retriever.retrieve(query))
+        return Finding(hits, self._confidence(query, hits) if hits else 0.0)
+
+    def _confidence(self, query: Query, hits: Sequence[Hit]) -> float:
+        """As the question alone is met, or with what it may take from the conversation, if that is better met.
+
+        Less for a follow-up of whose own words the hits have none: they are about what was said before.
+        """
+        lexical = self.index.lexical
+        alone = Need.of(query.question, lexical)
+        needs = [alone, Need.of(query.question, lexical, query.carried, query.weight)] if query.weight else [alone]
+        sure = max(self.confidence.of(signs_of(need, hits, lexical)) for need in needs)
+        if not query.weight or not alone.rarity or _heard(alone, hits, lexical):
+            return sure
+        return sure * (UNHEARD if lexical.knows(alone.rarity) else UNKNOWN)
+
+
+def _heard(need: Need, hits: Sequence[Hit], lexical: LexicalIndex) -> bool:
+    return any(need.rarity.keys() & set(lexical.terms(hit.passage.indexed_text)) for hit in hits)
+
+
+def _lifted(read: ReadFilter, words: str) -> bool:
+    """Do these words hold all those a filter was read from?"""
+    return words == read.words or all(part in words for part in read.words.split(", "))
+
+
+def _telling(told: Answer, statements: Sequence[Statement]) -> Answer:
+    text, citations, emphasis = cite(statements)
+    notice = " ".join(filter(None, (told.notice, difference(citations))))
+    return replace(told, text=text, citations=citations, emphasis=emphasis, grounded=True, notice=notice)
 
 
 @dataclass(slots=True)
@@ -90,13 +189,13 @@ class _Clock:
         return time.perf_counter() - self.started - sum(stage.seconds for stage in self.over)
 
 
-def ask(question: str, index: str | Path | None = None) -> Answer:
+def ask(question: str, index: str | Path | None = None, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> Answer:
     """Answer one question over the index in a folder (default `.pullquote`, or what the settings say).
 
     Loads the model each time; for more than one question make a `Chain` and keep it.
     """
     question = checked(question)  # before the model is loaded for nothing
-    return Chain.from_config(Config.load(index=index)).ask(question)
+    return Chain.from_config(Config.load(index=index)).ask(question, history, **scope)
 
 
 def checked(question: str) -> str:

@@ -9,11 +9,13 @@ from dataclasses import astuple, dataclass
 from importlib.resources import files
 from typing import Self
 
-from rag.generate import coverage
 from rag.lexical import LexicalIndex
 from rag.schema import Hit
+from rag.sentences import Need
 
 FITTED = "confidence.json"
+LONG_QUESTION = 20
+"""Words; from here on a question is no longer one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +23,13 @@ class Signs:
     """What tells a good answer from a bad one, each 0–1.
 
     similarity: of the best sentence to the question (cosine).
-    unlike: how little the hits resemble the question in meaning *and* in words: (1 - similarity) times the share
-        of the question's words, weighted by rarity, that each hit with its title lacks at least.
-    missing: weight of the rarest word of the question that no hit has, as a share of the weight of all.
+    covered: share of the question's words, weighted by rarity, that the first hit has with its title.
+    extent: the similarity times how long the question is, since a long one is met by no sentence as nearly.
     """
 
     similarity: float
-    unlike: float
-    missing: float
+    covered: float
+    extent: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +51,9 @@ class Confidence:
         return 1 / (1 + math.exp(-self.intercept - sum(weight * sign for weight, sign in pairs)))
 
 
-def signs_of(question: str, hits: Sequence[Hit], lexical: LexicalIndex) -> Signs:
+def signs_of(need: Need, hits: Sequence[Hit], lexical: LexicalIndex) -> Signs:
     """Measure how well the hits fit the question, before any answer is made of them."""
-    rarity = lexical.rarity(lexical.terms(question))
-    similarity = max((score for hit in hits for score in hit.sentence_scores), default=0.0)
-    if not hits or not rarity:
-        return Signs(similarity, unlike=1 - similarity, missing=0.0)
-    words = [frozenset(lexical.terms(hit.passage.indexed_text)) for hit in hits]
-    anywhere = frozenset[str]().union(*words)
-    return Signs(
-        similarity=similarity,
-        unlike=(1 - similarity) * (1 - max(coverage(rarity, found) for found in words)),
-        missing=max((weight for term, weight in rarity.items() if term not in anywhere), default=0.0)
-        / sum(rarity.values()),
-    )
+    similarity = max((score for hit in hits for score in hit.similarities), default=0.0)
+    covered = need.share(frozenset(lexical.terms(hits[0].passage.indexed_text))) if hits else 0.0
+    length = min(len(need.rarity), LONG_QUESTION) / LONG_QUESTION
+    return Signs(similarity, covered, similarity * length)

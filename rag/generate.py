@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from rag.cite import FIGURE, figures_differ
 from rag.index import Index
 from rag.lexical import LexicalIndex
-from rag.question import asked, offers
-from rag.schema import Hit, Quote, Statement
+from rag.question import answering, asked, leans, offers
+from rag.schema import Hit, Passage, Quote, Statement
+from rag.sentences import is_prose, jaccard
 
-WORDS_WEIGHT, CONTEXT_WEIGHT, PASSAGE_WEIGHT, ASKED_WEIGHT = 0.25, 0.5, 0.1, 0.3
-"""What counts beside a sentence's similarity (weight 1); chosen on half of SQuAD 2.0 and Natural Questions."""
-CLOSE, CLOSE_OFFER = 0.8, 0.7
+PASSAGE_WEIGHT = 0.3
+"""What a sentence's passage counts beside its own fit (weight 1)."""
+CLOSE, CLOSE_OFFER = 0.93, 0.9
 """A sentence is quoted beside the best one if its score is at least this share of the best one's."""
 SAME_SENTENCE = 0.6
-SHORTEST = 4
-"""Words; what is shorter is a heading or a fragment."""
+"""Words in common, of all words of both, from which on one sentence repeats another."""
+MOST_SOURCES = 3
+"""Quotes of other articles that are cited beside a sentence for saying the same."""
 
 
 class Generator(Protocol):
@@ -33,13 +36,21 @@ class Candidate:
     """A sentence that may be quoted.
 
     `terms` are its stems, `score` says how well it fits the question, `offers` whether it has the kind of thing
-    the question asks for.
+    the question asks for. `support` are quotes of other articles that say the same; `lead` is the sentence before it,
+    without which a reader would not know of whom or what it speaks.
     """
 
     quote: Quote
     terms: frozenset[str]
     score: float
     offers: bool
+    lead: Quote | None = None
+    support: tuple[Quote, ...] = ()
+
+    @property
+    def article_id(self) -> str:
+        """Of the article it stands in."""
+        return self.quote.passage.article_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,65 +61,116 @@ class ExtractiveGenerator:
     sentences: int
 
     def generate(self, question: str, hits: Sequence[Hit]) -> Iterator[Statement]:
-        """The best sentences, those of one article together and in their order, the best one's article first."""
-        chosen = select(candidates(question, hits, self.index.lexical), self.sentences)
-        articles = list(dict.fromkeys(c.quote.passage.article_id for c in chosen))
-        for c in sorted(chosen, key=lambda c: (articles.index(c.quote.passage.article_id), c.quote.start)):
-            yield Statement(" ".join(c.quote.text.split()), (c.quote,))
+        """The best sentences, those of one article together and in their order, the best one's article first.
+
+        A question with several sides gets the best sentence for each, in the order of its sides.
+        """
+        lexical, kind = self.index.lexical, asked(question)
+        told = with_leads(one_a_side(question, hits, lexical, self.sentences), self.sentences)
+        if not told:
+            best = select(candidates(question, hits, lexical), self.sentences)
+            told = in_reading_order(with_leads(best, self.sentences))
+        for candidate in told:
+            text = " ".join(candidate.quote.text.split())
+            support = supporting(candidate, hits, lexical)
+            yield Statement(text, (candidate.quote, *support), answering(text, kind, question))
 
 
-def candidates(question: str, hits: Sequence[Hit], lexical: LexicalIndex) -> list[Candidate]:
-    """Every sentence of the hits, best first.
+def candidates(question: str, hits: Sequence[Hit], lexical: LexicalIndex, side: int | None = None) -> list[Candidate]:
+    """Every sentence of the hits that can be quoted, best first: by how well it fits, and a little by its passage.
 
-    Its score is its similarity to the question, plus the share of the question's words that it has by itself and
-    together with its article's title (each word weighted by how rare it is), plus a little of its passage's
-    score, plus a bonus if it offers the kind of thing the question asks for.
+    With a `side`, by how well it fits that side of the question.
     """
-    rarity, kind = lexical.rarity(lexical.terms(question)), asked(question)
-    found = []
+    kind, found = asked(question), []
     for hit in hits:
-        title = frozenset(lexical.terms(hit.passage.title))
-        for span, similarity in zip(hit.passage.sentences, hit.sentence_scores, strict=True):
+        lead: Quote | None = None
+        for span, fit in zip(hit.passage.sentences, hit.fit if side is None else hit.side_fits[side], strict=True):
             quote = Quote(hit.passage, *span)
-            if len(quote.text.split()) < SHORTEST:
-                continue
-            terms = frozenset(lexical.terms(quote.text))
-            offered = offers(quote.text, kind, question)
-            score = (
-                similarity
-                + WORDS_WEIGHT * coverage(rarity, terms)
-                + CONTEXT_WEIGHT * coverage(rarity, terms | title)
-                + PASSAGE_WEIGHT * hit.score
-                + ASKED_WEIGHT * offered
-            )
-            found.append(Candidate(quote, terms, score, offered))
+            if is_prose(quote.text):
+                score, offered = fit + PASSAGE_WEIGHT * hit.score, offers(quote.text, kind, question)
+                needed = lead if lead and leans(quote.text) and _adjacent(lead, quote) else None
+                found.append(Candidate(quote, frozenset(lexical.terms(quote.text)), score, offered, needed))
+                lead = quote
     return sorted(found, key=lambda c: -c.score)
 
 
-def coverage(rarity: dict[str, float], terms: frozenset[str]) -> float:
-    """The share of a question's words that are among `terms`, each weighted by its rarity; 0 for no words."""
-    total = sum(rarity.values())
-    return sum(weight for term, weight in rarity.items() if term in terms) / total if total else 0.0
+def _adjacent(before: Quote, quote: Quote) -> bool:
+    between = quote.passage.slice((before.end, quote.start))
+    return not between.strip() and "\n\n" not in between
 
 
 def select(ranked: Sequence[Candidate], limit: int) -> list[Candidate]:
-    """The best candidate and those nearly as good, without any that repeats another.
+    """The best candidate and those nearly as good.
 
     When the best one offers the kind of thing asked for, others that do may be further behind it, and those that
-    don't are left out.
+    don't are left out. One that repeats another is left out, unless it is another article's and has other figures.
     """
     chosen: list[Candidate] = []
     for candidate in ranked:
         best = ranked[0]
         if len(chosen) == limit or candidate.score < best.score * (CLOSE_OFFER if best.offers else CLOSE):
             break
-        if (candidate.offers or not best.offers) and all(
-            similar_words(candidate.terms, other.terms) < SAME_SENTENCE for other in chosen
-        ):
+        if (candidate.offers or not best.offers) and not any(repeats(candidate, other) for other in chosen):
             chosen.append(candidate)
     return chosen
 
 
-def similar_words(a: frozenset[str], b: frozenset[str]) -> float:
-    """Jaccard similarity of two sets of words; 1 for two empty ones."""
-    return len(a & b) / len(a | b) if a | b else 1.0
+def repeats(candidate: Candidate, other: Candidate) -> bool:
+    """Do both say the same, in nearly the same words?"""
+    same = jaccard(candidate.terms, other.terms) >= SAME_SENTENCE
+    return same and (
+        candidate.article_id == other.article_id or not figures_differ(candidate.quote.text, other.quote.text)
+    )
+
+
+def one_a_side(question: str, hits: Sequence[Hit], lexical: LexicalIndex, limit: int) -> list[Candidate]:
+    """The best sentence for each side of a question that has several; none if one sentence is the best for all."""
+    chosen: list[Candidate] = []
+    for side in range(min((len(hit.side_fits) for hit in hits), default=0)):
+        ranked = candidates(question, hits, lexical, side)
+        best = next((c for c in ranked if not any(repeats(c, other) for other in chosen)), None)
+        if best:
+            chosen.append(best)
+    return chosen[:limit]
+
+
+def in_reading_order(chosen: Sequence[Candidate]) -> list[Candidate]:
+    """Those of one article together and as they stand in it, the best one's article first."""
+    articles = list(dict.fromkeys(c.article_id for c in chosen))
+    return sorted(chosen, key=lambda c: (articles.index(c.article_id), c.quote.start))
+
+
+def with_leads(chosen: Sequence[Candidate], limit: int) -> list[Candidate]:
+    """Candidates, best first, each after the sentence it leans on; one for which both have no room is left out."""
+    told: list[Candidate] = []
+    for candidate in chosen:
+        quotes = {other.quote for other in told}
+        lead = [replace(candidate, quote=candidate.lead, lead=None)] if candidate.lead else []
+        needed = [c for c in (*lead, candidate) if c.quote not in quotes]
+        if len(told) + len(needed) <= limit:
+            told += needed
+        elif not told:
+            told.append(candidate)
+    return told
+
+
+def supporting(candidate: Candidate, hits: Iterable[Hit], lexical: LexicalIndex) -> list[Quote]:
+    """Quotes of other articles that say the same in nearly the same words, one an article."""
+    terms = frozenset(lexical.terms(candidate.quote.text))
+    found: dict[str, Quote] = {}
+    for passage in _passages(hits):
+        if passage.article_id != candidate.article_id and passage.article_id not in found:
+            same = (Quote(passage, *span) for span in passage.sentences)
+            best = next((q for q in same if _says(q.text, candidate.quote.text, terms, lexical)), None)
+            found |= {passage.article_id: best} if best else {}
+    return list(found.values())[:MOST_SOURCES]
+
+
+def _says(text: str, other: str, terms: frozenset[str], lexical: LexicalIndex) -> bool:
+    same = jaccard(terms, frozenset(lexical.terms(text))) >= SAME_SENTENCE
+    return same and sorted(FIGURE.findall(text)) == sorted(FIGURE.findall(other))
+
+
+def _passages(hits: Iterable[Hit]) -> Iterator[Passage]:
+    for hit in hits:
+        yield from (hit.passage, *hit.also)

@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+from rag.schema import Span
+
 _REPORTS = (
-    r"(?:sa(?:y|ys|id)|tell|told|announc|claim|stress|warn|argu|insist|deny|denied|demand|promis|comment|respond|call)"
+    r"(?:sa(?:y|ys|id)|tell|told|announc|claim|stress|warn|argu|insist|deny|denied|demand|promis|comment|respond|call"
+    r"|ask|answer|urg|accus|describ|present|according to)"
 )
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 _DAYS = "Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday"
@@ -24,6 +27,14 @@ _PLACE_ENDS = (
     r"|where|which|who|that|as|is|was|are|were|has|have|had|will|would|next|last|this)\b"
 )
 """What follows a place's name; "the Syrian file" names no place."""
+
+MOST_SIDES = 4
+_JOINT = re.compile(
+    r"[,;:]?\s+(?:while|whereas|before|after|prior to|compared (?:to|with)|and (?:did|does|do|is|was|has|have))\s+"
+    r"|[,;]\s+(?:and|but|or|yet|nor)\s+|;\s+"
+)
+"""Where a question over two things may be cut into its sides."""
+LEAST_WORDS_OF_A_SIDE = 3
 
 
 class Asked(Enum):
@@ -52,6 +63,18 @@ _OFFERS = {
     Asked.PLACE: rf"\b(?:in|at|near|off|outside|from) (?:the )?[A-Z]\w+(?:[ -][A-Z]\w+)*(?={_PLACE_ENDS})",
     Asked.SPEECH: rf"[“”\"]|\b(?i:{_REPORTS})",
 }
+_NAME = r"[A-Z][\w.’'-]*\w"
+_DAY = r"\d{1,2}(?:st|nd|rd|th)?"
+_ANSWERS = {
+    Asked.DATE: rf"(?:\b{_DAY} )?\b(?:{_MONTHS})\b(?: {_DAY}\b)?(?:,? \d{{4}}\b)?"
+    rf"|\b(?:1\d{{3}}|20\d{{2}})\b|\b(?:{_DAYS})\b",
+    Asked.NUMBER: r"[$€£]?\d+(?:[.,]\d+)*(?: (?:percent|per cent|million|billion|trillion|thousand|hundred)\b)?%?"
+    rf"|\b(?i:(?:{_NUMBERS})(?:[- ](?:{_NUMBERS}))*)\b",
+    Asked.NAME: rf"(?<=[\w,] ){_NAME}(?: (?:(?:of|the|de|von|van|al|bin) )?{_NAME})*",
+    Asked.PLACE: rf"(?:(?<=\b[Ii]n )|(?<=\b[Aa]t )|(?<=\bnear ))(?:the )?(?!{_MONTHS}|{_DAYS}){_NAME}(?: {_NAME})*",
+}
+"""What the words of an answer look like, as long as they go."""
+_LEANING = re.compile(r"[“\"'‘(]*(?:he|she|it|they|his|her|its|their|him|them|this|that|these|those)\b", re.IGNORECASE)
 _NEW_TO_THE_QUESTION = {Asked.NAME, Asked.PLACE, Asked.DATE}
 
 
@@ -67,3 +90,25 @@ def offers(sentence: str, kind: Asked, question: str) -> bool:
         return False
     known = set(re.findall(r"\w+", question.lower())) if kind in _NEW_TO_THE_QUESTION else set()
     return any(match[0].split()[-1].lower() not in known for match in re.finditer(_OFFERS[kind], sentence))
+
+
+def answering(sentence: str, kind: Asked, question: str) -> tuple[Span, ...]:
+    """Where the sentence says what was asked for; nowhere unless that is clear, which is: it says one such thing."""
+    pattern = _ANSWERS.get(kind)
+    if not pattern:
+        return ()
+    known = question.lower()
+    spans = [m.span() for m in re.finditer(pattern, sentence) if m[0].strip() and m[0].lower() not in known]
+    return (spans[0],) if len(spans) == 1 else ()
+
+
+def leans(sentence: str) -> bool:
+    """Does a sentence begin with a word that stands for something said before it?"""
+    return bool(_LEANING.match(sentence))
+
+
+def sides(question: str) -> list[str]:
+    """The sides of a question over several things ("Did A … before B …?"), in order; none if it has only one."""
+    found = [part.strip(" ,?") for part in _JOINT.split(question)]
+    whole = [part for part in found if len(part.split()) >= LEAST_WORDS_OF_A_SIDE]
+    return whole[:MOST_SIDES] if len(whole) > 1 else []

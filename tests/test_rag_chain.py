@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from rag import ask
 from rag.chain import Chain, checked
 from rag.config import Config
 from rag.errors import QuestionError
-from rag.schema import Answer
+from rag.schema import Answer, Filters
 
 pytestmark = pytest.mark.slow
 
@@ -25,13 +27,15 @@ IRAQ = "What did Iraq tell the Security Council?"
 def assert_true_to_the_articles(answer: Answer, chain: Chain) -> None:
     markers = {int(number) for number in re.findall(r"\[(\d+)\]", answer.text)}
     assert markers == {citation.number for citation in answer.citations}
-    hits = {hit.passage.id for hit in answer.hits}
+    hits = {passage.id for hit in answer.hits for passage in (hit.passage, *hit.also)}
     for citation in answer.citations:
         article = chain.index.article(citation.passage.article_id)
         assert article is not None
         assert article.text[citation.start : citation.end] == citation.quote
-        assert " ".join(citation.quote.split()) in answer.text
         assert citation.passage.id in hits
+    quotes = {" ".join(citation.quote.split()).replace("[", "(").replace("]", ")") for citation in answer.citations}
+    sentences = [said.strip() for said in re.split(r"(?:\[\d+\])+", answer.text)][:-1]
+    assert not answer.grounded or quotes.issuperset(sentences)
 
 
 def test_the_question_of_the_readme(sample_chain: Chain) -> None:
@@ -120,5 +124,81 @@ def test_the_first_real_input(config: Config) -> None:
     assert {citation.passage.title.split()[0] for citation in answer.citations} == {"Iraq"}
     assert "carrying out its duty" in answer.text or "creating claims" in answer.text or "cornerstone" in answer.text
     assert_true_to_the_articles(answer, chain)
-    assert "Danang, Vietnam" in chain.ask("Where will Putin and Trump meet?").text
+    assert "Vietnam" in chain.ask("Where will Putin and Trump meet?").text
     assert not chain.ask("What did Putin say about grain prices?").grounded
+
+
+BRIDGE = "What did the mayor of Tolm say about the old bridge{}?"
+NEWS = [
+    ("tolm-march", "Bay Times", "2024-03-05", "The mayor of Tolm said the old bridge will be closed until the summer."),
+    ("tolm-june", "Dolm Post", "2024-06-10", "The mayor of Tolm said the old bridge will be open before the harvest."),
+    ("bees", "Bay Times", "2024-06-11", "Bees in the valley of Dolm have survived a hard winter better than feared."),
+]
+
+
+@pytest.fixture(scope="module")
+def news_chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    folder = tmp_path_factory.mktemp("news")
+    rows = [dict(zip(("id", "source", "date", "text"), row, strict=True)) | {"title": "News"} for row in NEWS]
+    (folder / "news.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    ingest([folder / "news.jsonl"], Config(index=folder / "index"))
+    return Chain.from_config(Config(index=folder / "index"))
+
+
+def articles_of(answer: Answer) -> set[str]:
+    return {citation.passage.article_id for citation in answer.citations}
+
+
+@pytest.mark.parametrize(
+    ("words", "cited"),
+    [
+        (" in March 2024", {"tolm-march"}),
+        (" since April 2024", {"tolm-june"}),
+        (" according to the Dolm Post", {"tolm-june"}),
+        ("", {"tolm-march", "tolm-june"}),
+    ],
+)
+def test_filters_are_read_out_of_the_question(news_chain: Chain, words: str, cited: set[str]) -> None:
+    answer = news_chain.ask(BRIDGE.format(words), today=date(2024, 7, 1))
+    assert articles_of(answer) == cited
+    assert bool(answer.read) == bool(words)
+    assert {hit.passage.article_id for hit in answer.hits} <= cited | {"bees"}
+
+
+def test_a_filter_that_was_taken_off_is_not_read_again(news_chain: Chain) -> None:
+    question = BRIDGE.format(" in March 2024")
+    [read] = news_chain.ask(question, today=date(2024, 7, 1)).read
+    for lifted in ((read.words,), (question,)):
+        answer = news_chain.ask(question, today=date(2024, 7, 1), lifted=lifted)
+        assert (answer.read, articles_of(answer)) == ((), {"tolm-march", "tolm-june"})
+
+
+def test_a_filter_that_leaves_nothing_is_dropped_and_the_answer_says_so(news_chain: Chain) -> None:
+    answer = news_chain.ask(BRIDGE.format(" last week"), today=date(2024, 5, 20))
+    assert answer.grounded
+    assert answer.read == ()
+    assert answer.notice == "No article published 13–19 May 2024 answers this; all were looked at."
+
+
+def test_filters_that_are_given_are_held_to(news_chain: Chain) -> None:
+    question = BRIDGE.format("")
+    assert articles_of(news_chain.ask(question, filters=Filters(published_after=date(2024, 6, 1)))) == {"tolm-june"}
+    assert articles_of(news_chain.ask(question, filters=Filters(sources=("Bay Times",)))) == {"tolm-march"}
+    nothing = news_chain.ask(question, filters=Filters(sources=("nobody",)))
+    assert (nothing.grounded, nothing.hits) == (False, ())
+    assert "widen" in nothing.notice
+
+
+def test_filters_that_contradict_each_other_allow_nothing(news_chain: Chain) -> None:
+    question = BRIDGE.format(" according to the Dolm Post")
+    answer = news_chain.ask(question, filters=Filters(sources=("Bay Times",)), today=date(2024, 7, 1))
+    assert articles_of(answer) == {"tolm-march"}
+    assert answer.notice.startswith("No article from Dolm Post answers this")
+    assert Filters(sources=("a",)).and_also(Filters(sources=("b",))).sources != ()
+
+
+def test_what_was_asked_for_is_emphasised(sample_chain: Chain) -> None:
+    answers = [sample_chain.ask(pair.question) for pair in sample_pairs()]
+    told = [answer.text[start:end] for answer in answers for start, end in answer.emphasis]
+    assert len(told) >= 10
+    assert all(words.strip() == words and "[" not in words for words in told)

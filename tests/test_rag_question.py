@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.question import Asked, asked, offers
+from rag.question import Asked, answering, asked, leans, offers, sides
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,58 @@ def test_what_a_sentence_offers(kind: Asked, yes: str, no: str) -> None:
 def test_the_questions_own_names_are_no_answer() -> None:
     assert not offers("A storm hit the pier of Tolm.", Asked.NAME, "Who hit Tolm?")
     assert not offers("They met in Tolm.", Asked.PLACE, "Where in Tolm did they meet?")
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence", "said"),
+    [
+        ("When did the pier close?", "It closed on 5 March 2024 after a storm.", "5 March 2024"),
+        ("When did the pier close?", "It closed on March 5, 2024, after a storm.", "March 5, 2024"),
+        ("When did the pier close?", "It closed in 2024 after a storm.", "2024"),
+        ("When did the pier close?", "It closed in March and again in May.", ""),
+        ("When in March did it close?", "It closed in March.", ""),
+        ("How many ships wait?", "Some 1,200 ships wait.", "1,200"),
+        ("How much does it cost?", "It costs $3.5 million to mend.", "$3.5 million"),
+        ("How many ships wait?", "Nine ships wait.", "Nine"),
+        ("Who closed the pier?", "It was closed by Ada Moor on advice.", "Ada Moor"),
+        ("Where will they meet?", "They will meet in Cape Dolm.", "Cape Dolm"),
+        ("Why was it closed?", "It was closed in 2024.", ""),
+    ],
+)
+def test_the_words_that_answer(question: str, sentence: str, said: str) -> None:
+    assert " ".join(sentence[start:end] for start, end in answering(sentence, asked(question), question)) == said
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["He said so.", "“They are late,” she said.", "It would close.", "This was too late.", "That letter came late."],
+)
+def test_sentences_that_lean(sentence: str) -> None:
+    assert leans(sentence)
+
+
+@pytest.mark.parametrize(
+    "sentence", ["Ada Moor said so.", "Hers is a boat.", "Thistles grow there.", "Items are dear."]
+)
+def test_sentences_that_stand(sentence: str) -> None:
+    assert not leans(sentence)
+
+
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        (
+            "Did the port close on Monday before the bridge fell down?",
+            ["Did the port close on Monday", "the bridge fell down"],
+        ),
+        (
+            "Does the Bay Times report a storm, while the Dolm Post reports fair weather?",
+            ["Does the Bay Times report a storm", "the Dolm Post reports fair weather"],
+        ),
+        ("Was the pier open before?", []),
+        ("Who closed the pier?", []),
+        ("", []),
+    ],
+)
+def test_the_sides_of_a_question(question: str, found: list[str]) -> None:
+    assert sides(question) == found

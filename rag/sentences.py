@@ -1,0 +1,77 @@
+"""How well each sentence of a passage fits a question."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Self
+
+from rag.lexical import LexicalIndex
+from rag.question import Asked, asked, offers
+from rag.schema import Passage
+
+WORDS_WEIGHT, TITLE_WEIGHT, CONTEXT_WEIGHT, ASKED_WEIGHT = 0.2, 0.3, 0.3, 0.3
+"""What counts beside a sentence's similarity (weight 1); chosen on parts of SQuAD 2.0, Natural Questions and CANARD."""
+
+
+SHORTEST = 4
+"""Words; what is shorter is a heading or a fragment."""
+_NO_PROSE = re.compile(
+    r"(?:(?:(?:additional )?(?:reporting|writing|editing) )?by|photo(?:graph)?|image|picture|file photo|video|credit)"
+    r"\s*[:|/©]|(?:by|(?:additional )?(?:reporting|writing|editing) by) (?:[A-Z][\w.’'-]*,? ?(?:and )?){2,6}$"
+    r"|©|\(c\) \d{4}|copyright\b|all rights reserved|read more|advertisement\b|sign up (?:for|to)|subscribe\b",
+    re.IGNORECASE,
+)
+"""How bylines, credits and a page's own notices begin."""
+
+
+def is_prose(text: str) -> bool:
+    """May a sentence be quoted? Fragments, bylines and a page's own notices may not."""
+    return len(text.split()) >= SHORTEST and not _NO_PROSE.match(text.strip())
+
+
+def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
+    """What two sets have in common, as a share of all they have; 1 for two empty ones."""
+    return len(a & b) / len(a | b) if a | b else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a question asks for: the kind of thing, and its words, each with how rare it is."""
+
+    question: str
+    kind: Asked
+    rarity: Mapping[str, float]
+
+    @classmethod
+    def of(cls, question: str, lexical: LexicalIndex, carried: str = "", weight: float = 0.0) -> Self:
+        """The words of `carried` count as the question's do, times `weight`."""
+        added = {term: weight * rarity for term, rarity in lexical.rarity(lexical.terms(carried)).items() if weight}
+        return cls(question, asked(question), {**added, **lexical.rarity(lexical.terms(question))})
+
+    def share(self, terms: frozenset[str]) -> float:
+        """The share of the question's words that are among `terms`, each weighted by its rarity; 0 for no words."""
+        total = sum(self.rarity.values())
+        return sum(weight for term, weight in self.rarity.items() if term in terms) / total if total else 0.0
+
+
+def fit(need: Need, passage: Passage, similarities: Sequence[float], lexical: LexicalIndex) -> tuple[float, ...]:
+    """A score for each sentence of a passage.
+
+    It is the sentence's similarity to the question, plus the share of the question's words that it has by itself,
+    that it has together with its article's title, and that it has together with the sentence before it as well, plus
+    a bonus if it offers the kind of thing the question asks for.
+    """
+    title = frozenset(lexical.terms(passage.title))
+    texts = [passage.slice(span) for span in passage.sentences]
+    terms = [frozenset[str](), *(frozenset(lexical.terms(text)) for text in texts)]
+    return tuple(
+        similarity
+        + WORDS_WEIGHT * need.share(own)
+        + TITLE_WEIGHT * need.share(own | title)
+        + CONTEXT_WEIGHT * need.share(own | title | before)
+        + ASKED_WEIGHT * offers(text, need.kind, need.question)
+        for text, similarity, (before, own) in zip(texts, similarities, pairwise(terms), strict=True)
+    )
