@@ -88,8 +88,7 @@ def bench(
     `work` is a folder to fill; `tell` is given a line before each step. A question is timed until its hits are there.
     Raises ReadError if there is no article, ConfigError if the recipe is not installed.
     """
-    if not all(find_spec(f"llama_index.{name}") for name in ("embeddings", "vector_stores")):
-        raise ConfigError("LlamaIndex's recipe is not installed; run: pip install 'pullquote[bench]'")
+    require_recipe()
     articles = [item for path in sources for item in _articles(path)]
     if not articles:
         raise ReadError(f"no article in {', '.join(map(str, sources))}; give files or folders of articles")
@@ -106,6 +105,12 @@ def bench(
             p50, p95, question_memory = _in_a_process(_ask, task)
             disk = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / MEBIBYTE
             yield Cost(system, size, words, seconds, p50, p95, ingest_memory, question_memory, disk)
+
+
+def require_recipe() -> None:
+    """Raises ConfigError if the recipe is not installed."""
+    if not all(find_spec(f"llama_index.{name}") for name in ("embeddings", "vector_stores")):
+        raise ConfigError("LlamaIndex's recipe is not installed; run: pip install 'pullquote[bench]'")
 
 
 def grown(articles: Sequence[Article], words: int) -> Iterator[Article]:

@@ -61,7 +61,7 @@ def pair_json(pair: QAPair) -> dict[str, Any]:
     fields |= {"articles": list(pair.articles), "evidence": list(pair.evidence), "answerable": pair.answerable}
     if pair.history:
         fields["history"] = [{"question": turn.question, "answer": turn.answer} for turn in pair.history]
-    return fields | ({"kind": pair.kind} if pair.kind else {})
+    return fields | {name: value for name in ("rewrite", "kind") if (value := getattr(pair, name))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +223,14 @@ def _pair(fields: Any, where: str) -> QAPair:
         history=_turns(fields.get("history") or ()),
         kind=one_line(fields.get("kind")),
         origin=where,
+        rewrite=_rewrite(fields.get("rewrite")),
     )
+
+
+def _rewrite(question: Any) -> str:
+    if question is not None and not isinstance(question, str):
+        raise ValueError("rewrite is no question")
+    return checked(question) if question and question.strip() else ""
 
 
 def _made_id(fields: Mapping[str, Any]) -> str:

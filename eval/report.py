@@ -249,13 +249,14 @@ def side_by_side(reports: Sequence[Saved], names: Sequence[str]) -> str:
         f"|---|{'---|' * len(reports)}",
     ]
     for name in names:
-        cells = [_cell(report.figures.get(name)) for report in reports]
+        cells = [cell(report.figures.get(name)) for report in reports]
         if any(cell != "–" for cell in cells):
             lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _cell(found: Interval | None) -> str:
+def cell(found: Interval | None) -> str:
+    """A figure in a Markdown table, with all that it is to be read with."""
     return f"{number(found.value)} ({interval(found)}, n = {found.n:,})" if found else "–"
 
 

@@ -118,7 +118,7 @@ def evaluate(  # noqa: PLR0913 - what a run depends on; all but the first two ha
 
     Pairs that are broken, repeat an id or name an article that is not indexed are left out and counted. Ctrl-C ends the
     asking: the report is of what was asked until then. Memory holds some 400 bytes a question, whatever it is answered
-    with. A question with a history is asked as it stands, since the chain does not read the conversation.
+    with. A pair's history is passed with its question.
     A judge adds its opinion of each answer; when it fails, or the index does, the asking ends as it does at Ctrl-C.
     Raises ReadError if no pair can be asked, or if `rows` to be resumed were made with other settings or articles.
     """
@@ -135,16 +135,16 @@ def evaluate(  # noqa: PLR0913 - what a run depends on; all but the first two ha
                 else:
                     collected.fail(pair)
                 if progress:
-                    progress(Progress(len(collected.ids), collected.excluded))
+                    progress(Progress(collected.asked, collected.excluded))
             if file:
                 file.end()
         except KeyboardInterrupt:
             collected.stopped_by = INTERRUPTED
-            if not collected.ids:
+            if not collected.asked:
                 raise
         except PullquoteError as error:  # the judge, the index, the rows' file: what was asked until then stays
             collected.stopped_by = str(error)
-            if not collected.ids:
+            if not collected.asked:
                 raise
     if judge:
         made["judge_usage"] = asdict(judge.model.usage)
@@ -162,7 +162,6 @@ def _identity(made: Mapping[str, Any]) -> str:
 def made_with(chain: Chain, entries: Iterable[ArticleEntry]) -> dict[str, Any]:
     """What answers depend on: versions, the chain's parts with their settings, and what is in the index."""
     articles, passages = chain.index.counts()
-    content = "\n".join(sorted(f"{entry.digest} {entry.id}" for entry in entries))
     return {
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
         "machine": {"system": platform.platform(), "cores": os.cpu_count()},
@@ -170,9 +169,15 @@ def made_with(chain: Chain, entries: Iterable[ArticleEntry]) -> dict[str, Any]:
         "index": {
             "articles": articles,
             "passages": passages,
-            "content": hashlib.sha256(content.encode()).hexdigest()[:16],
+            "content": content_of(entries),
         },
     }
+
+
+def content_of(entries: Iterable[ArticleEntry]) -> str:
+    """The same for the same articles, whatever their order: 16 hexadecimal digits."""
+    content = "\n".join(sorted(f"{entry.digest} {entry.id}" for entry in entries))
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def _settings(part: Any) -> dict[str, Any]:
@@ -192,7 +197,7 @@ def _settings(part: Any) -> dict[str, Any]:
 def _row(chain: Chain, pair: QAPair, file: RowsFile | None, run: str, judge: Judge | None) -> Row:
     row = file.earlier(pair) if file else None
     if row is None:
-        row = Row.of(pair, chain.ask(pair.question), chain.index, run)
+        row = Row.of(pair, chain.ask(pair.question, pair.history), chain.index, run)
         if judge:
             row = replace(row, judged=judge.scores(pair, row))
         if file:
@@ -201,11 +206,33 @@ def _row(chain: Chain, pair: QAPair, file: RowsFile | None, run: str, judge: Jud
 
 
 @dataclass(slots=True)
-class _Collected:
-    """What a run has gathered so far."""
+class Tally:
+    """Scores as questions come in, some 400 bytes each."""
 
     ids: list[str] = field(default_factory=list)
     columns: dict[str, array[float]] = field(default_factory=lambda: {n: array("d") for n in COLUMNS})
+
+    def add(self, pair: QAPair, row: Row) -> Mapping[str, float]:
+        """Score a row; returns its scores."""
+        scores = score(pair, row)
+        facts = (pair.answerable, row.abstained, row.confidence, row.seconds, bool(pair.history))
+        known = {**scores, **dict(zip(FACTS, map(float, facts), strict=True))}
+        for name, column in self.columns.items():
+            column.append(known.get(name, float("nan")))
+        self.ids.append(pair.id)
+        return scores
+
+    def scores(self) -> Scores:
+        """Those so far; nothing can be added as long as they are in use."""
+        asked = len(self.ids)  # an interrupt may have come between two columns
+        return Scores(self.ids, {name: np.frombuffer(column)[:asked] for name, column in self.columns.items()})
+
+
+@dataclass(slots=True)
+class _Collected:
+    """What a run has gathered so far."""
+
+    tally: Tally = field(default_factory=Tally)
     stages: dict[str, array[float]] = field(default_factory=dict)
     kinds: dict[str, array[int]] = field(default_factory=dict)
     excluded: int = 0
@@ -213,18 +240,18 @@ class _Collected:
     worst: list[tuple[float, int, Judged]] = field(default_factory=list)
     stopped_by: str = ""
 
+    @property
+    def asked(self) -> int:
+        """How many questions there are scores of."""
+        return len(self.tally.ids)
+
     def add(self, pair: QAPair, row: Row) -> None:
-        scores = score(pair, row)
-        facts = (pair.answerable, row.abstained, row.confidence, row.seconds, bool(pair.history))
-        known = {**scores, **dict(zip(FACTS, map(float, facts), strict=True))}
-        for name, column in self.columns.items():
-            column.append(known.get(name, float("nan")))
+        scores = self.tally.add(pair, row)
         for stage, seconds in row.stages.items():
             self.stages.setdefault(stage, array("d")).append(seconds)
         if pair.kind:
-            self.kinds.setdefault(pair.kind, array("L")).append(len(self.ids))
+            self.kinds.setdefault(pair.kind, array("L")).append(self.asked - 1)
         self._keep_if_bad(Judged(pair, row, scores))
-        self.ids.append(pair.id)
 
     def fail(self, failure: Failure) -> None:
         self.excluded += 1
@@ -232,15 +259,14 @@ class _Collected:
             self.failures.append(failure)
 
     def report(self, made: Mapping[str, Any]) -> Report:
-        if not self.ids:
+        if not self.asked:
             reason = f"{self.failures[0].source}: {self.failures[0].reason}" if self.failures else "there is none"
             raise ReadError(f"no pair could be asked ({reason})")
-        asked = len(self.ids)  # an interrupt may have come between two columns
-        scores = Scores(self.ids, {name: np.frombuffer(column)[:asked] for name, column in self.columns.items()})
+        scores = self.tally.scores()
         timed = {"in all": scores.columns["seconds"], **{n: np.frombuffer(s) for n, s in self.stages.items()}}
         return Report(
             made=made,
-            asked=len(self.ids),
+            asked=self.asked,
             excluded=self.excluded,
             failures=self.failures,
             stopped_by=self.stopped_by,
@@ -253,7 +279,7 @@ class _Collected:
 
     def _keep_if_bad(self, judged: Judged) -> None:
         if judged.badness:
-            kept = (judged.badness, -len(self.ids), judged)
+            kept = (judged.badness, -self.asked, judged)
             (heapq.heappush if len(self.worst) < WORST else heapq.heappushpop)(self.worst, kept)
 
     def _groups(self, scores: Scores) -> dict[str, Positions]:
@@ -263,8 +289,8 @@ class _Collected:
         largest = sorted(self.kinds, key=lambda kind: -len(self.kinds[kind]))[:KINDS]
         for kind in sorted(largest):
             positions = np.frombuffer(self.kinds[kind], dtype=np.uint64).astype(np.int64)
-            groups[kind] = positions[positions < len(self.ids)]
-        return {name: positions for name, positions in groups.items() if 0 < len(positions) < len(self.ids)}
+            groups[kind] = positions
+        return {name: positions for name, positions in groups.items() if 0 < len(positions) < self.asked}
 
 
 def figures(scores: Scores) -> dict[str, Interval]:

@@ -25,6 +25,8 @@ BATCH_NUMBERS = 4_000_000
 Floats = npt.NDArray[np.float64]
 Statistic = Callable[[Floats], float]
 """Of a table of shape (questions, columns); NaN where it is not defined."""
+Curve = Sequence[tuple[float, float, int]]
+"""(mean confidence, share right, how many) by bands of confidence."""
 
 
 @dataclass(frozen=True, slots=True)

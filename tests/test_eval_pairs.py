@@ -36,9 +36,15 @@ def entry(article_id: str, title: str = "", url: str = "") -> ArticleEntry:
 texts = st.text(min_size=1).map(lambda text: f"x{text}".encode("utf-8", "replace").decode().strip())
 
 
-@given(st.lists(texts, max_size=3, unique=True), st.booleans(), st.lists(st.builds(Turn, texts, texts), max_size=2))
-def test_a_pair_comes_back_as_it_was_written(answers: list[str], answerable: bool, history: list[Turn]) -> None:
+turns = st.lists(st.builds(Turn, texts, texts), max_size=2)
+
+
+@given(st.lists(texts, max_size=3, unique=True), st.booleans(), turns, st.just("") | texts)
+def test_a_pair_comes_back_as_it_was_written(
+    answers: list[str], answerable: bool, history: list[Turn], rewrite: str
+) -> None:
     pair = replace(PAIR, answers=tuple(answers) if answerable else (), answerable=answerable, history=tuple(history))
+    pair = replace(pair, rewrite=rewrite)
     line = json.dumps(pair_json(pair))
     assert [parsed(*entry) for entry in parsed_lines("f", [line.encode()])] == [replace(pair, origin="f, line 1")]
 
@@ -73,6 +79,8 @@ def test_json_lines(tmp_path: Path) -> None:
         ({"question": "Who?"}, "to measure by"),
         ({"question": "Who?", "answers": ["x"], "answerable": "perhaps"}, "answerable"),
         ({"question": "Who?", "answers": ["x"], "history": ["Hello"]}, "history"),
+        ({"question": "Who?", "answers": ["x"], "rewrite": 3}, "rewrite is no question"),
+        ({"question": "Who?", "answers": ["x"], "rewrite": "x" * 3000}, "3,000 characters"),
         (b"\xff\xfe".decode("latin-1"), "is not JSON"),
     ],
 )

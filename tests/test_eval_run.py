@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -18,10 +18,8 @@ from eval.rows import Row
 from eval.run import KINDS, Progress, Report, _Collected, evaluate
 from rag.chain import Chain
 from rag.errors import ReadError
-from rag.index import Near
-from rag.models import Vectors
 from rag.retrieve import Retriever
-from rag.schema import Answer, Article, ArticleEntry, Citation, Failure, Hit, Passage, QAPair, Stage, Turn
+from rag.schema import Answer, Article, ArticleEntry, Citation, Failure, Hit, Passage, QAPair, Query, Stage, Turn
 
 TEXT = "Tea is hot."
 TEA = Passage("tea-0", "tea", "", 0, 0, len(TEXT), TEXT, ((0, len(TEXT)),), "Tea", "", "", "", None)
@@ -51,11 +49,13 @@ class Parrot:
     index: Shelf = field(default_factory=Shelf)
     asked: list[str] = field(default_factory=list)
     stop_at: list[str] = field(default_factory=list)
+    turns_told: list[int] = field(default_factory=list)
 
-    def ask(self, question: str) -> Answer:
+    def ask(self, question: str, history: Sequence[Turn] = ()) -> Answer:
         if question in self.stop_at:
             raise KeyboardInterrupt
         self.asked.append(question)
+        self.turns_told.append(len(history))
         confidence = float(question.rsplit(maxsplit=1)[-1])
         hits, stages = (Hit(TEA, 1.0),), (Stage("retrieve", 0.01),)
         if confidence < 0.5:
@@ -122,6 +122,12 @@ def test_pairs_that_cannot_be_asked_are_counted_and_told() -> None:
         run([])
 
 
+def test_a_question_is_asked_with_its_history() -> None:
+    chain = Parrot()
+    run([pair("1", 0.9), pair("2", 0.9, history=(Turn("What?", "Tea."),))], chain)
+    assert chain.turns_told == [0, 1]
+
+
 def test_groups_are_apart_and_add_up() -> None:
     turn = (Turn("What?", "Tea."),)
     pairs = [pair("1", 0.9, kind="fact"), pair("2", 0.8, "cold", kind="fact"), pair("3", 0.9, history=turn)]
@@ -161,7 +167,7 @@ def test_an_interrupt_between_two_columns_costs_no_more_than_a_row() -> None:
     collected = _Collected()
     for each in PAIRS:
         collected.add(each, Row(each.id, each.question, "", True, 0.1, (), (), 0.1, {"retrieve": 0.1}))
-    for column in list(collected.columns.values())[:4]:
+    for column in list(collected.tally.columns.values())[:4]:
         column.append(0.0)
     collected.stopped_by = "stopped"
     assert collected.report({}).asked == 5
@@ -196,10 +202,16 @@ def test_memory_does_not_grow_with_what_is_asked_and_answered() -> None:
 
 @dataclass(frozen=True, slots=True)
 class DenseOnly(Retriever):
-    """The planted regression: fusion off."""
+    """The planted regression: a passage is as good as its vector is near, and so is a sentence."""
 
-    def _candidates(self, question: str, vector: Vectors) -> tuple[list[Near], dict[str, float]]:
-        return self.index.nearest(vector, self.candidates), {}
+    def retrieve(self, query: Query) -> list[Hit]:
+        [vector] = self.embedder.embed_questions([query.question])
+        near = {c.passage_id: c.similarity for c in self.index.candidates(Query(""), vector, self.hits)}
+        hits = []
+        for stored in self.index.passages(sorted(near, key=lambda i: -near[i])):
+            similar = tuple(map(float, stored.sentence_vectors @ vector))
+            hits.append(Hit(stored.passage, near[stored.passage.id], similar, similar))
+        return hits
 
 
 def saved(report: Report, path: Path) -> Saved:

@@ -15,6 +15,7 @@ import pytest
 from conftest import ROOT, SAMPLE
 from llm_server import scripted
 from test_eval_judge import verdicts
+from test_eval_suite import BREAD, BREAD_PAIRS, TOLM, TOLM_PAIRS, folder
 from test_ui_cli import run
 
 from eval.pairs import pair_json, sample_pairs
@@ -28,7 +29,7 @@ def few(path: Path, count: int = 6) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", ["run", "compare", "table", "make-pairs", "label", "bench"])
+@pytest.mark.parametrize("command", ["run", "compare", "table", "make-pairs", "label", "bench", "suite"])
 def test_every_command_is_explained(command: str) -> None:
     assert command in run("eval", "--help")[1]
     assert run("eval", command, "--help")[0] == 0
@@ -43,6 +44,7 @@ def test_every_command_is_explained(command: str) -> None:
         (["table", "a.json"], "a.json is no report"),
         (["pairs.jsonl", "--html", "no/such/page.html"], "cannot write the page"),
         (["label", "none.jsonl"], "cannot read pairs from none.jsonl"),
+        (["suite", "none"], "none has no articles.jsonl"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(arguments: list[str], told: str) -> None:
@@ -194,6 +196,34 @@ def test_ctrl_c_reports_what_was_asked_and_resume_goes_on(sample_index: Path, tm
     assert status == 0
     assert out.rstrip().endswith(f"{asked + 2} asked")
     assert rows.read_bytes().startswith(before), "what was there was not asked again"
+
+
+@pytest.mark.slow
+def test_several_sets_are_measured_together(tmp_path: Path) -> None:
+    pairs = BREAD_PAIRS[:2]
+    sets = [folder(tmp_path / "tolm", TOLM, TOLM_PAIRS), folder(tmp_path / "bread", BREAD, pairs)]
+    with (sets[1] / "pairs.jsonl").open("a", encoding="utf-8") as file:
+        file.write("not json\n")
+    status, out, err = run("eval", "suite", *sets, "--sample", 4, "--index-dir", tmp_path / "kept")
+    assert status == 0
+    assert re.search(
+        r"^\| hit@1 \| LlamaIndex's recipe \| .* \| 1\.000 \(0\.342–1\.000, n = 2\) \|$", out, re.MULTILINE
+    )
+    assert "pairs.jsonl, line 3: is not JSON" in err
+    assert (tmp_path / "kept" / "bread" / "recipe.txt").is_file()
+    status, out, err = run("eval", "suite", sets[1], "--index-dir", tmp_path / "kept", "--json")
+    assert (status, "recipe" in err) == (0, False), "it is not ingested again"
+    [found] = json.loads(out)["sets"]
+    assert (found["name"], found["asked"], found["excluded"], found["foreign"]) == ("bread", 2, 1, None)
+
+
+def test_ctrl_c_ends_the_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("eval.suite.ingest", interrupted)
+    status, out, _ = run("eval", "suite", folder(tmp_path / "tolm", TOLM, TOLM_PAIRS))
+    assert (status, out) == (130, "")
 
 
 def test_the_sample_articles_are_where_the_readme_says() -> None:

@@ -255,6 +255,48 @@ def bench(
     typer.echo(json.dumps([asdict(cost) for cost in costs], indent=1) if as_json else benchmark.markdown(costs))
 
 
+@eval_app.command()
+def suite(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER...", help="Each with articles.jsonl and pairs.jsonl.")
+    ],
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Ask only so many of each, the same ones each time.")
+    ] = None,
+    index_dir: Annotated[
+        Path | None, typer.Option("--index-dir", metavar="DIR", help="Keep the indexes here for the next run.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure several sets beside LlamaIndex's plain recipe; prints Markdown tables."""
+    from eval import suite as several
+
+    with errors_as_lines(), _folder(index_dir) as work:
+        sets = []
+        for found in several.prepare(folders, sample, Config.load(), work, complain):
+            _tell_failures(found.unread, len(found.unread))
+            _tell_failures(found.survey.failures, found.survey.excluded)
+            sets.append(found)
+        with _bar(several.steps(sets)) as bar:
+            measured = several.measure(sets, sample, lambda: bar.update(1))
+    typer.echo(json.dumps(asdict(measured), indent=1) if as_json else several.markdown(measured))
+
+
+@contextmanager
+def _folder(kept: Path | None) -> Iterator[Path]:
+    """The folder to work in: the one given, or one that is gone afterwards."""
+    if kept:
+        yield kept
+        return
+    with tempfile.TemporaryDirectory(prefix="pullquote-") as folder:
+        yield Path(folder)
+
+
+def _bar(length: int) -> Any:
+    """The progress of asking, if there is anybody to see it."""
+    return typer.progressbar(length=length, label="Asking", file=sys.stderr, hidden=not sys.stderr.isatty())
+
+
 @contextmanager
 def _config(index: Path | None, corpus: Sequence[Path]) -> Iterator[Config]:
     """Settings with the index to ask: the one given, or a temporary one of the corpus."""
@@ -309,7 +351,7 @@ def _measured(config: Config, asked: Asked) -> Report:
     judge = Judge(asked.judge.load()) if asked.judge else None
     with (
         judge or nullcontext(),
-        typer.progressbar(length=found.pairs, label="Asking", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar,
+        _bar(found.pairs) as bar,
     ):
 
         def show(progress: Progress) -> None:
