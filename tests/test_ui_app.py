@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import gradio as gr
 import pytest
 from test_ui_server import _no_open_loops, served  # noqa: F401
 
 from eval.feedback import feedback_file
+from rag.chain import Scope
 from rag.errors import IndexMissing, QuestionError
-from rag.schema import Answer, Citation, Hit, Passage
+from rag.schema import Answer, Citation, Filters, Hit, Passage, ReadFilter, Turn
 from ui import app as ui_app
-from ui.app import Desk, build_app
+from ui.app import Desk, Floor, build_app
 from ui.render import Exchange
 
 TEXT = "Tea is hot. Ice is cold."
 TEA = Passage("d-0", "d", "", 0, 0, len(TEXT), TEXT, ((0, 11), (12, 24)), "Drinks", "The Cup", "", "", None)
+READABLE = (
+    ReadFilter("in March 2024", Filters(date(2024, 3, 1), date(2024, 3, 31))),
+    ReadFilter("The Cup", Filters(sources=("The Cup <b>&",))),
+)
 
 
 @dataclass
@@ -32,23 +40,37 @@ class Shelf:
     def counts(self) -> tuple[int, int]:
         return 1, 1
 
+    @property
+    def lexical(self) -> Shelf:
+        return self
+
+    def sources(self) -> list[str]:
+        return ["The Cup", "The Saucer, daily", "<img src=x onerror=window.hacked=1>"]
+
 
 @dataclass
 class Parrot:
-    """Stands for the chain: answers any question with both sentences of TEXT, one after the other."""
+    """Stands for the chain: answers any question with both sentences of TEXT, one after the other.
+
+    It holds to the filters of READABLE whose words stand in the question, unless they are lifted, and keeps in
+    `asked` what it was asked.
+    """
 
     index: Shelf = field(default_factory=Shelf)
+    asked: list[tuple[str, tuple[Turn, ...], Scope]] = field(default_factory=list)
 
-    def stream(self, question: str) -> Iterator[Answer]:
+    def stream(self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> Iterator[Answer]:
+        self.asked.append((question, tuple(history), scope))
         if "boom" in question:
             raise QuestionError("the question is too loud;\nask softly")
         tea, ice = Citation(1, TEA, "Tea is hot.", 0, 11), Citation(2, TEA, "Ice is cold.", 12, 24)
-        hits = (Hit(TEA, 1.0),)
-        yield Answer(question, "Tea is hot. [1]", (tea,), hits, grounded=True, confidence=0.9)
-        yield Answer(question, "Tea is hot. [1] Ice is cold. [2]", (tea, ice), hits, grounded=True, confidence=0.9)
+        read = tuple(r for r in READABLE if r.words in question and r.words not in scope.get("lifted", ()))
+        told = Answer(question, "Tea is hot. [1]", (tea,), (Hit(TEA, 1.0),), "unsure" not in question, 0.9, read=read)
+        yield told
+        yield replace(told, text="Tea is hot. [1] Ice is cold. [2]", citations=(tea, ice), emphasis=((7, 10),))
 
-    def ask(self, question: str) -> Answer:
-        return [*self.stream(question)][-1]
+    def ask(self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> Answer:
+        return [*self.stream(question, history, **scope)][-1]
 
 
 @pytest.fixture(scope="module")
@@ -63,15 +85,16 @@ def texts(shown: ui_app.Shown) -> list[str]:
 
 def test_the_answer_grows_in_the_page() -> None:
     pages = list(Desk(Parrot()).reply("What is hot?", ()))  # type: ignore[arg-type]
-    assert [len(texts(page)) for page in pages] == [2, 2, 2]
+    assert [len(texts(page)) for page in pages] == [2, 2, 2, 2]
     assert "Reading" in texts(pages[0])[1]
-    assert [texts(page)[1].count("pq-marker") for page in pages] == [0, 1, 2]
-    assert [page[1].count("<mark") for page in pages] == [0, 1, 2]
+    assert [texts(page)[1].count("pq-marker") for page in pages] == [0, 1, 2, 2]
+    assert [page[1].count("<mark") for page in pages] == [0, 1, 2, 2]
+    assert [page[2][0].done for page in pages] == [False, False, False, True]
 
 
 def test_the_box_is_emptied_once() -> None:
-    steps = list(Desk(Parrot()).reply_to_box("What is hot?", ()))  # type: ignore[arg-type]
-    assert [step[0] for step in steps] == ["", gr.skip(), gr.skip()]
+    steps = list(Desk(Parrot()).reply_to_box("What is hot?", (), Floor()))  # type: ignore[arg-type]
+    assert [step[0] for step in steps] == ["", gr.skip(), gr.skip(), gr.skip()]
 
 
 def test_a_conversation_keeps_its_turns() -> None:
@@ -147,6 +170,124 @@ def test_the_page_has_its_title_examples_and_one_public_endpoint() -> None:
     }["ask"] == ui_app.CONCURRENT_ANSWERS
 
 
+def click(desk: Desk, conversation: ui_app.Conversation, chip: str, floor: Floor | None = None) -> list[ui_app.Shown]:
+    return list(desk.reply_without(conversation, floor or Floor(), gr.SelectData(None, {"index": 0, "value": chip})))
+
+
+def test_the_history_is_what_was_answered_and_cited() -> None:
+    parrot = Parrot()
+    desk, talk = Desk(parrot), ()  # type: ignore[arg-type]
+    for question in ("A?", "boom", "unsure?", "B?"):
+        talk = list(desk.reply(question, talk))[-1][2]
+    assert [history for _, history, _ in parrot.asked][2:] == [
+        (Turn("A?", "Tea is hot. [1] Ice is cold. [2]", ("d",)),),
+        (Turn("A?", "Tea is hot. [1] Ice is cold. [2]", ("d",)), Turn("unsure?", "Tea is hot. [1] Ice is cold. [2]")),
+    ]
+
+
+def test_a_chip_asks_again_without_its_words() -> None:
+    parrot = Parrot()
+    desk = Desk(parrot)  # type: ignore[arg-type]
+    talk = list(desk.reply("A?", ()))[-1][2]
+    talk = list(desk.reply("What did The Cup say in March 2024?", talk, ["The Cup"], "2024-01-02"))[-1][2]
+    pages = click(desk, talk, "2 in March 2024")
+    assert [len(page[2]) for page in pages] == [2, 2, 2, 2], "replaced, not appended"
+    talk = pages[-1][2]
+    question, history, scope = parrot.asked[-1]
+    assert (question, scope["lifted"]) == ("What did The Cup say in March 2024?", ("in March 2024",))
+    assert [turn.question for turn in history] == ["A?"]
+    assert scope["filters"] == Filters(date(2024, 1, 2), None, ("The Cup",)), "what was chosen still holds"
+    assert [option["value"] for option in pages[-1][0][-1]["options"]] == ["2 The Cup"]
+    talk = click(desk, talk, "2 The Cup")[-1][2]
+    assert parrot.asked[-1][2]["lifted"] == ("in March 2024", "The Cup")
+    list(desk.reply("And in March 2024?", talk))
+    assert parrot.asked[-1][2] == {"filters": Filters(), "lifted": ()}, "a new question starts with nothing lifted"
+
+
+def test_a_chip_that_is_out_of_date_does_nothing() -> None:
+    desk = Desk(Parrot())  # type: ignore[arg-type]
+    assert click(desk, (), "1 in March 2024") == []
+    *_, growing, done = (page[2] for page in desk.reply("What was in March 2024?", ()))
+    assert click(desk, growing, "1 in March 2024") == [], "it is still coming in"
+    for value in ("2 in March 2024", "1 The Cup", "", None, ["1 in March 2024"], {}):
+        assert click(desk, done, value) == []  # type: ignore[arg-type]
+    followed = list(desk.reply("And in March 2024?", done))[-1][2]
+    assert click(desk, followed, "1 in March 2024") == [], "another question came"
+    lifted = click(desk, done, "1 in March 2024")[-1][2]
+    assert click(desk, lifted, "1 in March 2024") == [], "a second click"
+
+
+def test_one_event_at_a_time_writes_into_the_page() -> None:
+    desk, floor = Desk(Parrot()), Floor()  # type: ignore[arg-type]
+    talk = list(desk.reply("What was in March 2024?", ()))[-1][2]
+    event = gr.SelectData(None, {"index": 0, "value": "1 in March 2024"})
+    retried = desk.reply_without(talk, floor, event)
+    halfway = next(retried)[2]
+    assert click(desk, talk, "1 in March 2024", floor) == [], "a chip waits for nobody"
+    asked = desk.reply_to_box("A?", halfway, floor)
+    next(asked)
+    assert list(retried) == [], "a question takes the floor"
+    assert [e.question for e in list(asked)[-1][-1]] == ["What was in March 2024?", "A?"]
+    assert floor.holder is None
+    asked = desk.reply_to_box("B?", (), floor)
+    next(asked)
+    assert desk.start_anew(floor)[2] == ()
+    assert list(asked) == [], "nothing comes into a new conversation"
+
+
+def test_a_question_that_was_cut_off_says_so() -> None:
+    desk = Desk(Parrot())  # type: ignore[arg-type]
+    half = list(desk.reply("A?", ()))[1]
+    talk = list(desk.reply("B?", half[2]))[-1]
+    assert "interrupted" in texts(talk)[1]
+    assert [bool(exchange.answer) for exchange in talk[2]] == [False, True]
+
+
+def test_filters_that_were_chosen_are_held_to() -> None:
+    parrot = Parrot()
+    talk = list(Desk(parrot).reply("A?", (), ["The Cup"], "2024-03-01", " 2024-03-31 "))[-1]  # type: ignore[arg-type]
+    assert parrot.asked[-1][2]["filters"] == Filters(date(2024, 3, 1), date(2024, 3, 31), ("The Cup",))
+    assert "Only articles published in March 2024&#44; from The Cup" in texts(talk)[1]
+
+
+def test_a_date_that_is_none_is_told_and_the_question_stays_in_the_box() -> None:
+    parrot = Parrot()
+    desk = Desk(parrot)  # type: ignore[arg-type]
+    [step] = desk.reply_to_box("A?", (), Floor(), [], "31/3/2024", "")
+    assert step[0] == gr.skip()
+    assert "is no date&#59; write it as YYYY&#45;MM&#45;DD" in step[1][1]["content"]
+    assert parrot.asked == []
+    label, problem = desk.chosen([], "31/3/2024", "")
+    assert "is no date" in problem
+    label, problem = desk.chosen(["The Cup"], "2024-03-01", "")
+    assert (label["label"], problem) == ("Only articles published since 1 March 2024, from The Cup", "")
+
+
+def test_the_sources_are_those_of_the_index() -> None:
+    class Bare(Shelf):
+        def sources(self) -> list[str]:
+            raise IndexMissing("no index; run: pullquote ingest")
+
+    assert Desk(Parrot()).opened()[1]["choices"] == Shelf().sources()  # type: ignore[arg-type]
+    assert Desk(Parrot(Bare())).opened()[1]["visible"] is False  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("", ()),
+        ("the cup", ("The Cup",)),
+        ("The Saucer, daily", ("The Saucer, daily",)),
+        (["The Saucer, daily", "The Cup"], ("The Saucer, daily", "The Cup")),
+        ("The Cup, the cup,", ("The Cup",)),
+    ],
+)
+def test_a_program_names_sources_as_it_likes(source: str | list[str], found: tuple[str, ...]) -> None:
+    parrot = Parrot()
+    Desk(parrot).ask("A?", source=source)  # type: ignore[arg-type]
+    assert parrot.asked[-1][2]["filters"].sources == found
+
+
 @pytest.mark.slow
 def test_other_programs_can_ask(url: str) -> None:
     gradio_client = pytest.importorskip("gradio_client")
@@ -156,3 +297,32 @@ def test_other_programs_can_ask(url: str) -> None:
     assert [c["quote"] for c in found["citations"]] == ["Tea is hot.", "Ice is cold."]
     with pytest.raises(Exception, match="too loud"):
         client.predict("boom", api_name="/ask")
+
+
+@pytest.mark.slow
+def test_other_programs_can_narrow_what_they_ask() -> None:
+    gradio_client = pytest.importorskip("gradio_client")
+    parrot = Parrot()
+    with served(build_app(parrot)) as url:  # type: ignore[arg-type]
+        client = gradio_client.Client(url, verbose=False, analytics_enabled=False, httpx_kwargs={"trust_env": False})
+        client.predict("A?", published_after="2024-03-01", source=["The Saucer, daily"], api_name="/ask")
+        client.predict("A?", "", "2024-03-31", "The Cup", api_name="/ask")
+        with pytest.raises(Exception, match="write it as YYYY-MM-DD"):
+            client.predict("A?", published_before="March", api_name="/ask")
+        with pytest.raises(Exception, match="no article has the source"):
+            client.predict("A?", source="The Jug", api_name="/ask")
+        post(f"{url}gradio_api/call/ask", {"data": ["only the question"]})
+        deadline = time.monotonic() + 30
+        while len(parrot.asked) < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert [scope["filters"] for _, _, scope in parrot.asked] == [
+        Filters(date(2024, 3, 1), None, ("The Saucer, daily",)),
+        Filters(None, date(2024, 3, 31), ("The Cup",)),
+        Filters(),
+    ]
+
+
+def post(url: str, data: dict[str, Any]) -> None:
+    request = urllib.request.Request(url, json.dumps(data).encode(), {"Content-Type": "application/json"})
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as response:
+        assert response.status == 200

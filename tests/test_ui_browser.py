@@ -6,8 +6,9 @@ import json
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Unpack
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,9 +20,9 @@ from test_ui_server import _no_open_loops, served  # noqa: E402, F401
 
 from eval.label import Draft, read_drafts  # noqa: E402
 from ingest import ingest  # noqa: E402
-from rag.chain import LONGEST_QUESTION, Chain  # noqa: E402
+from rag.chain import LONGEST_QUESTION, Chain, Scope  # noqa: E402
 from rag.config import Config  # noqa: E402
-from rag.schema import Answer  # noqa: E402
+from rag.schema import Answer, Turn  # noqa: E402
 from ui.app import build_app  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -82,7 +83,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser, url: str) -> Iterator[Page]:
+def tab(browser: Browser) -> Iterator[Page]:
     """A page of its own, which must have asked nobody but this machine and raised nothing when the test is over."""
     context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
     page = context.new_page()
@@ -91,13 +92,23 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("dialog", lambda dialog: problems.append(dialog.message))
-    page.goto(url)
-    expect(page.get_by_label("Your question")).to_be_visible()
     yield page
     assert page.is_closed() or page.evaluate("window.hacked") is None
     context.close()
     assert hosts - {"data", "blob"} == {"127.0.0.1"}
     assert problems == []
+
+
+@pytest.fixture
+def page(tab: Page, url: str) -> Page:
+    """The chat over the two articles."""
+    return opened(tab, url)
+
+
+def opened(tab: Page, url: str) -> Page:
+    tab.goto(url)
+    expect(tab.get_by_label("Your question")).to_be_visible()
+    return tab
 
 
 def ask(page: Page, question: str) -> None:
@@ -145,17 +156,17 @@ class Slow(Parrot):
         super().__init__()
         self.go_on = threading.Event()
 
-    def stream(self, question: str) -> Iterator[Answer]:
-        first, second = super().stream(question)
+    def stream(self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> Iterator[Answer]:
+        first, second = super().stream(question, history, **scope)
         yield first
         assert self.go_on.wait(60)
         yield second
 
 
-def test_the_answer_comes_in_sentence_by_sentence(page: Page) -> None:
+def test_the_answer_comes_in_sentence_by_sentence(tab: Page) -> None:
     chain = Slow()
     with served(build_app(chain)) as url:
-        page.goto(url)
+        page = opened(tab, url)
         page.get_by_label("Your question").fill("What is hot?")
         page.get_by_role("button", name="Ask").click()
         expect(page.locator(".pq-marker")).to_have_count(1)
@@ -181,6 +192,88 @@ def test_a_marker_leads_to_its_quote_and_back(page: Page, by: str) -> None:
     follow(number, by)
     expect(marker).to_be_focused()
     assert "#" not in page.url
+
+
+READ = "What did The Cup say in March 2024?"
+
+
+def chip(page: Page, label: str) -> playwright_api.Locator:
+    return page.get_by_role("button", name=label)
+
+
+@pytest.mark.parametrize("by", ["mouse", "keyboard"])
+def test_a_chip_takes_its_filter_off(tab: Page, by: str) -> None:
+    parrot = Parrot()
+    with served(build_app(parrot)) as url:  # type: ignore[arg-type]
+        page = opened(tab, url)
+        ask(page, "What is hot?")
+        ask(page, READ)
+        expect(page.locator(".pq-text b").last).to_have_text("hot")
+        expect(page.locator("#pq-chat .option")).to_have_text(["published in March 2024 ×", "from The Cup <b>& ×"])
+        page.get_by_role("button", name="Like", exact=True).last.click()
+        follow(chip(page, "published in March 2024"), by)
+        expect(page.get_by_role("button", name="Liked")).to_have_count(0)
+        expect(page.locator("#pq-chat .option")).to_have_text(["from The Cup <b>& ×"])
+        assert parrot.asked[-1][2]["lifted"] == ("in March 2024",)
+        expect(page.locator(".pq-question")).to_have_text(["What is hot?", READ])
+        ask(page, READ)
+        expect(page.locator("#pq-chat .option")).to_have_count(2)
+        expect(page.locator("#pq-chat .pq-only")).to_have_text(["Only articles from The Cup <b>&"])
+        page.close()
+
+
+def test_no_chip_is_there_while_an_answer_comes_in_and_a_question_cuts_a_second_try_off(tab: Page) -> None:
+    chain = Slow()
+    with served(build_app(chain)) as url:  # type: ignore[arg-type]
+        page = opened(tab, url)
+        page.get_by_label("Your question").fill(READ)
+        page.get_by_label("Your question").press("Enter")
+        expect(page.locator(".pq-only")).to_have_text("Only articles published in March 2024, from The Cup <b>&")
+        expect(page.locator("#pq-chat .option")).to_have_count(0)
+        chain.go_on.set()
+        expect(page.locator("#pq-chat .option")).to_have_count(2)
+        chain.go_on.clear()
+        chip(page, "published in March 2024").click()
+        expect(page.locator("#pq-chat .option")).to_have_count(0)
+        expect(page.locator(".pq-only")).to_have_text("Only articles from The Cup <b>&")
+        page.get_by_label("Your question").fill("What is next?")
+        page.get_by_label("Your question").press("Enter")
+        expect(page.locator(".pq-question")).to_have_text([READ, "What is next?"])
+        chain.go_on.set()
+        expect(page.locator(".pq-text")).to_contain_text("Ice is cold.")
+        expect(page.locator(".pq-error")).to_contain_text("interrupted")
+        page.close()
+
+
+def test_articles_are_chosen_under_the_box(tab: Page) -> None:
+    parrot = Parrot()
+    tab.set_viewport_size({"width": 390, "height": 844})
+    with served(build_app(parrot)) as url:  # type: ignore[arg-type]
+        page = opened(tab, url)
+        group = page.locator("#pq-filters > button")
+        expect(group).to_have_text(re.compile("All articles"))
+        group.click()
+        page.get_by_label("From").click()
+        page.get_by_role("option", name="The Saucer, daily").click()
+        page.get_by_label("Published since").fill("31/3/2024")
+        page.get_by_label("Published until").click()
+        expect(page.locator(".pq-problem")).to_contain_text("write it as YYYY-MM-DD")
+        page.get_by_label("Your question").fill("What is hot?")
+        page.get_by_label("Your question").press("Enter")
+        expect(page.locator(".pq-error")).to_contain_text("is no date")
+        expect(page.get_by_label("Your question")).to_have_value("What is hot?")
+        page.get_by_label("Published since").fill("2024-03-31")
+        page.get_by_label("Published since").press("Enter")
+        expect(group).to_have_text(re.compile("published since 31 March 2024, from The Saucer, daily"))
+        expect(page.locator(".pq-problem")).to_have_count(0)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        ask(page, "What is hot?")
+        expect(page.locator(".pq-only")).to_have_text(
+            "Only articles published since 31 March 2024, from The Saucer, daily"
+        )
+        expect(page.locator("#pq-chat .options")).to_have_count(0)
+        assert parrot.asked[-1][2]["filters"].sources == ("The Saucer, daily",)
+        page.close()
 
 
 def follow(link: playwright_api.Locator, by: str) -> None:
@@ -283,6 +376,7 @@ def test_text_can_be_read(page: Page, scheme: str) -> None:
         ".pq-passage",
         "mark",
         ".pq-for",
+        "#pq-filters .label-wrap",
     ):
         assert contrast(page, selector) >= 4.5, selector
 

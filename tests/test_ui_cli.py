@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import textwrap
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT, SAMPLE
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from rag.chain import Chain
-from ui.cli import app
+from rag.schema import Answer, Filters, ReadFilter
+from ui.cli import WIDTH, _filled, app
 
 QUESTION = "What did Iraq tell the Security Council?"
 
@@ -63,6 +70,73 @@ def test_what_fails_says_so_on_stderr(arguments: list[str], status: int) -> None
         assert "pullquote ingest" in err
 
 
+MARCH = Filters(date(2024, 3, 1), date(2024, 3, 31))
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the chain was asked, by a chain that answers nothing but a date."""
+    calls: list[dict[str, Any]] = []
+    text = "The ministry said at last that the harbour, which a strike had closed, opens again on 4 November 2024."
+
+    def answer(question: str, index: Path | None = None, **scope: Any) -> Answer:
+        calls.append(scope)
+        read = (ReadFilter("in March's\n1\x1b[31m week", MARCH),) if "March" in question else ()
+        return Answer(
+            question, text, (), (), grounded=True, confidence=1.0, emphasis=((text.index("4 Nov"), 500),), read=read
+        )
+
+    monkeypatch.setattr("rag.chain.ask", answer)
+    return calls
+
+
+def test_what_narrows_a_question(asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ui.cli._spelled", lambda names, index: [name.title() for name in names or ()])
+    run("ask", "Who?")
+    run("ask", "Who?", "--after", "2024-03-01", "--before", "2024-03-31", "--source", "the age", "--source", "x")
+    run("ask", "Who?", "--article", "a", "--article", "b", "--today", "2024-04-02")
+    run("ask", "Who?", "--as-asked", "--lift", "in May", "--lift", "The Age")
+    assert asked == [
+        {},
+        {"filters": Filters(date(2024, 3, 1), date(2024, 3, 31), ("The Age", "X"))},
+        {"filters": Filters(article_ids=("a", "b")), "today": date(2024, 4, 2)},
+        {"lifted": ("Who?", "in May", "The Age")},
+    ]
+
+
+@pytest.mark.parametrize("option", ["--after", "--before", "--today"])
+def test_a_date_that_is_none_is_one_line(asked: list[dict[str, Any]], option: str) -> None:
+    status, out, err = run("ask", "Who?", option, "31/3/2024")
+    assert (status, out, asked) == (1, "", [])
+    assert err == "pullquote: '31/3/2024' is no date; write it as YYYY-MM-DD, such as 2024-03-31\n"
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_filter_that_was_read_is_told_with_how_to_drop_it() -> None:
+    out = run("ask", "What was in March?")[1]
+    told = "Only articles published in March 2024 (drop it: --lift 'in March'\"'\"'s 1\ufffd[31m week')\n"
+    assert out.endswith(f"2024.\n\n{told}")
+    assert "Only articles" not in run("ask", "Who?")[1]
+
+
+@pytest.mark.usefixtures("asked")
+def test_what_was_asked_for_is_bold_in_a_terminal_alone() -> None:
+    plain = run("ask", "Who?")[1]
+    assert "\x1b" not in plain
+    coloured = CliRunner().invoke(app, ["ask", "Who?"], color=True).stdout
+    assert coloured.replace("\x1b[1m", "").replace("\x1b[0m", "") == plain
+    assert re.findall(r"\x1b\[1m(.*?)\x1b\[0m", coloured) == ["4", "November", "2024."]
+
+
+@given(st.text("ab \t\n\u2003\x85-", max_size=300), st.lists(st.tuples(st.integers(-3, 300), st.integers(-3, 300))))
+def test_bold_moves_no_line_break(text: str, spans: list[tuple[int, int]]) -> None:
+    filled = _filled(text, spans)
+    assert re.sub(r"\x1b\[\d+m", "", filled) == textwrap.fill(text, WIDTH)
+    bold = "".join(re.findall(r"\x1b\[1m(.*?)\x1b\[0m", filled))
+    wanted = (c for at, c in enumerate(text) if any(start <= at < end for start, end in spans))
+    assert bold == "".join(c for c in wanted if not c.isspace())
+
+
 @pytest.mark.slow
 class TestOverTheSample:
     """Over the sample corpus, as the README tells it."""
@@ -72,7 +146,8 @@ class TestOverTheSample:
         answer = json.loads(out)
         assert (status, err) == (0, "")
         assert list(answer) == [
-            "question", "text", "grounded", "confidence", "citations", "hits", "notice", "seconds",
+            "question", "text", "grounded", "confidence", "citations", "hits", "notice", "seconds", "emphasis",
+            "filters",
         ]  # fmt: skip
         assert answer["grounded"] is True
         for citation in answer["citations"]:
@@ -87,9 +162,12 @@ class TestOverTheSample:
     def test_ask_in_words(self, sample_index: Path) -> None:
         status, out, _ = run("ask", QUESTION, "--index", sample_index)
         assert status == 0
-        assert (
-            "[1][2][3] Iraq turns to U.N. Security Council after Israeli letter — Harbour Wire, 24 November 2024" in out
-        )
+        assert "[1][2] Iraq turns to U.N. Security Council after Israeli letter — Harbour Wire, 24 November 2024" in out
+
+    def test_a_source_that_is_none(self, sample_index: Path) -> None:
+        status, out, err = run("ask", QUESTION, "--index", sample_index, "--source", "Harbor Wire")
+        assert (status, out) == (1, "")
+        assert err == "pullquote: no article has the source 'Harbor Wire'; there is 'Harbour Wire'\n"
 
     def test_ask_what_is_not_there(self, sample_index: Path) -> None:
         status, out, _ = run("ask", "Who won the chess championship in Reykjavik?", "--index", sample_index)
@@ -100,8 +178,6 @@ class TestOverTheSample:
         ("question", "told"), [("  ", "empty"), ("why " * 2500, "10,000 characters|9,999 characters")]
     )
     def test_questions_that_are_none(self, sample_index: Path, question: str, told: str) -> None:
-        import re
-
         status, out, err = run("ask", question, "--index", sample_index)
         assert (status, out, err.count("\n")) == (1, "", 1)
         assert re.search(told, err)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from html.parser import HTMLParser
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.schema import Answer, Citation, Hit, Passage
+from rag.schema import Answer, Citation, Filters, Hit, Passage, ReadFilter
 from ui import render
 from ui.render import Exchange
 
@@ -174,6 +174,31 @@ def test_an_answer_shows_its_text_and_nothing_else(given_answer: Answer) -> None
     assert [plain(e.text) for e in tree.of("p", "pq-notice")] == [plain(given_answer.notice)] * bool(
         given_answer.notice
     )
+
+
+any_spans = st.lists(st.tuples(st.integers(-5, 80), st.integers(-5, 80)), max_size=5).map(tuple)
+
+
+@given(answers(), any_spans)
+def test_emphasis_changes_no_character(given_answer: Answer, spans: tuple[tuple[int, int], ...]) -> None:
+    plainly = parsed(render.answer_html(given_answer, 3)).elements[0].text
+    assert parsed(render.answer_html(replace(given_answer, emphasis=spans), 3)).elements[0].text == plainly
+
+
+@given(st.lists(st.sampled_from("ab [1]é\r\n<&"), max_size=30).map("".join), any_spans)
+def test_what_is_bold_is_what_is_emphasised(text: str, spans: tuple[tuple[int, int], ...]) -> None:
+    tree = parsed(render.answer_html(answer(text, emphasis=spans, grounded=False), 1))
+    bold = "".join(e.text for e in tree.of("b"))
+    wanted = "".join(c for at, c in enumerate(text) if any(start <= at < end for start, end in spans))
+    assert re.sub(r"\s", "", bold) == re.sub(r"\s", "", wanted)
+    assert tree.of("p", "pq-text")[0].text == render.showable(text)
+
+
+def test_emphasis_stops_at_a_marker() -> None:
+    told = answer("On 4 May. [1] Later.", cited(1, passage(), "One."), emphasis=((3, 8), (6, 16), (15, 500), (9, 3)))
+    tree = parsed(render.answer_html(told, 1))
+    assert [e.text for e in tree.of("b")][:-1] == ["4 May.", " Later."]
+    assert tree.of("p", "pq-text")[0].text == "On 4 May.\u00a0[1] Later."
 
 
 @given(answers())
@@ -347,4 +372,52 @@ def test_the_json_of_an_answer() -> None:
         "hits": [{"article_id": "a", "passage_id": "a-0", "score": 1.0, "text": "One. Two. Three."}],
         "notice": "",
         "seconds": 0.1235,
+        "emphasis": [],
+        "filters": [],
     }
+
+
+MARCH = ReadFilter("in March 2024", Filters(date(2024, 3, 1), date(2024, 3, 31)))
+HOSTILE_FILTER = ReadFilter("the <b>\nAge", Filters(sources=("<img src=x\nonerror=alert(1)>\x1b",)))
+
+
+def test_the_json_of_what_was_read_and_emphasised() -> None:
+    found = render.answer_json(answer("One.", emphasis=((0, 3),), read=(MARCH, HOSTILE_FILTER)))
+    assert found["emphasis"] == [[0, 3]]
+    assert found["filters"][0] == {
+        "words": "in March 2024",
+        "described": "published in March 2024",
+        "published_after": "2024-03-01",
+        "published_before": "2024-03-31",
+        "sources": [],
+        "article_ids": [],
+    }
+    assert found["filters"][1]["published_after"] is None
+    assert found["filters"][1]["sources"] == list(HOSTILE_FILTER.filters.sources)
+
+
+def test_only_the_last_finished_answer_has_chips() -> None:
+    told = Exchange("Why?", answer("One.", read=(MARCH, HOSTILE_FILTER)), done=True)
+    shown = render.messages([told, told])
+    assert ["options" in message for message in shown] == [False, False, False, True]
+    assert shown[3]["options"] == [
+        {"label": "published in March 2024 ×", "value": "2 in March 2024"},
+        {"label": "from <img src=x onerror=alert(1)>\ufffd ×", "value": "2 the <b>\nAge"},
+    ]
+    for growing in (replace(told, done=False), Exchange("Why?"), Exchange("Why?", error="no", done=True)):
+        assert "options" not in render.messages([told, growing])[3]
+
+
+def test_filters_are_told_in_words_where_they_are_no_chips() -> None:
+    chosen = Filters(published_after=date(2024, 1, 2))
+    told = Exchange("Why?", answer("One.", read=(MARCH, HOSTILE_FILTER)), filters=chosen, done=True)
+    older, last = (parsed(message["content"]).of("p", "pq-only") for message in render.messages([told, told])[1::2])
+    assert [e.text for e in last] == ["Only articles published since 2 January 2024"]
+    assert older[0].text.startswith("Only articles published since 2 January 2024, published in March 2024, from <img")
+    everything = Exchange("Why?", answer("One."), done=True)
+    assert not parsed(render.messages([everything])[1]["content"]).of("p", "pq-only")
+
+
+def test_what_is_asked_in_a_line() -> None:
+    assert render.only_line(Filters()) == "All articles"
+    assert render.only_line(HOSTILE_FILTER.filters) == "Only articles from <img src=x onerror=alert(1)>\ufffd"

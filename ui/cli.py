@@ -6,17 +6,24 @@ import json
 import shlex
 import sys
 import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from rag.config import Config
-from rag.schema import Answer, ArticleEntry, Citation, IngestReport, Passage
+from rag.schema import Answer, ArticleEntry, Citation, IngestReport, Passage, Span
+from ui import scope
 from ui.eval_cli import eval_app
-from ui.render import answer_json
+from ui.render import answer_json, only_line, showable
 from ui.terminal import AsJson, IndexDir, announce, complain, errors_as_lines
+
+if TYPE_CHECKING:
+    from rag.chain import Scope
 
 WIDTH = 100
 NEAREST_SHOWN = 3
@@ -57,13 +64,40 @@ def ask(
     question: Annotated[str, typer.Argument(help="The question, in quotes.")],
     index: IndexDir = None,
     as_json: AsJson = False,
+    after: Annotated[str, typer.Option(metavar="DATE", help="Only articles published on this day or later.")] = "",
+    before: Annotated[str, typer.Option(metavar="DATE", help="Only articles published on this day or earlier.")] = "",
+    source: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only articles from this source; may be repeated.")
+    ] = None,
+    article: Annotated[list[str] | None, typer.Option(metavar="ID", help="Only this article; may be repeated.")] = None,
+    today: Annotated[str, typer.Option(metavar="DATE", help="What “last week” counts from.")] = "",
+    as_asked: Annotated[bool, typer.Option("--as-asked", help="Read no filters out of the question.")] = False,
+    lift: Annotated[
+        list[str] | None, typer.Option(metavar="WORDS", help="Read no filter out of these words; may be repeated.")
+    ] = None,
 ) -> None:
-    """Answer a question with exact quotes from the articles."""
+    """Answer a question with exact quotes from the articles.
+
+    Dates are written as YYYY-MM-DD.
+    """
     from rag.chain import ask as answer_to
 
+    lifted = (*([question] if as_asked else []), *(lift or ()))
     with errors_as_lines():
-        answer = answer_to(question, index)
+        filters = scope.filters(after, before, _spelled(source, index), article or ())
+        given = {"filters": filters, "lifted": lifted, "today": scope.day(today)}
+        narrowed = cast("Scope", {name: value for name, value in given.items() if value})
+        answer = answer_to(question, index, **narrowed)
     _print_json(answer_json(answer)) if as_json else _print_answer(answer)
+
+
+def _spelled(names: Sequence[str] | None, index: Path | None) -> list[str]:
+    if not names:
+        return []
+    from rag.index import Index
+
+    config = Config.load(index=index)
+    return scope.spelled(names, Index(config.index, config.embedding_model).lexical.sources())
 
 
 @app.command()
@@ -136,7 +170,12 @@ def _print_json(value: Any) -> None:
 
 
 def _print_answer(answer: Answer) -> None:
-    typer.echo(textwrap.fill(answer.text, WIDTH))
+    typer.echo(_filled(answer.text, answer.emphasis))
+    if answer.read:
+        typer.echo()
+    for read in answer.read:
+        words = shlex.quote(" ".join(showable(read.words).split()))
+        typer.echo(f"{only_line(read.filters)} (drop it: --lift {words})")
     by_article: dict[str, list[Citation]] = {}
     for citation in answer.citations:
         by_article.setdefault(citation.passage.article_id, []).append(citation)
@@ -152,6 +191,20 @@ def _print_answer(answer: Answer) -> None:
         for hit in answer.hits[:NEAREST_SHOWN]:
             _print_source("\n·  ", hit.passage)
             typer.echo(_indented(textwrap.shorten(hit.passage.text, 200, placeholder=" …")))
+
+
+def _filled(text: str, emphasis: Sequence[Span]) -> str:
+    """The text in lines, with what is emphasised in bold, of which `typer.echo` tells terminals alone."""
+    filled = textwrap.fill(text, WIDTH)
+    inked = (at for at, character in enumerate(text) if not character.isspace())  # what no line break replaces
+    bold = [not character.isspace() and _is_in(next(inked, -1), emphasis) for character in filled]
+    runs = groupby(zip(filled, bold, strict=True), key=itemgetter(1))
+    pieces = (("".join(character for character, _ in run), is_bold) for is_bold, run in runs)
+    return "".join(typer.style(piece, bold=True) if is_bold else piece for piece, is_bold in pieces)
+
+
+def _is_in(at: int, spans: Sequence[Span]) -> bool:
+    return any(start <= at < end for start, end in spans)
 
 
 def _same_index(index: Path | None) -> str:

@@ -39,6 +39,16 @@
   const unlabel = () =>
     document.querySelectorAll("#pq-chat [data-testid][aria-label]").forEach((m) => m.removeAttribute("aria-label"));
 
+  // A chip is a button whose text does not say what it does.
+  const explain = () =>
+    document.querySelectorAll("#pq-chat .option").forEach((chip) => (chip.title = "Ask again without this"));
+
+  // The thumb was given to the answer that a chip has replaced; the chat would leave it to the new one.
+  function takeThumbBack() {
+    const thumbs = [...document.querySelectorAll("#pq-chat .message-buttons")].at(-1);
+    thumbs?.querySelector("[aria-label=Liked], [aria-label=Disliked]")?.click();
+  }
+
   // On a narrow page, which scrolls as a whole, a new answer would come in below the fold.
   let asked = 0;
   function showNewest() {
@@ -48,10 +58,11 @@
     asked = questions.length;
   }
 
-  const changed = () => (unlabel(), showNewest());
+  const changed = () => (unlabel(), explain(), showNewest());
   new MutationObserver(changed).observe(document, { subtree: true, childList: true, attributeFilter: ["aria-label"] });
 
   document.addEventListener("click", (event) => {
+    if (event.target.closest?.("#pq-chat .option")) takeThumbBack();
     const link = event.target.closest?.("a.pq-marker, a.pq-number");
     if (!link) return;
     event.preventDefault(); // an address ending in #… would be kept by the browser's history

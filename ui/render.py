@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Any
 
 from rag.cite import MARKER
-from rag.schema import Answer, Article, Citation, Hit, Passage, Span, Turn
+from rag.schema import Answer, Article, Citation, Filters, Hit, Passage, ReadFilter, Span, Turn
 
 NEAREST_SHOWN = 3
 KEPT_TURNS = 20
@@ -27,11 +28,18 @@ PARAGRAPHS = re.compile(r"&#10;(?: |&#9;|&#10;)*&#10;")
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One question of the page's conversation and what came of it: an answer, an error, or nothing yet."""
+    """One question of the page's conversation and what came of it: an answer, an error, or nothing yet.
+
+    `lifted` are words of the question that were not to be read as a filter, `filters` those that were chosen beside
+    the box; `done` is False for as long as the answer may grow.
+    """
 
     question: str
     answer: Answer | None = None
     error: str = ""
+    lifted: tuple[str, ...] = ()
+    filters: Filters = field(default_factory=Filters)
+    done: bool = False
 
 
 def escape(text: str) -> str:
@@ -59,19 +67,59 @@ def link(url: str) -> str:
     return url if LINK.fullmatch(url) and url == showable(url) else ""
 
 
-def messages(conversation: Sequence[Exchange]) -> list[dict[str, str]]:
-    """The conversation as the chat shows it: two messages a turn."""
-    shown = []
+def messages(conversation: Sequence[Exchange]) -> list[dict[str, Any]]:
+    """The conversation as the chat shows it: two messages a turn, the last one with its chips."""
+    shown: list[dict[str, Any]] = []
     for turn, exchange in enumerate(conversation, start=1):
+        options = chips(exchange, turn) if turn == len(conversation) else []
         shown.append({"role": "user", "content": question_html(exchange.question)})
-        shown.append({"role": "assistant", "content": _reply_html(exchange, turn)})
+        reply = {"role": "assistant", "content": _reply_html(exchange, turn, bool(options))}
+        shown.append(reply | ({"options": options} if options else {}))  # an empty list is room for chips, too
     return shown
 
 
-def _reply_html(exchange: Exchange, turn: int) -> str:
+def _reply_html(exchange: Exchange, turn: int, with_chips: bool) -> str:
     if exchange.error:
         return error_html(exchange.error)
-    return answer_html(exchange.answer, turn) if exchange.answer else pending_html()
+    if not exchange.answer:
+        return pending_html()
+    read = [] if with_chips else [read.filters for read in exchange.answer.read]
+    return answer_html(exchange.answer, turn) + _only_html([exchange.filters, *read])
+
+
+def _only_html(filters: Iterable[Filters]) -> str:
+    """A line that says which articles were asked, if not all."""
+    told = ", ".join(filter(None, map(_described, filters)))
+    return f'<p class="pq-only">Only articles {escape(told)}</p>' if told else ""
+
+
+def chips(exchange: Exchange, turn: int) -> list[dict[str, str]]:
+    """What a reader can take off a finished question: a label and a value for each filter that was read out of it.
+
+    The chat shows a label as text, whatever is in it. The value holds the turn, so that a late click on an older
+    answer's chip is none on a newer one's.
+    """
+    if not exchange.answer or not exchange.done:
+        return []
+    return [
+        {"label": f"{_one_line(_described(read.filters))} ×", "value": f"{turn} {read.words}"}
+        for read in exchange.answer.read
+    ]
+
+
+def only_line(filters: Filters) -> str:
+    """In a line which articles are asked: all, or those that a filter leaves. Plain text, for a label."""
+    return f"Only articles {_one_line(_described(filters))}" if filters else "All articles"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(showable(text).split())
+
+
+def _described(filters: Filters) -> str:
+    from rag.filters import described  # reads dates as well, which takes a while to load
+
+    return described(filters)
 
 
 def question_html(question: str) -> str:
@@ -97,11 +145,19 @@ def answer_html(answer: Answer, turn: int) -> str:
         if marker[1] in citations:
             sentence = answer.text[end : marker.start()]
             gap = "&#160;" if sentence.endswith(" ") else ""  # no line starts with a marker
-            parts += [escape(sentence.removesuffix(" ")), _marker_html(citations[marker[1]], turn, gap)]
+            said = _emphasised_html(sentence.removesuffix(" "), end, answer.emphasis)
+            parts += [said, _marker_html(citations[marker[1]], turn, gap)]
             end = marker.end()
-    text = "".join([*parts, escape(answer.text[end:])])
+    text = "".join([*parts, _emphasised_html(answer.text[end:], end, answer.emphasis)])
     kind = "pq-answer" if answer.grounded else "pq-answer pq-unanswered"
     return f'<div class="{kind}"><p class="pq-text" dir="auto">{text}</p>{_footing_html(answer)}</div>'
+
+
+def _emphasised_html(text: str, start: int, emphasis: Iterable[Span]) -> str:
+    """A part of an answer's text, from `start` on, with what of it is emphasised in bold."""
+    spans = [(first - start, last - start) for first, last in emphasis]
+    pieces = ((escape(piece), bold) for piece, bold in _pieces(text, spans))
+    return "".join(f"<b>{piece}</b>" if bold else piece for piece, bold in pieces)
 
 
 def _marker_html(citation: Citation, turn: int, gap: str) -> str:
@@ -260,10 +316,22 @@ def _prose(text: str) -> str:
 
 def marked_html(text: str, spans: Iterable[Span]) -> str:
     """Text with spans of it marked; spans may overlap, and reach beyond the text."""
-    inked = [(max(start, 0), min(end, len(text))) for start, end in spans]
+    pieces = ((_prose(piece), marked) for piece, marked in _pieces(text, spans))
+    return "".join(f"<mark>{piece}</mark>" if marked else piece for piece, marked in pieces)
+
+
+def _pieces(text: str, spans: Iterable[Span]) -> list[tuple[str, bool]]:
+    """The text in pieces, and whether each is in one of the spans, which may be any."""
+    inked = [(_edge(text, start), _edge(text, end)) for start, end in spans]
     cuts = sorted({0, len(text), *(edge for start, end in inked if start < end for edge in (start, end))})
     pieces = ((text[a:b], any(start <= a and b <= end for start, end in inked)) for a, b in pairwise(cuts))
-    return "".join(f"<mark>{_prose(piece)}</mark>" if marked else _prose(piece) for piece, marked in pieces)
+    return [("".join(piece for piece, _ in run), within) for within, run in groupby(pieces, key=itemgetter(1))]
+
+
+def _edge(text: str, at: int) -> int:
+    """A place inside the text that does not part a line break of two characters."""
+    inside = min(max(at, 0), len(text))
+    return inside + (text[max(inside - 1, 0) : inside + 1] == "\r\n")
 
 
 def _number_html(number: int, turn: int) -> str:
@@ -282,6 +350,20 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "hits": [_hit_json(hit) for hit in answer.hits],
         "notice": answer.notice,
         "seconds": round(answer.seconds, 4),
+        "emphasis": [list(span) for span in answer.emphasis],
+        "filters": [_read_json(read) for read in answer.read],
+    }
+
+
+def _read_json(read: ReadFilter) -> dict[str, Any]:
+    after, before = read.filters.published_after, read.filters.published_before
+    return {
+        "words": read.words,
+        "described": _described(read.filters),
+        "published_after": after.isoformat() if after else None,
+        "published_before": before.isoformat() if before else None,
+        "sources": list(read.filters.sources),
+        "article_ids": list(read.filters.article_ids),
     }
 
 
