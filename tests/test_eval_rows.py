@@ -142,7 +142,7 @@ def test_a_row_of_a_real_answer(sample_chain: Chain) -> None:
     answer = sample_chain.ask(pair.question)
     found = Row.of(pair, answer, sample_chain.index, "r")
     assert all(cited.exact for cited in found.citations)
-    assert set(found.stages) == {"retrieve", "confidence", "generate"}
+    assert set(found.stages) == {"understand", "retrieve", "generate"}
     assert sum(found.stages.values()) == pytest.approx(found.seconds, abs=0.001)
     moved = replace(answer.citations[0], start=answer.citations[0].start + 1, end=answer.citations[0].end + 1)
     forged = replace(answer, citations=(moved, *answer.citations[1:]))
