@@ -126,10 +126,7 @@ class Chain:
 
         They are dropped where they leave no answer, and it is found without them.
         """
-        narrowed = query
-        for each in read:
-            narrowed = replace(narrowed, filters=narrowed.filters.and_also(each.filters))
-        finding = self._finding(narrowed)
+        finding = self._finding(self._narrowed(query, read))
         if not read or finding.confidence >= self.min_confidence:
             return finding, read, ""
         wider = self._finding(query)
@@ -137,6 +134,15 @@ class Chain:
             return finding, read, ""
         asked = ", ".join(described(each.filters) for each in read)
         return wider, (), DROPPED.format(asked)
+
+    def _narrowed(self, query: Query, read: Sequence[ReadFilter]) -> Query:
+        """The query held to its filters, whose words are no longer looked for, if any others are left."""
+        filters, rest = query.filters, query.question
+        for each in read:
+            filters = filters.and_also(each.filters)
+            for words in each.words.split(", "):
+                rest = rest.replace(words, " ")
+        return replace(query, filters=filters, question=rest if self.index.lexical.terms(rest) else query.question)
 
     def _finding(self, query: Query) -> Finding:
         hits = tuple(self.retriever.retrieve(query))

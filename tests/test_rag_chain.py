@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,8 @@ from rag import ask
 from rag.chain import Chain, checked
 from rag.config import Config
 from rag.errors import QuestionError
-from rag.schema import Answer, Filters
+from rag.retrieve import Retriever
+from rag.schema import Answer, Filters, Hit, Query
 
 pytestmark = pytest.mark.slow
 
@@ -202,3 +204,19 @@ def test_what_was_asked_for_is_emphasised(sample_chain: Chain) -> None:
     told = [answer.text[start:end] for answer in answers for start, end in answer.emphasis]
     assert len(told) >= 10
     assert all(words.strip() == words and "[" not in words for words in told)
+
+
+def test_the_words_of_a_filter_are_no_longer_looked_for(news_chain: Chain) -> None:
+    looked_for: list[str] = []
+
+    class Listening(Retriever):
+        def retrieve(self, query: Query) -> list[Hit]:
+            looked_for.append(" ".join(query.question.split()))
+            return super().retrieve(query)
+
+    of = news_chain.retriever
+    chain = replace(news_chain, retriever=Listening(of.index, of.embedder, of.candidates, of.hits))
+    for question in (BRIDGE.format(" in March 2024"), "What happened in March 2024?", "in March 2024"):
+        chain.retrieve(question, today=date(2024, 7, 1))
+    assert looked_for[0] == BRIDGE.format(" ")
+    assert "in March 2024" in looked_for[-1], "nothing else is left"
