@@ -18,10 +18,10 @@ from rag.errors import QuestionError
 from rag.filters import Known, described, read_filters
 from rag.generate import ExtractiveGenerator, Generator
 from rag.index import Index
-from rag.lexical import NO_FILTERS, LexicalIndex
+from rag.lexical import LexicalIndex
 from rag.models import load_embedder, load_reranker
 from rag.retrieve import Retriever
-from rag.schema import Answer, Filters, Hit, Query, ReadFilter, Stage, Statement, Turn
+from rag.schema import NO_FILTERS, Answer, Filters, Hit, Query, ReadFilter, Stage, Statement, Turn
 from rag.sentences import Need
 
 LONGEST_QUESTION = 2000
@@ -85,8 +85,7 @@ class Chain:
         """The answer as it grows, sentence by sentence; the last one is complete and is what `ask` returns."""
         clock = _Clock()
         question = checked(question)
-        query = in_context(Query(question, scope.get("filters", NO_FILTERS)), history, self.index)
-        read = self._read(question, scope)
+        query, read = self._understood(question, history, scope)
         clock.ends("understand")
         finding, kept, notice = self._find(query, read)
         clock.ends("retrieve")
@@ -110,16 +109,15 @@ class Chain:
 
     def retrieve(self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> list[Hit]:
         """The passages that may answer a question, best first."""
-        question = checked(question)
-        query = in_context(Query(question, scope.get("filters", NO_FILTERS)), history, self.index)
-        return list(self._find(query, self._read(question, scope))[0].hits)
+        return list(self._find(*self._understood(checked(question), history, scope))[0].hits)
 
-    def _read(self, question: str, scope: Scope) -> tuple[ReadFilter, ...]:
-        """The filters a question asks for, but those that were taken off."""
+    def _understood(self, question: str, history: Sequence[Turn], scope: Scope) -> tuple[Query, tuple[ReadFilter, ...]]:
+        """What is searched for, and the filters the question asks for, but those that were taken off."""
+        query = in_context(Query(question, scope.get("filters", NO_FILTERS)), history, self.index)
         lexical = self.index.lexical
         known = Known(tuple(lexical.sources()), *(lexical.published() or (None, None)))
         read = read_filters(question, known, scope.get("today") or date.today())
-        return tuple(f for f in read if not any(_lifted(f, words) for words in scope.get("lifted", ())))
+        return query, tuple(f for f in read if not any(_lifted(f, words) for words in scope.get("lifted", ())))
 
     def _find(self, query: Query, read: tuple[ReadFilter, ...]) -> tuple[Finding, tuple[ReadFilter, ...], str]:
         """What is found, the filters that were held to, and a notice if those read out of the question were not.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from itertools import combinations
 
-from rag.schema import Citation, Quote, Span, Statement
+from rag.schema import Citation, Quote, Span, Statement, long_date
 from rag.sentences import jaccard
 
 MARKER = re.compile(r"\[(\d+)\]")
@@ -67,8 +67,7 @@ def _figures(of: Citation, beside: Citation) -> str:
 
 def _when(citation: Citation) -> str:
     passage = citation.passage
-    day = f"{passage.published.day} {passage.published:%B %Y}" if passage.published else ""
-    return ", ".join(filter(None, (passage.source or passage.title, day)))
+    return ", ".join(filter(None, (passage.source or passage.title, long_date(passage.published))))
 
 
 def _citation(number: int, quote: Quote) -> Citation:

@@ -19,7 +19,7 @@ MOST_CARRIED = 8
 FEW_WORDS = 2
 
 _CONTINUES = re.compile(
-    r"(?:and|but|so|or|also|then|what about|how about|what else|who else|where else|why not|how so|how come)\b|why\W*$"
+    r"(?:and|but|so|or|also|then|what about|how about|why not|how so|how come)\b|why\W*$"
     r"|(?:any|anything|anyone|something) (?:else|more|other)\b",
     re.IGNORECASE,
 )

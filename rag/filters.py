@@ -22,7 +22,7 @@ from datetime import date, datetime, time
 
 from dateparser.date import DateDataParser
 
-from rag.schema import Filters, ReadFilter, Span
+from rag.schema import Filters, ReadFilter, Span, long_date
 
 _Placed = tuple[int, ReadFilter]
 """A filter, and where in the question it stands."""
@@ -196,20 +196,20 @@ def _either(names: tuple[str, ...]) -> str:
 def _published(first: date | None, last: date | None) -> str:
     if first is None or last is None:
         limits = (("since", first), ("until", last))
-        return "".join(f"published {word} {_long(day)}" for word, day in limits if day)
-    whole = {(first, first): f"on {_long(first)}", _month(first): f"in {first:%B} {first.year}"}
+        return "".join(f"published {word} {long_date(day)}" for word, day in limits if day)
+    whole = {(first, first): f"on {long_date(first)}", _month(first): f"in {first:%B} {first.year}"}
     whole[_year(first)] = f"in {first.year}"
     return f"published {whole.get((first, last)) or _range(first, last)}"
 
 
 def _range(first: date, last: date) -> str:
     if (first.year, first.month) == (last.year, last.month):
-        return f"{first.day}–{_long(last)}"
-    return f"{first.day} {first:%B} – {_long(last)}" if first.year == last.year else f"{_long(first)} – {_long(last)}"
-
-
-def _long(day: date) -> str:
-    return f"{day.day} {day:%B} {day.year}"
+        return f"{first.day}–{long_date(last)}"
+    return (
+        f"{first.day} {first:%B} – {long_date(last)}"
+        if first.year == last.year
+        else f"{long_date(first)} – {long_date(last)}"
+    )
 
 
 # ---- dates

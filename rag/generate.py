@@ -36,8 +36,8 @@ class Candidate:
     """A sentence that may be quoted.
 
     `terms` are its stems, `score` says how well it fits the question, `offers` whether it has the kind of thing
-    the question asks for. `support` are quotes of other articles that say the same; `lead` is the sentence before it,
-    without which a reader would not know of whom or what it speaks.
+    the question asks for. `lead` is the sentence before it, without which a reader would not know of whom or what it
+    speaks.
     """
 
     quote: Quote
@@ -45,7 +45,6 @@ class Candidate:
     score: float
     offers: bool
     lead: Quote | None = None
-    support: tuple[Quote, ...] = ()
 
     @property
     def article_id(self) -> str:

@@ -16,13 +16,12 @@ from typing import Any
 import tantivy
 
 from rag.errors import StoreError
-from rag.schema import Filters, Passage
+from rag.schema import NO_FILTERS, Filters, Passage
 
 STAMP = "generation"
 HEAP_BYTES = 64_000_000
 ANALYZER = "english"
 MOST_SOURCES = 10_000
-NO_FILTERS = Filters()
 FUNCTION_WORDS = (
     "a about after all also am an and any are as at be because been before being but by can could did do does "
     "doing for from had has have having he her hers him his how i if in into is it its just many me more most "

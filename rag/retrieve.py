@@ -42,9 +42,10 @@ Scores = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A stored passage and the sum of its z-scores: similarity, BM25, its best sentence's similarity."""
+    """A stored passage, its sentences' similarities, and the sum of its z-scores: similarity, BM25, best sentence."""
 
     stored: StoredPassage
+    similarities: tuple[float, ...]
     score: float
 
 
@@ -64,18 +65,19 @@ class Retriever:
         Raises IndexMissing when nothing is indexed.
         """
         asked = [query.question, *sides(query.question)]
-        alone, leaning, *others = self.embedder.embed_questions([query.question, _with_carried(query), *asked[1:]])
-        if query.weight and self._stands_alone(query, alone):
-            query, leaning = replace(query, weight=0.0, carried="", articles=()), alone
+        vectors = self.embedder.embed_questions(asked)
+        if query.weight and self._stands_alone(query, vectors[0]):
+            query = replace(query, weight=0.0, carried="", articles=())
+        if query.weight >= 1 and query.carried:  # a question that leans is read after what it leans on
+            [vectors[0]] = self.embedder.embed_questions([f"{query.carried}. {query.question}"])
         try:
-            found = self._found(query, leaning)
+            found = self._found(query, vectors[0])
         except StalePassages:
-            found = self._found(query, leaning)
-        vectors = np.stack([leaning, *others])
+            found = self._found(query, vectors[0])
         lexical = self.index.lexical
         whole = Need.of(query.question, lexical, query.carried, query.weight)
         needs = [whole, *(Need.of(side, lexical) for side in asked[1:])]
-        sharpened = [_sharpened(each, query, needs, vectors, lexical) for each in found]
+        sharpened = [_sharpened(each, query, needs, vectors[1:], lexical) for each in found]
         ranked = sorted(sharpened, key=lambda hit: -hit.score)
         return self._spread(self._folded(self._reranked(query.question, ranked), lexical), query, whole, lexical)
 
@@ -95,8 +97,12 @@ class Retriever:
         best = np.argsort(-fused, kind="stable")[: max(SHARPENED, self.hits)]
         scores = {near[i].passage_id: float(fused[i]) for i in best}
         stored = self.index.passages(list(scores))
-        sentences = standardized([float((s.sentence_vectors @ vector).max(initial=0.0)) for s in stored])
-        return [Found(s, scores[s.passage.id] + float(z)) for s, z in zip(stored, sentences, strict=True)]
+        similar = [_similarities(s, vector) for s in stored]
+        sentences = standardized([max((0.0, *similarities)) for similarities in similar])
+        return [
+            Found(s, similarities, scores[s.passage.id] + float(z))
+            for s, similarities, z in zip(stored, similar, sentences, strict=True)
+        ]
 
     def _reranked(self, question: str, hits: list[Hit]) -> list[Hit]:
         if not self.reranker or not hits:
@@ -139,10 +145,14 @@ class Retriever:
         return [*within, *beyond][: self.hits]
 
 
-def _sharpened(found: Found, query: Query, needs: Sequence[Need], vectors: Vectors, lexical: LexicalIndex) -> Hit:
+def _similarities(stored: StoredPassage, vector: Vectors) -> tuple[float, ...]:
+    return tuple(map(float, stored.sentence_vectors @ vector))
+
+
+def _sharpened(found: Found, query: Query, needs: Sequence[Need], others: Vectors, lexical: LexicalIndex) -> Hit:
     """Score a passage by its best sentence, its words, and what it had; the longer the question, the more of that."""
     passage, whole = found.stored.passage, needs[0]
-    similar = [tuple(map(float, found.stored.sentence_vectors @ vector)) for vector in vectors]
+    similar = [found.similarities, *(_similarities(found.stored, side) for side in others)]
     fits = [fit(need, passage, similarities, lexical) for need, similarities in zip(needs, similar, strict=True)]
     weight = PASSAGE_WEIGHT * max(1.0, len(whole.rarity) / WORDS_OF_A_QUESTION)
     words = frozenset(lexical.terms(passage.indexed_text))
@@ -159,11 +169,6 @@ def _said(passage: Passage, query: Query, lexical: LexicalIndex) -> list[bool]:
     told = [frozenset(lexical.terms(answer)) for answer in query.said]
     own = [frozenset(lexical.terms(passage.slice(span))) for span in passage.sentences]
     return [any(len(words & of) >= SAID * len(words) for of in told if of) and bool(words) for words in own]
-
-
-def _with_carried(query: Query) -> str:
-    """A question that leans is read after what it leans on."""
-    return f"{query.carried}. {query.question}" if query.weight >= 1 and query.carried else query.question
 
 
 def standardized(scores: Sequence[float]) -> Scores:

@@ -10,6 +10,11 @@ Span = tuple[int, int]
 """Start and end (exclusive) in characters of the article's text."""
 
 
+def long_date(day: date | None) -> str:
+    """A day as a reader writes it, "5 March 2024"; empty for none."""
+    return f"{day.day} {day:%B} {day.year}" if day else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Article:
     """One article as it was read: `id` stays the same across edits, `digest` does not.
@@ -110,7 +115,7 @@ class Filters:
     article_ids: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return self != Filters()
+        return self != NO_FILTERS
 
     def and_also(self, others: Filters) -> Filters:
         """Both at once: the narrower of two dates; of sources and of ids, those in both lists."""
@@ -122,6 +127,9 @@ class Filters:
             _both(self.sources, others.sources),
             _both(self.article_ids, others.article_ids),
         )
+
+
+NO_FILTERS = Filters()
 
 
 def _both(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
@@ -146,7 +154,7 @@ class Query:
     """
 
     question: str
-    filters: Filters = Filters()
+    filters: Filters = NO_FILTERS
     weight: float = 0.0
     carried: str = ""
     articles: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from rag.config import Config
-from rag.schema import Answer, ArticleEntry, Citation, IngestReport, Passage, Span
+from rag.schema import Answer, ArticleEntry, Citation, IngestReport, Passage, Span, long_date
 from ui import scope
 from ui.eval_cli import eval_app
 from ui.render import answer_json, only_line, showable
@@ -212,8 +212,8 @@ def _same_index(index: Path | None) -> str:
 
 
 def _print_source(mark: str, passage: Passage) -> None:
-    day = f"{passage.published:%d %B %Y}".lstrip("0") if passage.published else ""
-    typer.echo(mark + _byline(passage.title, ", ".join(filter(None, (passage.source, day)))))
+    details = ", ".join(filter(None, (passage.source, long_date(passage.published))))
+    typer.echo(mark + _byline(passage.title, details))
     if passage.url:
         typer.echo(f"    {passage.url}")
 

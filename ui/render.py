@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Any
 
 from rag.cite import MARKER
-from rag.schema import Answer, Article, Citation, Filters, Hit, Passage, ReadFilter, Span, Turn
+from rag.schema import Answer, Article, Citation, Filters, Hit, Passage, ReadFilter, Span, Turn, long_date
 
 NEAREST_SHOWN = 3
 KEPT_TURNS = 20
@@ -273,13 +273,9 @@ def _head_html(of: Passage | Article) -> str:
     title, url = escape(of.title) or "Untitled", link(of.url)
     if url:
         title = f'<a href="{escape(url)}" target="_blank" rel="noopener noreferrer">{title}</a>'
-    details = (of.source, _day(of), of.author and f"by {of.author}")
+    details = (of.source, long_date(of.published), of.author and f"by {of.author}")
     byline = " · ".join(f"<span>{escape(detail)}</span>" for detail in details if detail)
     return f'<h3 dir="auto">{title}</h3><p class="pq-byline">{byline}</p>'
-
-
-def _day(of: Passage | Article) -> str:
-    return f"{of.published.day} {of.published:%B %Y}" if of.published else ""
 
 
 def _passage_html(passage: Passage, citations: Sequence[Citation], turn: int) -> str:
