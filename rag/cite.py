@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from itertools import combinations
 
+from rag.question import FIGURE
 from rag.schema import Citation, Quote, Span, Statement, long_date
 from rag.sentences import jaccard
 
 MARKER = re.compile(r"\[(\d+)\]")
-FIGURE = re.compile(r"\d+(?:[.,]\d+)*")
 WORD = re.compile(r"\w+")
 SAME_MATTER = 0.5
 """Words in common, of all words of both, from which on two sentences are about the same thing."""

@@ -1,4 +1,4 @@
-"""How sure an answer is: three measurements of its hits, and the fitted curve that makes a probability of them."""
+"""How sure an answer is: a few measurements of its hits, and the fitted curve that makes a probability of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from importlib.resources import files
 from typing import Self
 
 from rag.lexical import LexicalIndex
-from rag.schema import Hit
+from rag.question import can_deny, denies, named
+from rag.schema import Hit, Passage, long_date
 from rag.sentences import Need
 
 FITTED = "confidence.json"
@@ -20,16 +21,23 @@ LONG_QUESTION = 20
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """What tells a good answer from a bad one, each 0–1.
+    """What tells a good answer from a bad one, each 0–1, and 1 is good.
 
     similarity: of the best sentence to the question (cosine).
-    covered: share of the question's words, weighted by rarity, that the first hit has with its title.
     extent: the similarity times how long the question is, since a long one is met by no sentence as nearly.
+    alike: similar, or in the same words: 1 - (1 - similarity)(1 - covered), where covered is the share of the
+    question's words, weighted by rarity, that the first hit has with its title.
+    named: the share of the question's names and figures that the first hit has, be it as source or date; of a long
+    question's, that any hit has.
+    agreed: 1; less if the question asks for what is not so, and the first hit's best sentence says only what is, and
+    the less, the longer the question: it speaks of more than one thing.
     """
 
     similarity: float
-    covered: float
     extent: float
+    alike: float
+    named: float
+    agreed: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +60,34 @@ class Confidence:
 
 
 def signs_of(need: Need, hits: Sequence[Hit], lexical: LexicalIndex) -> Signs:
-    """Measure how well the hits fit the question, before any answer is made of them."""
+    """Measure how well the hits fit the question, before any answer is made of them; all signs are 0 without hits."""
+    if not hits:
+        return Signs(0.0, 0.0, 0.0, 0.0, 0.0)
+    first = hits[0]
     similarity = max((score for hit in hits for score in hit.similarities), default=0.0)
-    covered = need.share(frozenset(lexical.terms(hits[0].passage.indexed_text))) if hits else 0.0
+    covered = need.share(frozenset(lexical.terms(first.passage.indexed_text)))
     length = min(len(need.rarity), LONG_QUESTION) / LONG_QUESTION
-    return Signs(similarity, covered, similarity * length)
+    return Signs(
+        similarity=similarity,
+        extent=similarity * length,
+        alike=1 - (1 - similarity) * (1 - covered),
+        named=(1 - length) * _named(need.question, hits[:1], lexical) + length * _named(need.question, hits, lexical),
+        agreed=1 - (1 - length) * (denies(need.question) and not can_deny(_best_sentence(first))),
+    )
+
+
+def _named(question: str, hits: Sequence[Hit], lexical: LexicalIndex) -> float:
+    """The share of the question's names and figures that the hits have; 1 if there are none."""
+    asked = set(lexical.terms(" ".join(named(question))))
+    told = {term for hit in hits for term in lexical.terms(_told_of(hit.passage))}
+    return len(asked & told) / len(asked) if asked else 1.0
+
+
+def _told_of(passage: Passage) -> str:
+    """All that a reader is told of a passage."""
+    return f"{passage.indexed_text} {passage.source} {long_date(passage.published)}"
+
+
+def _best_sentence(hit: Hit) -> str:
+    _, span = max(zip(hit.fit, hit.passage.sentences, strict=True), default=(0.0, (0, 0)))
+    return hit.passage.slice(span)

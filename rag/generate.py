@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from rag.cite import FIGURE, figures_differ
+from rag.cite import figures_differ
 from rag.index import Index
 from rag.lexical import LexicalIndex
-from rag.question import answering, asked, leans, offers
+from rag.question import FIGURE, answering, asked, leans, offers
 from rag.schema import Hit, Passage, Quote, Statement
 from rag.sentences import is_prose, jaccard
 

@@ -74,6 +74,17 @@ _ANSWERS = {
     Asked.PLACE: rf"(?:(?<=\b[Ii]n )|(?<=\b[Aa]t )|(?<=\bnear ))(?:the )?(?!{_MONTHS}|{_DAYS}){_NAME}(?: {_NAME})*",
 }
 """What the words of an answer look like, as long as they go."""
+_DENYING = re.compile(
+    r"\b(?:not(?! only\b)|never|nor|neither|cannot|without|no|none|nobody|nothing|\w+n['’]t)\b", re.IGNORECASE
+)
+_IN_EFFECT = re.compile(
+    r"\b(?:fail|refus|declin|reject|oppos|prohibit|avoid|exclud|except|lack|absen|den(?:y|ied)|unable|prevent|ban(?:s|ned)"
+    r"|forb[ia]d)",
+    re.IGNORECASE,
+)
+"""Words by which a sentence denies something without a "not"."""
+FIGURE = re.compile(r"\d+(?:[.,]\d+)*")
+_NAMED = re.compile(rf"\b{FIGURE.pattern}|(?<=[\w,;’'] )[A-Z][\w’'-]+")
 _LEANING = re.compile(r"[“\"'‘(]*(?:he|she|it|they|his|her|its|their|him|them|this|that|these|those)\b", re.IGNORECASE)
 _NEW_TO_THE_QUESTION = {Asked.NAME, Asked.PLACE, Asked.DATE}
 
@@ -100,6 +111,21 @@ def answering(sentence: str, kind: Asked, question: str) -> tuple[Span, ...]:
     known = question.lower()
     spans = [m.span() for m in re.finditer(pattern, sentence) if m[0].strip() and m[0].lower() not in known]
     return (spans[0],) if len(spans) == 1 else ()
+
+
+def denies(question: str) -> bool:
+    """Does a question ask for what is not so ("Which ports are not open?")?"""
+    return bool(_DENYING.search(question))
+
+
+def can_deny(sentence: str) -> bool:
+    """Does a sentence say what is not so, in such words or in effect ("refused to")?"""
+    return bool(_DENYING.search(sentence) or _IN_EFFECT.search(sentence))
+
+
+def named(question: str) -> list[str]:
+    """The names and figures of a question, in order."""
+    return _NAMED.findall(question)
 
 
 def leans(sentence: str) -> bool:

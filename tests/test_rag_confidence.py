@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from datetime import date
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,28 +16,32 @@ from rag.lexical import LexicalIndex
 from rag.schema import Hit, Passage
 from rag.sentences import Need
 
-TEXT = "The pier was closed by a storm."
+TEXT = "The pier was closed by a storm. It did not open again in 1987."
+SENTENCES = ((0, 31), (32, 62))
 shares = st.floats(0, 1)
 
 
-def hit(text: str = TEXT, similarity: float = 0.6) -> Hit:
-    passage = Passage("a#0", "a", "d", 0, 0, len(text), text, ((0, len(text)),), "Title", "", "", "", None)
-    return Hit(passage, 1.0, (similarity,))
+def hit(similarity: float = 0.6, best: int = 0, text: str = TEXT, **told: Any) -> Hit:
+    passage = Passage("a#0", "a", "d", 0, 0, len(text), text, SENTENCES, "Title", "", "", "", None)
+    fit = (1.0, 0.5) if best == 0 else (0.5, 1.0)
+    return Hit(replace(passage, **told), 1.0, (similarity, 0.1), fit)
 
 
-def signs(question: str, similarity: float = 0.6) -> Signs:
+def signs(question: str, *hits: Hit) -> Signs:
     lexical = LexicalIndex()
     lexical.replace([], [hit().passage])
-    return signs_of(Need.of(question, lexical), [hit(similarity=similarity)], lexical)
+    return signs_of(Need.of(question, lexical), hits or [hit()], lexical)
 
 
 def test_a_question_whose_words_are_all_there() -> None:
-    assert signs("Was the pier closed?") == Signs(similarity=0.6, covered=1.0, extent=pytest.approx(0.6 * 2 / 20))
+    found = signs("Was the pier closed?")
+    assert found == Signs(0.6, extent=pytest.approx(0.6 * 2 / 20), alike=1.0, named=1.0, agreed=1.0)
 
 
 def test_a_question_with_words_that_are_not_there() -> None:
     closed, zeppelin = math.log(1 + 0.5 / 1.5), math.log(1 + 1.5 / 0.5)
-    assert signs("Was the zeppelin closed?").covered == pytest.approx(closed / (closed + zeppelin))
+    unlike = (1 - 0.6) * (1 - closed / (closed + zeppelin))
+    assert signs("Was the zeppelin closed?").alike == pytest.approx(1 - unlike)
 
 
 def test_a_long_question_is_met_less_nearly() -> None:
@@ -42,17 +49,46 @@ def test_a_long_question_is_met_less_nearly() -> None:
     assert signs(words).extent == pytest.approx(0.6), "no longer than the longest"
 
 
+@pytest.mark.parametrize(
+    ("question", "told", "named"),
+    [
+        ("Was it closed in 1987?", {}, 1.0),
+        ("Was it closed in 1988?", {}, 1 / 20),
+        ("Did Ada Moor close it in 1987?", {}, 1 / 3),
+        ("Did Ada Moor close it?", {"title": "Ada Moor resigns"}, 1.0),
+        ("What does Bay Times say?", {"source": "Bay Times"}, 1.0),
+        ("Was it closed on March 5?", {"published": date(2024, 3, 5)}, 1.0),
+        ("was it closed by ada?", {}, 1.0),
+    ],
+)
+def test_names_and_figures_are_looked_for(question: str, told: dict[str, Any], named: float) -> None:
+    assert signs(question, hit(**told)).named == pytest.approx(named, abs=0.15)
+
+
+def test_the_first_hit_has_the_names_of_a_short_question_and_all_hits_those_of_a_long_one() -> None:
+    other = hit(text="A ferry of Tolm was late, and it ran aground off the cape again.")
+    brief, long = "Was Tolm late?", "Was Tolm " + " ".join(f"word{n}" for n in range(40))
+    assert signs(brief, hit(), other).named < 0.2
+    assert signs(long, hit(), other).named == 1.0
+    assert signs(long, hit()).named == 0.0
+
+
+def test_what_is_not_so_is_not_answered_by_what_is() -> None:
+    asked = "What did not open?"
+    assert signs(asked).agreed == pytest.approx(1 / 20)
+    assert signs(asked, hit(best=1)).agreed == 1.0
+    assert signs(f"{asked} {' '.join(f'word{n}' for n in range(40))}").agreed == 1.0, "a long question asks for more"
+
+
 def test_no_hits_and_no_words_are_no_reason_for_confidence() -> None:
     curve, lexical = Confidence.packaged(), LexicalIndex()
     assert curve.of(signs_of(Need.of("zeppelin", lexical), [], lexical)) < 0.1
-    assert curve.of(signs("what did they say?", similarity=0.1)) < 0.1
+    assert curve.of(signs("what did they say?", hit(similarity=0.1))) < 0.1
 
 
-@given(shares, shares, shares, st.floats(0.01, 1))
-def test_better_signs_never_mean_less_confidence(similarity: float, covered: float, extent: float, more: float) -> None:
+@given(st.lists(shares, min_size=5, max_size=5), st.integers(0, 4), st.floats(0.01, 1))
+def test_better_signs_never_mean_less_confidence(found: list[float], which: int, more: float) -> None:
     curve = Confidence.packaged()
-    before = curve.of(Signs(similarity, covered, extent))
-    assert 0 < before < 1
-    assert curve.of(Signs(similarity + more, covered, extent)) > before
-    assert curve.of(Signs(similarity, covered + more, extent)) >= before
-    assert curve.of(Signs(similarity, covered, extent + more)) >= before
+    before = curve.of(Signs(*found))
+    found[which] += more
+    assert 0 < before < curve.of(Signs(*found)) < 1

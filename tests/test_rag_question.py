@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.question import Asked, answering, asked, leans, offers, sides
+from rag.question import Asked, answering, asked, can_deny, denies, leans, named, offers, sides
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,29 @@ def test_the_questions_own_names_are_no_answer() -> None:
 )
 def test_the_words_that_answer(question: str, sentence: str, said: str) -> None:
     assert " ".join(sentence[start:end] for start, end in answering(sentence, asked(question), question)) == said
+
+
+@pytest.mark.parametrize("question", ["Which ports are not open?", "Who never came?", "Why didn’t it open?"])
+def test_questions_for_what_is_not_so(question: str) -> None:
+    assert denies(question)
+
+
+@pytest.mark.parametrize("question", ["Which ports are open?", "Who not only came, but stayed?", "Is a knot tied?"])
+def test_questions_for_what_is_so(question: str) -> None:
+    assert not denies(question)
+
+
+def test_a_sentence_denies_in_more_ways_than_one() -> None:
+    assert can_deny("It did not open.")
+    assert can_deny("She refused to open it.")
+    assert not can_deny("She opened it.")
+
+
+def test_the_names_and_figures_of_a_question() -> None:
+    assert named("Did the Bay Council pay 1,200 crowns to Ada Moor-Lind in 1987?") == [
+        "Bay", "Council", "1,200", "Ada", "Moor-Lind", "1987",
+    ]  # fmt: skip
+    assert named("Who paid?") == []
 
 
 @pytest.mark.parametrize(
