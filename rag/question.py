@@ -17,6 +17,7 @@ _REPORTS = (
 )
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 _DAYS = "Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday"
+_NOT_A_DAY = rf"(?!(?:{_MONTHS}|{_DAYS})\b)"
 _NUMBERS = (
     "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|seventy|eighty|"
     "ninety|hundred|thousand|million|billion|dozen|half|twice|both"
@@ -60,7 +61,7 @@ _OFFERS = {
     Asked.DATE: rf"\b(?:1\d{{3}}|20\d{{2}})s?\b|\b(?:{_MONTHS}|{_DAYS})\b|\b(?:century|centuries|decade)\b",
     Asked.NUMBER: rf"\d|\b(?i:{_NUMBERS})\b",
     Asked.NAME: r"(?<=[\w,] )[A-Z]\w+",
-    Asked.PLACE: rf"\b(?:in|at|near|off|outside|from) (?:the )?[A-Z]\w+(?:[ -][A-Z]\w+)*(?={_PLACE_ENDS})",
+    Asked.PLACE: rf"\b(?:in|at|near|off|outside|from) (?:the )?{_NOT_A_DAY}[A-Z]\w+(?:[ -][A-Z]\w+)*(?={_PLACE_ENDS})",
     Asked.SPEECH: rf"[“”\"]|\b(?i:{_REPORTS})",
 }
 _NAME = r"[A-Z][\w.’'-]*\w"
@@ -71,9 +72,13 @@ _ANSWERS = {
     Asked.NUMBER: r"[$€£]?\d+(?:[.,]\d+)*(?: (?:percent|per cent|million|billion|trillion|thousand|hundred)\b)?%?"
     rf"|\b(?i:(?:{_NUMBERS})(?:[- ](?:{_NUMBERS}))*)\b",
     Asked.NAME: rf"(?<=[\w,] ){_NAME}(?: (?:(?:of|the|de|von|van|al|bin) )?{_NAME})*",
-    Asked.PLACE: rf"(?:(?<=\b[Ii]n )|(?<=\b[Aa]t )|(?<=\bnear ))(?:the )?(?!{_MONTHS}|{_DAYS}){_NAME}(?: {_NAME})*",
+    Asked.PLACE: rf"(?:(?<=\b[Ii]n )|(?<=\b[Aa]t )|(?<=\bnear ))(?:the )?{_NOT_A_DAY}{_NAME}(?: {_NAME})*",
 }
 """What the words of an answer look like, as long as they go."""
+_WHETHER = re.compile(
+    r"(?:am|is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|may|might|must)(?:n['’]t)?\b",
+    re.IGNORECASE,
+)
 _DENYING = re.compile(
     r"\b(?:not(?! only\b)|never|nor|neither|cannot|without|no|none|nobody|nothing|\w+n['’]t)\b", re.IGNORECASE
 )
@@ -114,8 +119,8 @@ def answering(sentence: str, kind: Asked, question: str) -> tuple[Span, ...]:
 
 
 def denies(question: str) -> bool:
-    """Does a question ask for what is not so ("Which ports are not open?")?"""
-    return bool(_DENYING.search(question))
+    """Does a question ask for what is not so ("Which ports are not open?")? "Is it not open?" asks whether it is."""
+    return bool(_DENYING.search(question)) and not _WHETHER.match(question)
 
 
 def can_deny(sentence: str) -> bool:

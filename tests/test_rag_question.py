@@ -34,6 +34,7 @@ def test_what_is_asked_for(question: str, kind: Asked) -> None:
         (Asked.NUMBER, "Nine ships wait.", "Ships wait."),
         (Asked.NAME, "The order came from Ada Moor.", "The order came from above."),
         (Asked.PLACE, "They will meet in Tolm.", "They will meet in secret."),
+        (Asked.PLACE, "They will meet near Marchland.", "They will meet in March."),
         (Asked.PLACE, "They will meet at Cape Dolm next week.", "They agreed in the Tolmish file."),
         (Asked.SPEECH, "She said it was too late.", "It was too late."),
         (Asked.SPEECH, "“It is too late.”", "It was too late."),
@@ -75,7 +76,9 @@ def test_questions_for_what_is_not_so(question: str) -> None:
     assert denies(question)
 
 
-@pytest.mark.parametrize("question", ["Which ports are open?", "Who not only came, but stayed?", "Is a knot tied?"])
+@pytest.mark.parametrize(
+    "question", ["Which ports are open?", "Who not only came, but stayed?", "Isn’t it open?", "did it not open"]
+)
 def test_questions_for_what_is_so(question: str) -> None:
     assert not denies(question)
 
