@@ -27,8 +27,7 @@ class Signs:
     extent: the similarity times how long the question is, since a long one is met by no sentence as nearly.
     alike: similar, or in the same words: 1 - (1 - similarity)(1 - covered), where covered is the share of the
     question's words, weighted by rarity, that the first hit has with its title.
-    named: the share of the question's names and figures that the first hit has, be it as source or date; of a long
-    question's, that any hit has.
+    named: the share of the question's names and figures that the hits have between them, be it as source or date.
     agreed: 1; less if the question asks for what is not so, and the first hit's best sentence says only what is, and
     the less, the longer the question: it speaks of more than one thing.
     """
@@ -71,7 +70,7 @@ def signs_of(need: Need, hits: Sequence[Hit], lexical: LexicalIndex) -> Signs:
         similarity=similarity,
         extent=similarity * length,
         alike=1 - (1 - similarity) * (1 - covered),
-        named=(1 - length) * _named(need.question, hits[:1], lexical) + length * _named(need.question, hits, lexical),
+        named=_named(need.question, hits, lexical),
         agreed=1 - (1 - length) * (denies(need.question) and not can_deny(_best_sentence(first))),
     )
 

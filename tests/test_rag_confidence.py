@@ -53,7 +53,7 @@ def test_a_long_question_is_met_less_nearly() -> None:
     ("question", "told", "named"),
     [
         ("Was it closed in 1987?", {}, 1.0),
-        ("Was it closed in 1988?", {}, 1 / 20),
+        ("Was it closed in 1988?", {}, 0.0),
         ("Did Ada Moor close it in 1987?", {}, 1 / 3),
         ("Did Ada Moor close it?", {"title": "Ada Moor resigns"}, 1.0),
         ("What does Bay Times say?", {"source": "Bay Times"}, 1.0),
@@ -62,15 +62,13 @@ def test_a_long_question_is_met_less_nearly() -> None:
     ],
 )
 def test_names_and_figures_are_looked_for(question: str, told: dict[str, Any], named: float) -> None:
-    assert signs(question, hit(**told)).named == pytest.approx(named, abs=0.15)
+    assert signs(question, hit(**told)).named == pytest.approx(named)
 
 
-def test_the_first_hit_has_the_names_of_a_short_question_and_all_hits_those_of_a_long_one() -> None:
+def test_any_hit_may_have_the_names() -> None:
     other = hit(text="A ferry of Tolm was late, and it ran aground off the cape again.")
-    brief, long = "Was Tolm late?", "Was Tolm " + " ".join(f"word{n}" for n in range(40))
-    assert signs(brief, hit(), other).named < 0.2
-    assert signs(long, hit(), other).named == 1.0
-    assert signs(long, hit()).named == 0.0
+    assert signs("Was Tolm late?").named == 0.0
+    assert signs("Was Tolm late?", hit(), other).named == 1.0
 
 
 def test_what_is_not_so_is_not_answered_by_what_is() -> None:
