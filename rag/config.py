@@ -38,7 +38,7 @@ class Config:
     candidates: int = 100
     hits: int = 10
     sentences: int = 3
-    min_confidence: float = 0.25
+    min_confidence: float = 0.24
 
     def __post_init__(self) -> None:
         for name in ("candidates", "hits", "sentences"):
