@@ -78,8 +78,10 @@ def signs_of(need: Need, hits: Sequence[Hit], lexical: LexicalIndex) -> Signs:
 def _named(question: str, hits: Sequence[Hit], lexical: LexicalIndex) -> float:
     """The share of the question's names and figures that the hits have; 1 if there are none."""
     asked = set(lexical.terms(" ".join(named(question))))
+    if not asked:
+        return 1.0
     told = {term for hit in hits for term in lexical.terms(_told_of(hit.passage))}
-    return len(asked & told) / len(asked) if asked else 1.0
+    return len(asked & told) / len(asked)
 
 
 def _told_of(passage: Passage) -> str:

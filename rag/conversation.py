@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from rag.index import Index, StalePassages
 from rag.lexical import LexicalIndex
+from rag.question import NAMED
 from rag.schema import Query, Turn
 
 LEANS, MAY_LEAN, STANDS = 1.0, 0.3, 0.0
@@ -30,7 +31,6 @@ _THING = re.compile(
     re.IGNORECASE,
 )
 _REST = re.compile(r"\b(?:any|anything|anyone|what|who|where) (?:else|other)\b|\bthere\W*$", re.IGNORECASE)
-_NAME = re.compile(r"(?<![.?!“\"] )(?<!^)\b[A-Z][\w’'-]+|\b[A-Z]{2,}\b|\b\w*\d\w*\b")
 _NAMES = re.compile(r"\b[A-Z][\w’-]+(?: (?:(?:of|the|de|von|van|al|bin|for) )?[A-Z][\w’-]+)*")
 _NO_NAMES = frozenset(
     "A An And Any Are As At But By Can Could Did Do Does For From Had Has Have He Her His How I If In Is It Its Of"
@@ -53,7 +53,7 @@ def in_context(query: Query, history: Sequence[Turn], index: Index) -> Query:
 
 def leaning_of(question: str, lexical: LexicalIndex) -> float:
     """How much a question needs what was said before it, as far as its words tell."""
-    name = _NAME.search(question)
+    name = NAMED.search(question)
     person, thing = _PERSON.search(question), _THING.search(question)
     if _CONTINUES.match(question) or _REST.search(question):
         return LEANS

@@ -89,7 +89,8 @@ _IN_EFFECT = re.compile(
 )
 """Words by which a sentence denies something without a "not"."""
 FIGURE = re.compile(r"\d+(?:[.,]\d+)*")
-_NAMED = re.compile(rf"\b{FIGURE.pattern}|(?<=[\w,;’'] )[A-Z][\w’'-]+")
+NAMED = re.compile(r"(?<![.?!“\"] )(?<!^)\b[A-Z][\w’'-]+|\b[A-Z]{2,}\b|\b\w*\d(?:[\w.,]*\w)?\b")
+"""A name or a figure in a question: a capital that does not only begin a sentence, initials, a word with a digit."""
 _LEANING = re.compile(r"[“\"'‘(]*(?:he|she|it|they|his|her|its|their|him|them|this|that|these|those)\b", re.IGNORECASE)
 _NEW_TO_THE_QUESTION = {Asked.NAME, Asked.PLACE, Asked.DATE}
 
@@ -130,7 +131,7 @@ def can_deny(sentence: str) -> bool:
 
 def named(question: str) -> list[str]:
     """The names and figures of a question, in order."""
-    return _NAMED.findall(question)
+    return NAMED.findall(question)
 
 
 def leans(sentence: str) -> bool:

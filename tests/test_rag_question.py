@@ -93,6 +93,7 @@ def test_the_names_and_figures_of_a_question() -> None:
     assert named("Did the Bay Council pay 1,200 crowns to Ada Moor-Lind in 1987?") == [
         "Bay", "Council", "1,200", "Ada", "Moor-Lind", "1987",
     ]  # fmt: skip
+    assert named("NATO’s 10th report on “Dolm”?") == ["NATO", "10th", "Dolm"]
     assert named("Who paid?") == []
 
 
