@@ -4,55 +4,66 @@ Chroma is the source of truth. An article's row is the commit mark: a passage wh
 article's row is not yet, or no longer, part of the index, and readers drop it. The generation in the articles'
 collection metadata grows with every write; readers compare it and reopen, since an open Chroma client does not
 find what another process adds. The full-text folder's stamp runs one ahead while a write is under way: that is how
-an interrupted one is known, and mended by the next writer.
+an interrupted one is known, and mended by the next writer. A stamp that nobody touched saves readers the comparison.
+
+The collections come in pairs. A rebuild fills a new pair beside the one in use, and the last thing it does is to mark
+it as built: of those that are, the newest is the index.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import logging
+import re
 import shlex
 import threading
+import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from rag.errors import IndexLocked, IndexMismatch, IndexMissing, StoreError
-from rag.lexical import LexicalIndex, date_number, number_date
-from rag.models import Vectors, normalized
-from rag.schema import Article, ArticleEntry, Filters, Passage, Query
+from rag.errors import IndexMismatch, IndexMissing, StoreError
+from rag.lexical import LexicalIndex, date_number
+from rag.lock import locked
+from rag.models import Vectors
+from rag.rows import (
+    SENTENCE_VECTORS,
+    Neighbour,
+    StoredArticle,
+    article_row,
+    copies_row,
+    entries,
+    passage_row,
+    passages,
+    unpacked,
+)
+from rag.schema import Article, ArticleEntry, Copy, Filters, Passage, Query
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
 
-FORMAT = 2
+FORMAT = 3
 """Raised when what is stored of a passage or an article changes its meaning."""
-SENTENCE_VECTORS = "sentence_vectors"
 PAGE = 1000
+MOST_ELSEWHERE = 20
+ASKED_AT_ONCE = 1000
+"""Ids in one request: SQLite takes 32,766 variables."""
+OPENINGS, OPENING_SECONDS = 5, 0.05
+"""How often, and after what a wait, a reader looks again at what another process is just writing."""
+COLLECTION = re.compile(r"(?:articles|passages)(?:-(\d+))?")
+"""The names of our collections; any other is left alone."""
+REBUILT = 32
+"""Articles that are embedded anew at once."""
 LEXICAL_FOLDER = "lexical"
-LOCK_FILE = "write.lock"
 DATABASE = "chroma.sqlite3"
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredArticle:
-    """An article with all that is written for it: its passages and their vectors, row by row."""
-
-    article: Article
-    passages: Sequence[Passage]
-    vectors: Vectors
-    sentence_vectors: Sequence[Vectors]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +95,31 @@ class _Connection:
     passages: Collection
     articles: Collection
 
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What is said of the whole, as far as this connection knows."""
+        return self.articles.metadata or {}
+
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """One generation of the index; `file` tells an index from another one made in its place."""
+    """One generation of the index; `file` tells an index from another one made in its place.
+
+    `mark` is that of the full text's stamp where it says that nothing was written since; otherwise None.
+    """
 
     store: _Connection
     lexical: LexicalIndex
     generation: int
     file: int
+    mark: tuple[int, int] | None
 
 
 class Index:
     """An index, opened for reading; opening and reading change nothing. Safe to share between threads."""
+
+    _counts = True
+    """Whether the full text's passages are counted when it is opened, which takes a while where there are many."""
 
     def __init__(self, folder: Path, embedding_model: str) -> None:
         """Raises IndexMissing, IndexMismatch or StoreError, each naming the command that mends it."""
@@ -145,24 +168,49 @@ class Index:
         if len(found["ids"]) < len(passage_ids):
             self._reopened(view)
             raise StalePassages
-        vectors = [_unpacked(str(row[SENTENCE_VECTORS])) for row in found["metadatas"] or ()]
-        stored = {p.id: StoredPassage(p, v) for p, v in zip(_passages(found), vectors, strict=True)}
+        vectors = [unpacked(str(row[SENTENCE_VECTORS])) for row in found["metadatas"] or ()]
+        stored = {p.id: StoredPassage(p, v) for p, v in zip(passages(found), vectors, strict=True)}
         return self._live(view, [stored[passage_id] for passage_id in passage_ids])
 
     def article(self, article_id: str) -> Article | None:
         """An article with its full text, joined from its passages, but without its captions; None if unknown."""
+        for _ in range(OPENINGS):
+            view = self._fresh()
+            with _store_errors(self.folder):
+                known = entries(view.store.articles.get(ids=[article_id], include=["metadatas"]))
+                found = view.store.passages.get(where={"article_id": article_id}, include=["documents", "metadatas"])
+            if not known:
+                return None
+            entry = known[0]
+            parts = sorted((p for p in passages(found) if p.digest == entry.digest), key=lambda p: p.ordinal)
+            if len(parts) == entry.passages:
+                break
+            time.sleep(OPENING_SECONDS)  # another process is replacing it between the two looks
+        return Article(
+            id=entry.id,
+            title=entry.title,
+            text="".join(part.text for part in parts),
+            source=entry.source,
+            url=entry.url,
+            author=entry.author,
+            published=entry.published,
+            origin=entry.origin,
+            language=entry.language,
+            extra=entry.extra,
+        )
+
+    def elsewhere(self, entry: ArticleEntry) -> tuple[Copy, ...]:
+        """Where else an article's story stands: its copies, and the articles that tell it in nearly the same words."""
         view = self._fresh()
         with _store_errors(self.folder):
-            entries = _entries(view.store.articles.get(ids=[article_id], include=["metadatas"]))
-            found = view.store.passages.get(where={"article_id": article_id}, include=["documents", "metadatas"])
-        if not entries:
-            return None
-        entry = entries[0]
-        parts = sorted((p for p in _passages(found) if p.digest == entry.digest), key=lambda p: p.ordinal)
-        text = "".join(part.text for part in parts)
-        return Article(
-            entry.id, entry.title, text, entry.source, entry.url, entry.author, entry.published, entry.origin
-        )
+            of_it = {"story": entry.story}
+            found = entries(view.store.articles.get(where=of_it, limit=MOST_ELSEWHERE, include=["metadatas"]))  # type: ignore[arg-type]
+        others = [e for e in found if e.id != entry.id]
+        near = [place for e in others for place in (Copy(e.id, e.origin, e.title, e.source, e.url), *e.copies)]
+        # A page that was saved as well as fetched is no other place to its reader.
+        elsewhere = {(place.source, place.url): place for place in (*entry.copies, *near)}
+        elsewhere.pop((entry.source, entry.url), None)
+        return tuple(elsewhere.values())[:MOST_ELSEWHERE]
 
     def articles(self) -> Iterator[ArticleEntry]:
         """All articles, page by page."""
@@ -180,24 +228,97 @@ class Index:
         with _store_errors(self.folder):
             return view.store.articles.count(), view.store.passages.count()
 
-    def _entries(self, view: _View, article_ids: Sequence[str]) -> dict[str, ArticleEntry]:
-        if not article_ids:
-            return {}
+    @property
+    def generation(self) -> int:
+        """A number that grows with every write."""
+        return self._fresh().generation
+
+    @property
+    def dimension(self) -> int:
+        """Numbers in a vector, as the index says of itself; 0 while it is empty."""
+        return int(self._fresh().store.metadata.get("dimension", 0))
+
+    def rows(self) -> Iterator[list[tuple[str, Passage | None, Vectors | None]]]:
+        """All passages by id with their vectors, page by page, committed or not; None for what Chroma lost."""
+        view = self._fresh()
         with _store_errors(self.folder):
-            found = view.store.articles.get(ids=list(dict.fromkeys(article_ids)), include=["metadatas"])
-        return {entry.id: entry for entry in _entries(found)}
+            for offset in reversed(range(0, view.store.passages.count(), PAGE)):
+                found = view.store.passages.get(limit=PAGE, offset=offset, include=["documents", "metadatas"])
+                known = {passage.id: passage for passage in passages(found)}
+                vectors = _vectors(view.store.passages, found["ids"])
+                yield [(i, known.get(i), vectors.get(i)) for i in found["ids"]]
+
+    def known_vectors(self, passage_ids: Sequence[str]) -> dict[str, tuple[Vectors, Vectors]]:
+        """The vectors of these passages and those of their sentences, by id; without those that Chroma lost."""
+        view = self._fresh()
+        known: dict[str, tuple[Vectors, Vectors]] = {}
+        with _store_errors(self.folder):
+            for ids in _slices(passage_ids):
+                vectors = _vectors(view.store.passages, ids)
+                if not vectors:
+                    continue
+                found = view.store.passages.get(ids=list(vectors), include=["metadatas"])
+                rows = zip(found["ids"], found["metadatas"] or (), strict=True)
+                known |= {i: (vectors[i], unpacked(str(row[SENTENCE_VECTORS]))) for i, row in rows}
+        return known
+
+    def lost_articles(self) -> list[str]:
+        """The articles whose own vector Chroma lost."""
+        view, lost = self._fresh(), list[str]()
+        with _store_errors(self.folder):
+            for offset in range(0, view.store.articles.count(), PAGE):
+                ids = view.store.articles.get(limit=PAGE, offset=offset, include=[])["ids"]
+                vectors = _vectors(view.store.articles, ids)
+                lost += [article_id for article_id in ids if article_id not in vectors]
+        return lost
+
+    def lexical_ids(self) -> set[str]:
+        """The passages in the full text's folder, which a reader does not use where it is out of step."""
+        try:
+            return LexicalIndex(self.folder / LEXICAL_FOLDER).ids()
+        except ValueError:
+            return set()
+
+    def nearest(self, vectors: Vectors, limit: int) -> list[dict[str, float]]:
+        """For each vector the nearest passages by id, committed or not, with their similarity.
+
+        None at all for one that Chroma cannot search by, since its graph of vectors leads to what is no longer there.
+        """
+        from chromadb.errors import InternalError
+
+        view = self._fresh()
+        with _store_errors(self.folder):
+            try:
+                found = view.store.passages.query(query_embeddings=vectors, n_results=limit, include=["distances"])
+            except InternalError:  # one such vector spoils all that were asked with it
+                middle = len(vectors) // 2
+                return (
+                    [*self.nearest(vectors[:middle], limit), *self.nearest(vectors[middle:], limit)] if middle else [{}]
+                )
+        pairs = zip(found["ids"], found["distances"] or (), strict=True)
+        return [{i: 1 - float(d) for i, d in zip(*one, strict=True)} for one in pairs]
+
+    def _entries(self, view: _View, article_ids: Sequence[str]) -> dict[str, ArticleEntry]:
+        known: dict[str, ArticleEntry] = {}
+        with _store_errors(self.folder):
+            for ids in _slices(list(dict.fromkeys(article_ids))):
+                found = view.store.articles.get(ids=ids, include=["metadatas"])
+                known |= {entry.id: entry for entry in entries(found)}
+        return known
 
     def _live(self, view: _View, stored: list[StoredPassage]) -> list[StoredPassage]:
         """Those whose passage belongs to the version of its article that was committed last."""
-        entries = self._entries(view, [s.passage.article_id for s in stored])
-        live = {(entry.id, entry.digest) for entry in entries.values()}
+        known = self._entries(view, [s.passage.article_id for s in stored])
+        live = {(entry.id, entry.digest) for entry in known.values()}
         return [s for s in stored if (s.passage.article_id, s.passage.digest) in live]
 
     def _fresh(self) -> _View:
         view = self._view
+        if view.mark and view.mark == LexicalIndex.mark(self.folder / LEXICAL_FOLDER):
+            return view
         with _store_errors(self.folder):
-            current = (_generation(view.store), _file(self.folder))
-        return view if current == (view.generation, view.file) else self._reopened(view)
+            current = (*_newest(view.store.client), _file(self.folder))
+        return view if current == (view.store.articles.name, view.generation, view.file) else self._reopened(view)
 
     def _reopened(self, stale: _View) -> _View:
         with self._lock:
@@ -206,12 +327,18 @@ class Index:
             return self._view
 
     def _open(self) -> _View:
-        file = _file(self.folder)
-        store = _connect(self.folder)
-        with _store_errors(self.folder):
-            _check(store.articles.metadata or {}, self.embedding_model, self.folder)
-            generation = _generation(store)
-            return _View(store, _open_lexical(self.folder / LEXICAL_FOLDER, generation, store), generation, file)
+        folder = self.folder / LEXICAL_FOLDER
+        for left in reversed(range(OPENINGS)):
+            file, mark, store = _file(self.folder), LexicalIndex.mark(folder), _connect(self.folder)
+            with _store_errors(self.folder):
+                _check(store.metadata, self.embedding_model, self.folder)
+                generation = int(store.metadata.get("generation", 0))
+                lexical = _stored_lexical(folder, generation, store, counted=self._counts)
+            if lexical or not left or LexicalIndex.mark(folder) == mark:
+                break
+            time.sleep(OPENING_SECONDS)  # another process writes, and what was looked at first is out of date
+        settled = mark if mark and mark[0] == generation else None
+        return _View(store, lexical or _lexical_in_memory(store, self.folder), generation, file, settled)
 
 
 class IndexWriter(Index):
@@ -221,6 +348,11 @@ class IndexWriter(Index):
     """
 
     _interrupted = False
+    _counts = False  # `open_for_writing` has just done it
+
+    def _fresh(self) -> _View:
+        # Nobody else writes while this process holds the lock.
+        return self._view
 
     def put(self, batch: Sequence[StoredArticle]) -> None:
         """Add these articles, or replace them; each is there, with its text, once this returns.
@@ -232,39 +364,96 @@ class IndexWriter(Index):
             return
         view = self._fresh()
         ids = [stored.article.id for stored in batch]
-        passages = [passage for stored in batch for passage in stored.passages]
+        parts = [passage for stored in batch for passage in stored.passages]
+        told = ([stored.story or stored.article.text_digest] * len(stored.passages) for stored in batch)
+        stories = [story for of_one in told for story in of_one]
         vectors = np.concatenate([stored.vectors for stored in batch])
         sentences = [of_one for stored in batch for of_one in stored.sentence_vectors]
         self._check_dimension(view, vectors.shape[1])
         with self._writing(view, dimension=vectors.shape[1]):
             old = self._passage_ids(view, ids)
-            for part in _parts(view.store, len(passages)):
-                view.store.passages.upsert(
-                    ids=[passage.id for passage in passages[part]],
-                    embeddings=vectors[part],
-                    documents=[passage.text for passage in passages[part]],
-                    metadatas=[_passage_row(*row) for row in zip(passages[part], sentences[part], strict=True)],
-                )
-            view.lexical.replace(ids, passages)
+            rows = [passage_row(*row) for row in zip(parts, sentences, stories, strict=True)]
+            _upsert_passages(view.store, parts, vectors, rows)
+            view.lexical.replace(ids, parts)
             view.store.articles.upsert(
                 ids=ids,
                 embeddings=np.stack([stored.vectors.mean(axis=0) for stored in batch]),
-                metadatas=[_article_row(stored) for stored in batch],
+                metadatas=[article_row(stored) for stored in batch],
             )
-            _delete_passages(view.store, old - {passage.id for passage in passages})
+            _delete_passages(view.store, old - {passage.id for passage in parts})
+
+    def set_copies(self, copies: Mapping[str, Sequence[Copy]]) -> None:
+        """Say where else these articles stand."""
+        view = self._fresh()
+        known = list(self._entries(view, list(copies)))
+        if known:
+            with self._writing(view):
+                rows: list[Mapping[str, str]] = [{"copies": copies_row(copies[article_id])} for article_id in known]
+                view.store.articles.update(ids=known, metadatas=rows)  # type: ignore[arg-type]  # a narrower mapping
+
+    def drop_passages(self, passage_ids: Sequence[str]) -> None:
+        """Remove passages that belong to no article."""
+        view = self._fresh()
+        with self._writing(view):
+            _delete_passages(view.store, set(passage_ids))
+
+    def replace_lexical(self) -> None:
+        """Build the full text anew."""
+        view = self._fresh()
+        with _store_errors(self.folder):
+            _build_lexical(view.store, self.folder / LEXICAL_FOLDER, view.generation)
+        self._view = self._open()
+
+    def with_texts(self, text_digests: Sequence[str]) -> dict[str, ArticleEntry]:
+        """Those articles whose text is one of these, by the text's digest."""
+        view = self._fresh()
+        known: dict[str, ArticleEntry] = {}
+        with _store_errors(self.folder):
+            for part in _slices(text_digests):
+                of_these: Any = {"text_digest": {"$in": part}}
+                found = view.store.articles.get(where=of_these, include=["metadatas"])
+                known |= {entry.text_digest: entry for entry in entries(found)}
+        return known
+
+    def vectors(self, article_id: str) -> tuple[Vectors, list[Vectors]]:
+        """The vectors of an article's passages and of their sentences, in the order of the passages."""
+        view = self._fresh()
+        of_it = {"article_id": article_id, "digest": self._entries(view, [article_id])[article_id].digest}
+        where: Any = {"$and": [{name: value} for name, value in of_it.items()]}
+        with _store_errors(self.folder):
+            found = view.store.passages.get(where=where, include=["embeddings", "metadatas"])
+        rows = found["metadatas"] or []
+        order = sorted(range(len(rows)), key=lambda i: int(str(rows[i]["ordinal"])))
+        vectors = np.asarray(found["embeddings"], dtype=np.float32)[order]
+        return vectors, [unpacked(str(rows[i][SENTENCE_VECTORS])) for i in order]
+
+    def neighbours(self, vectors: Vectors, limit: int) -> list[list[Neighbour]]:
+        """For each vector the articles nearest to it in meaning, at most `limit`, the nearest first."""
+        from chromadb.errors import InternalError
+
+        view = self._fresh()
+        with _store_errors(self.folder):
+            try:
+                found = view.store.articles.query(
+                    query_embeddings=vectors, n_results=limit, include=["distances", "metadatas"]
+                )
+            except InternalError:  # a lost vector; what is near cannot be told until a check mends it
+                return [[] for _ in vectors]
+        return [
+            [Neighbour(i, 1 - d, str(row["story"]), str(row["sketch"])) for i, d, row in zip(*one, strict=True)]
+            for one in zip(found["ids"], found["distances"] or (), found["metadatas"] or (), strict=True)
+        ]
 
     def remove(self, article_ids: Sequence[str]) -> int:
         """Remove these articles with all that belongs to them; returns how many there were."""
-        view = self._fresh()
-        known = list(self._entries(view, article_ids))
-        if not known:
-            return 0
-        with self._writing(view):
-            old = self._passage_ids(view, known)
-            for part in _parts(view.store, len(known)):
-                view.store.articles.delete(ids=known[part])
-            view.lexical.replace(known, [])
-            _delete_passages(view.store, old)
+        known = list(self._entries(self._fresh(), article_ids))
+        for part in _slices(known):
+            view = self._fresh()
+            with self._writing(view):
+                old = self._passage_ids(view, part)
+                view.store.articles.delete(ids=part)
+                view.lexical.replace(part, [])
+                _delete_passages(view.store, old)
         return len(known)
 
     @contextmanager
@@ -273,22 +462,24 @@ class IndexWriter(Index):
         if self._interrupted:
             raise StoreError(f"an earlier write to {self.folder} failed; run the command again, which mends it")
         self._interrupted = True
-        generation = view.generation + 1
+        generation, folder = view.generation + 1, self.folder / LEXICAL_FOLDER
         with _store_errors(self.folder):
-            LexicalIndex.write_stamp(self.folder / LEXICAL_FOLDER, generation)
+            LexicalIndex.write_stamp(folder, generation)
             yield
-            metadata = {**(view.store.articles.metadata or {}), **made_with, "generation": generation}
-            view.store.articles.modify(metadata=metadata)
-        self._view = replace(view, generation=generation)
+            view.store.articles.modify(metadata={**view.store.metadata, **made_with, "generation": generation})
+            LexicalIndex.write_stamp(folder, generation)
+        self._view = replace(view, generation=generation, mark=LexicalIndex.mark(folder))
         self._interrupted = False
 
     def _passage_ids(self, view: _View, article_ids: Sequence[str]) -> set[str]:
-        of_these = {"article_id": {"$in": [*article_ids]}}
-        found = view.store.passages.get(where=of_these, include=[])  # type: ignore[arg-type]  # too wide to infer
-        return set(found["ids"])
+        found = set[str]()
+        for part in _slices(article_ids):
+            of_these: Any = {"article_id": {"$in": part}}
+            found.update(view.store.passages.get(where=of_these, include=[])["ids"])
+        return found
 
     def _check_dimension(self, view: _View, dimension: int) -> None:
-        known = (view.store.articles.metadata or {}).get("dimension", dimension)
+        known = view.store.metadata.get("dimension", dimension)
         if known != dimension:
             raise IndexMismatch(
                 f"the vectors in {self.folder} have {known} numbers, those of {self.embedding_model} {dimension}; "
@@ -304,60 +495,140 @@ def open_for_writing(folder: Path, embedding_model: str, splitter: str) -> Itera
     when another process writes, IndexMismatch when the index was made otherwise, StoreError when it cannot be
     written at all.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK_FILE, timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise IndexLocked(
-            f"another process is writing to the index {folder}; wait until it is done, or give another --index"
-        ) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise StoreError(
-            f"cannot write to the index {folder} ({reason}); make it writable, or give another --index"
-        ) from error
-    try:
+    with locked(folder):
         with _store_errors(folder):
             _create(folder, embedding_model, splitter)
             _mend(folder)
         yield IndexWriter(folder, embedding_model)
-    finally:
-        lock.release()
 
 
 def _create(folder: Path, embedding_model: str, splitter: str) -> None:
     """Make the two collections where they are missing; check that they were made for what is asked now."""
     made_with = {"format": FORMAT, "embedding_model": embedding_model, "splitter": splitter}
     with closing(_client(folder)) as client:
-        there = {collection.name: collection.metadata or {} for collection in client.list_collections()}
-        # The articles' collection is made last, so its metadata stands for the whole.
-        if found := there.get("articles"):
-            _check(found, embedding_model, folder)
-            if found.get("splitter") != splitter:
-                raise IndexMismatch(
-                    f"the passages in {folder} were cut by {found.get('splitter')}, this version cuts by {splitter}; "
-                    f"{_ingest_anew(folder)}"
-                )
-        for name, metadata in (("passages", made_with), ("articles", {**made_with, "generation": 0})):
-            if name not in there:
-                client.create_collection(
-                    name, metadata=metadata, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
-                )
+        found = _built(client)
+        if not found:
+            _make_pair(client, 0, {**made_with, "generation": 0, "built": 1})
+            return
+        metadata = found[-1].metadata or {}
+        _check(metadata, embedding_model, folder)
+        if metadata.get("splitter") != splitter:
+            raise IndexMismatch(
+                f"the passages in {folder} were cut by {metadata.get('splitter')}, this version cuts by {splitter}; "
+                f"{_ingest_anew(folder)}"
+            )
+        _drop_all_but(client, found[-1].name)
+
+
+def _make_pair(client: Client, number: int, metadata: Mapping[str, Any]) -> None:
+    """The articles' collection is made last, so its metadata stands for the whole."""
+    for name in reversed(_pair(number)):
+        client.get_or_create_collection(
+            name, metadata=dict(metadata), embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
+        )
+
+
+def _pair(number: int) -> tuple[str, str]:
+    """The names of the articles' collection and of the passages'."""
+    return (f"articles-{number}", f"passages-{number}") if number else ("articles", "passages")
+
+
+def _number(articles: str) -> int:
+    return int(articles.partition("-")[2] or 0)
+
+
+def _built(client: Client) -> list[Collection]:
+    """The articles' collections that are whole; the last one is in use."""
+    named = (c for c in client.list_collections() if COLLECTION.fullmatch(c.name))
+    found = [c for c in named if c.name.startswith("articles")]
+    return sorted((c for c in found if "built" in (c.metadata or {}) or _of_an_earlier_format(c)), key=_by_number)
+
+
+def _by_number(articles: Collection) -> int:
+    return _number(articles.name)
+
+
+def _of_an_earlier_format(articles: Collection) -> bool:
+    return (articles.metadata or {}).get("format") != FORMAT
+
+
+def _drop_all_but(client: Client, articles: str) -> None:
+    """Remove what an earlier pair, or a rebuild that did not end, left behind."""
+    kept = _pair(_number(articles))
+    for collection in client.list_collections():
+        if collection.name not in kept and COLLECTION.fullmatch(collection.name):
+            client.delete_collection(collection.name)
 
 
 def _mend(folder: Path) -> None:
     """After an interrupted write, drop the passages that no article's row commits and build the full text anew."""
     store, lexical = _connect(folder), folder / LEXICAL_FOLDER
-    generation = _generation(store)
+    generation = int(store.metadata.get("generation", 0))
     if _whole_lexical(lexical, generation, store.passages.count()):
         return
     live = _digests(store)
     for page in _pages(store):
         _delete_passages(store, {p.id for p in page if live.get(p.article_id) != p.digest})
-    LexicalIndex.delete(lexical)
-    LexicalIndex(lexical, create=True).replace([], _committed_passages(store))
-    LexicalIndex.write_stamp(lexical, generation)
+    _build_lexical(store, lexical, generation)
+
+
+def _build_lexical(store: _Connection, folder: Path, generation: int) -> None:
+    LexicalIndex.delete(folder)
+    LexicalIndex(folder, create=True).replace([], _committed_passages(store))
+    LexicalIndex.write_stamp(folder, generation)
+
+
+Embed = Callable[[Sequence[Passage]], tuple[Vectors, list[Vectors]]]
+"""Passages → their vectors, and those of their sentences."""
+
+
+def rebuild(folder: Path, embedding_model: str, embed: Embed, progress: Callable[[int, int], object]) -> int:
+    """Embed everything anew, with another model, out of the text that is stored; returns the number of passages.
+
+    The new collections come into use at the end; until then, and if this is interrupted, the old ones are. `progress`
+    is given passages done and all of them. Raises IndexMissing, IndexLocked, IndexMismatch or StoreError.
+    """
+    _file(folder)
+    with locked(folder), _store_errors(folder):
+        old = _connect(folder)
+        _check(old.metadata, str(old.metadata.get("embedding_model")), folder)
+        _drop_all_but(old.client, old.articles.name)
+        number, generation = _number(old.articles.name) + 1, int(old.metadata.get("generation", 0)) + 1
+        made_with = {**old.metadata, "embedding_model": embedding_model, "generation": generation}
+        unbuilt = {name: value for name, value in made_with.items() if name not in ("built", "dimension")}
+        _make_pair(old.client, number, unbuilt)
+        articles, passages = (old.client.get_collection(n, embedding_function=None) for n in _pair(number))
+        new, total, done, dimension = _Connection(old.client, passages, articles), old.passages.count(), 0, 0
+        for offset in range(0, old.articles.count(), REBUILT):
+            vectors = _embedded_anew(old, new, offset, embed)
+            done, dimension = done + len(vectors), vectors.shape[1] if len(vectors) else dimension
+            progress(done, total)
+        lexical = folder / LEXICAL_FOLDER
+        if not _whole_lexical(lexical, generation - 1, done):
+            _build_lexical(new, lexical, generation)
+        LexicalIndex.write_stamp(lexical, generation)  # ahead, as by any other write
+        articles.modify(metadata={**made_with, "built": 1, **({"dimension": dimension} if dimension else {})})
+        LexicalIndex.write_stamp(lexical, generation)
+        _drop_all_but(old.client, articles.name)
+    return done
+
+
+def _embedded_anew(old: _Connection, new: _Connection, offset: int, embed: Embed) -> Vectors:
+    """Copy a page of articles with their passages from one pair of collections to the other."""
+    found = old.articles.get(limit=REBUILT, offset=offset, include=["metadatas"])
+    of_these: Any = {"article_id": {"$in": found["ids"]}}
+    live = {entry.id: entry.digest for entry in entries(found)}
+    parts = passages(old.passages.get(where=of_these, include=["documents", "metadatas"]))
+    parts = [passage for passage in parts if live[passage.article_id] == passage.digest]
+    if not parts:
+        return np.zeros((0, 0), dtype=np.float32)
+    vectors, sentences = embed(parts)
+    rows = [passage_row(p, of_p, p.story) for p, of_p in zip(parts, sentences, strict=True)]
+    _upsert_passages(new, parts, vectors, rows)
+    own = {i: [n for n, p in enumerate(parts) if p.article_id == i] for i in found["ids"]}
+    means = np.stack([vectors[own[i]].mean(axis=0) if own[i] else np.zeros(vectors.shape[1]) for i in found["ids"]])
+    new.articles.upsert(ids=found["ids"], embeddings=means.astype(np.float32), metadatas=found["metadatas"])
+    return vectors
 
 
 def _check(found: Mapping[str, Any], embedding_model: str, folder: Path) -> None:
@@ -368,7 +639,8 @@ def _check(found: Mapping[str, Any], embedding_model: str, folder: Path) -> None
     if found.get("embedding_model") != embedding_model:
         raise IndexMismatch(
             f"the index {folder} was made with another embedding model than {embedding_model}; set "
-            f"PULLQUOTE_EMBEDDING_MODEL={found.get('embedding_model')}, or {_ingest_anew(folder)}"
+            f"PULLQUOTE_EMBEDDING_MODEL={found.get('embedding_model')}, or embed it anew: pullquote rebuild "
+            f"--embedding-model {shlex.quote(embedding_model)} --index {shlex.quote(str(folder))}"
         )
 
 
@@ -416,31 +688,41 @@ def _connect(folder: Path) -> _Connection:
     from chromadb.errors import NotFoundError
 
     with _store_errors(folder):
-        client = _client(folder)
-        try:
-            # Without an embedding function: Chroma's own would download a model.
-            passages, articles = (client.get_collection(n, embedding_function=None) for n in ("passages", "articles"))
-        except NotFoundError as error:
-            client.close()
-            raise IndexMissing(_no_index(folder)) from error
-        store = _Connection(client, passages, articles)
+        with ExitStack() as stack:
+            client = stack.enter_context(closing(_client(folder)))
+            try:
+                name, _ = _newest(client)
+                # Without an embedding function: Chroma's own would download a model.
+                articles, of_it = (client.get_collection(n, embedding_function=None) for n in _pair(_number(name)))
+            except NotFoundError as error:
+                raise IndexMissing(_no_index(folder)) from error
+            store = _Connection(client, of_it, articles)
+            stack.pop_all()
         weakref.finalize(store, client.close).atexit = False
         return store
 
 
-def _generation(store: _Connection) -> int:
-    # A collection object keeps the metadata it was made with; the newest has to be asked for.
-    current = store.client.get_collection(store.articles.name, embedding_function=None)
-    return int((current.metadata or {}).get("generation", 0))
+def _newest(client: Client) -> tuple[str, int]:
+    """The name of the articles' collection in use, and its generation; raises NotFoundError if there is none."""
+    from chromadb.errors import NotFoundError
+
+    found = _built(client)
+    if not found:
+        raise NotFoundError("there is no collection of articles")
+    return found[-1].name, int((found[-1].metadata or {}).get("generation", 0))
 
 
-def _open_lexical(folder: Path, generation: int, store: _Connection) -> LexicalIndex:
+def _stored_lexical(folder: Path, generation: int, store: _Connection, *, counted: bool) -> LexicalIndex | None:
     # While a write is under way its stamp is one ahead, and what it holds is not what the articles' rows say.
     writing = LexicalIndex.stamp(folder) == generation + 1
-    lexical = _whole_lexical(folder, generation + writing, None if writing else store.passages.count())
-    if lexical is None:
-        log.info("building the full-text index of %s in memory", folder)
-        lexical = LexicalIndex()
+    passages = store.passages.count() if counted and not writing else None
+    return _whole_lexical(folder, generation + writing, passages)
+
+
+def _lexical_in_memory(store: _Connection, folder: Path) -> LexicalIndex:
+    log.info("building the full-text index of %s in memory", folder)
+    lexical = LexicalIndex()
+    with _store_errors(folder):
         lexical.replace([], _committed_passages(store))
     return lexical
 
@@ -458,7 +740,7 @@ def _whole_lexical(folder: Path, generation: int, passages: int | None) -> Lexic
 
 def _all_entries(store: _Connection) -> Iterator[ArticleEntry]:
     for offset in range(0, store.articles.count(), PAGE):
-        yield from _entries(store.articles.get(limit=PAGE, offset=offset, include=["metadatas"]))
+        yield from entries(store.articles.get(limit=PAGE, offset=offset, include=["metadatas"]))
 
 
 def _digests(store: _Connection) -> dict[str, str]:
@@ -468,7 +750,7 @@ def _digests(store: _Connection) -> dict[str, str]:
 def _pages(store: _Connection) -> Iterator[list[Passage]]:
     # From the end, so that a page may be deleted while the pages before it are still to come.
     for offset in reversed(range(0, store.passages.count(), PAGE)):
-        yield _passages(store.passages.get(limit=PAGE, offset=offset, include=["documents", "metadatas"]))
+        yield passages(store.passages.get(limit=PAGE, offset=offset, include=["documents", "metadatas"]))
 
 
 def _committed_passages(store: _Connection) -> Iterator[Passage]:
@@ -477,10 +759,39 @@ def _committed_passages(store: _Connection) -> Iterator[Passage]:
         yield from (passage for passage in page if live.get(passage.article_id) == passage.digest)
 
 
+def _upsert_passages(
+    store: _Connection, parts: Sequence[Passage], vectors: Vectors, rows: Sequence[Mapping[str, str | int]]
+) -> None:
+    for part in _parts(store, len(parts)):
+        store.passages.upsert(
+            ids=[passage.id for passage in parts[part]],
+            embeddings=vectors[part],
+            documents=[passage.text for passage in parts[part]],
+            metadatas=list(rows[part]),
+        )
+
+
+def _vectors(collection: Collection, ids: Sequence[str]) -> dict[str, Vectors]:
+    """The vectors of these rows, those that Chroma cannot find any longer left out."""
+    from chromadb.errors import InternalError
+
+    try:
+        found = collection.get(ids=list(ids), include=["embeddings"])
+    except InternalError:  # one lost vector spoils all that were asked for with it
+        middle = len(ids) // 2
+        return {**_vectors(collection, ids[:middle]), **_vectors(collection, ids[middle:])} if middle else {}
+    return dict(zip(found["ids"], np.asarray(found["embeddings"], dtype=np.float32), strict=True))
+
+
 def _delete_passages(store: _Connection, ids: set[str]) -> None:
     ordered = sorted(ids)
     for part in _parts(store, len(ordered)):
         store.passages.delete(ids=ordered[part])
+
+
+def _slices(ids: Sequence[str]) -> Iterator[list[str]]:
+    """These ids, so many of them at a time as one request takes."""
+    return (list(ids[start : start + ASKED_AT_ONCE]) for start in range(0, len(ids), ASKED_AT_ONCE))
 
 
 def _parts(store: _Connection, length: int) -> Iterator[slice]:
@@ -501,15 +812,12 @@ def _store_errors(folder: Path) -> Iterator[None]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StoreError(
             f"the index {folder} cannot be used ({reason}); check that the folder is writable and the disk not full, "
-            f"or {_ingest_anew(folder)}"
+            f"mend it: pullquote check --fix --index {shlex.quote(str(folder))}, or {_ingest_anew(folder)}"
         ) from error
 
 
 def _nearest(store: _Connection, vector: Vectors, limit: int, filters: Filters) -> dict[str, float]:
     """Ids of the nearest passages with their similarity."""
-    limit = min(limit, store.passages.count())
-    if not limit:
-        return {}
     found = store.passages.query(
         query_embeddings=vector.reshape(1, -1), n_results=limit, where=_where(filters), include=["distances"]
     )
@@ -538,87 +846,3 @@ def _where(filters: Filters) -> Any:
     if filters.article_ids:
         terms.append({"article_id": {"$in": list(filters.article_ids)}})
     return {"$and": terms} if len(terms) > 1 else terms[0] if terms else None
-
-
-def _packed(vectors: Vectors) -> str:
-    """Vectors as Chroma can keep them beside a passage: a byte a number, which changes a cosine by some .001."""
-    largest = np.abs(vectors).max(axis=1, keepdims=True, initial=1e-9)
-    scaled = np.rint(vectors / largest * 127).astype(np.int8)
-    return f"{vectors.shape[1]}:{base64.b64encode(scaled.tobytes()).decode('ascii')}"
-
-
-def _unpacked(packed: str) -> Vectors:
-    dimension, _, numbers = packed.partition(":")
-    scaled = np.frombuffer(base64.b64decode(numbers), dtype=np.int8)
-    return normalized(scaled.reshape(-1, int(dimension)).astype(np.float32))
-
-
-def _passage_row(passage: Passage, sentence_vectors: Vectors) -> dict[str, str | int]:
-    return {
-        "article_id": passage.article_id,
-        "digest": passage.digest,
-        "ordinal": passage.ordinal,
-        "start": passage.start,
-        "end": passage.end,
-        "sentences": json.dumps(passage.sentences),
-        SENTENCE_VECTORS: _packed(sentence_vectors),
-        "title": passage.title,
-        "source": passage.source,
-        "url": passage.url,
-        "author": passage.author,
-        "published": date_number(passage.published),
-    }
-
-
-def _article_row(stored: StoredArticle) -> dict[str, str | int]:
-    article = stored.article
-    return {
-        "digest": article.digest,
-        "title": article.title,
-        "source": article.source,
-        "url": article.url,
-        "author": article.author,
-        "published": date_number(article.published),
-        "origin": article.origin,
-        "passages": len(stored.passages),
-    }
-
-
-def _passages(found: Any) -> list[Passage]:
-    return [_passage(*row) for row in zip(found["ids"], found["documents"], found["metadatas"], strict=True)]
-
-
-def _passage(passage_id: str, text: str, row: Mapping[str, Any]) -> Passage:
-    return Passage(
-        id=passage_id,
-        article_id=row["article_id"],
-        digest=row["digest"],
-        ordinal=row["ordinal"],
-        start=row["start"],
-        end=row["end"],
-        text=text,
-        sentences=tuple((start, end) for start, end in json.loads(row["sentences"])),
-        title=row["title"],
-        source=row["source"],
-        url=row["url"],
-        author=row["author"],
-        published=number_date(row["published"]) if row["published"] else None,
-    )
-
-
-def _entries(found: Any) -> list[ArticleEntry]:
-    rows = zip(found["ids"], found["metadatas"], strict=True)
-    return [
-        ArticleEntry(
-            id=article_id,
-            title=row["title"],
-            source=row["source"],
-            url=row["url"],
-            author=row["author"],
-            published=number_date(row["published"]) if row["published"] else None,
-            origin=row["origin"],
-            digest=row["digest"],
-            passages=row["passages"],
-        )
-        for article_id, row in rows
-    ]

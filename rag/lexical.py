@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,17 @@ def _schema() -> tantivy.Schema:
     return builder.build()
 
 
+@contextmanager
+def _panics() -> Iterator[None]:
+    """A panic of tantivy's, which damaged files cause, as a ValueError; its class is none that can be named."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ValueError(f"damaged files: {str(error).splitlines()[0]}") from error
+
+
 class LexicalIndex:
     """Passages by their words: BM25, and how rare a word is. In a folder, or in memory when there is none."""
 
@@ -70,9 +82,11 @@ class LexicalIndex:
                 folder.mkdir(parents=True, exist_ok=True)
             elif not tantivy.Index.exists(str(folder)):
                 raise ValueError("there is no index")
-            self._index = tantivy.Index(self._schema, path=str(folder))
+            with _panics():
+                self._index = tantivy.Index(self._schema, path=str(folder))
         self._index.register_tokenizer(ANALYZER, self._analyzer)
-        self._searcher = self._index.searcher()
+        with _panics():
+            self._searcher = self._index.searcher()
 
     @property
     def count(self) -> int:
@@ -88,9 +102,19 @@ class LexicalIndex:
             return -1
 
     @staticmethod
+    def mark(folder: Path) -> tuple[int, int] | None:
+        """What changes whenever the stamp is written, and costs little to look at; None where there is no stamp."""
+        try:
+            return LexicalIndex.stamp(folder), (folder / STAMP).stat().st_mtime_ns
+        except OSError:
+            return None
+
+    @staticmethod
     def write_stamp(folder: Path, generation: int) -> None:
         """Say which generation a folder holds, or is about to hold."""
-        (folder / STAMP).write_text(str(generation), "ascii")
+        new = folder / f"{STAMP}.new"
+        new.write_text(str(generation), "ascii")
+        new.replace(folder / STAMP)  # whoever looks sees the old one or the new one
 
     @staticmethod
     def delete(folder: Path) -> None:
@@ -134,8 +158,9 @@ class LexicalIndex:
             query = tantivy.Query.boolean_query([(tantivy.Occur.Must, query), *allowed])
         searcher = self._searcher
         try:
-            found = searcher.search(query, limit, count=False).hits
-            return [(str(searcher.doc(address).get_first("id")), float(score)) for score, address in found]
+            with _panics():
+                found = searcher.search(query, limit, count=False).hits
+                return [(str(searcher.doc(address).get_first("id")), float(score)) for score, address in found]
         except ValueError as error:
             raise StoreError(
                 f"the full text in {self._folder} is damaged ({error}); delete that folder, it is built again by itself"
@@ -156,6 +181,12 @@ class LexicalIndex:
         if filters.article_ids:
             queries.append(tantivy.Query.term_set_query(self._schema, "article_id", list(filters.article_ids)))
         return [(tantivy.Occur.Must, tantivy.Query.const_score_query(query, 0.0)) for query in queries]
+
+    def ids(self) -> set[str]:
+        """The ids of all its passages. Raises ValueError if its files are damaged."""
+        with _panics():
+            found = self._searcher.search(tantivy.Query.all_query(), max(1, self.count), count=False).hits
+            return {str(self._searcher.doc(address).get_first("id")) for _, address in found}
 
     def sources(self) -> list[str]:
         """The sources of its passages, the most frequent first."""

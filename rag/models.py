@@ -85,6 +85,10 @@ class SentenceTransformerEmbedder:
         pooled = [self._pooled(*one) for one in zip(texts, read, self._offsets(texts), parts, strict=True)]
         return normalized(np.stack([whole for whole, _ in pooled])), [vectors for _, vectors in pooled]
 
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """The model's own vectors of texts, and nothing else: what the rest can be measured beside."""
+        return np.asarray(self._model.encode(list(texts), **self._options), dtype=np.float32)
+
     def _pooled(
         self, text: str, read: dict[str, torch.Tensor], offsets: Sequence[Span], parts: Sequence[Span]
     ) -> tuple[Vectors, Vectors]:

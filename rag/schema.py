@@ -9,6 +9,11 @@ from datetime import date
 Span = tuple[int, int]
 """Start and end (exclusive) in characters of the article's text."""
 
+FEW_WORDS = 12
+
+Extra = tuple[tuple[str, str], ...]
+"""What a source says of an article in fields of its own: (name, value)."""
+
 
 def long_date(day: date | None) -> str:
     """A day as a reader writes it, "5 March 2024"; empty for none."""
@@ -20,7 +25,8 @@ class Article:
     """One article as it was read: `id` stays the same across edits, `digest` does not.
 
     `captions` are the spans of `text` that are no story (picture captions, credits); they are kept and found,
-    but never quoted. `origin` names the file it was read from.
+    but never quoted. `origin` is the file it was read from, or the URL. `language` is a code such as "en", or empty;
+    `extra` are its source's other fields, as (name, value).
     """
 
     id: str
@@ -32,17 +38,46 @@ class Article:
     published: date | None = None
     origin: str = ""
     captions: tuple[Span, ...] = ()
+    language: str = ""
+    extra: Extra = ()
 
     @property
     def digest(self) -> str:
         """Hash of title, text and metadata: 32 hexadecimal digits."""
         fields = (self.title, self.text, self.source, self.url, self.author, str(self.published), str(self.captions))
-        return hashlib.sha256("\x1f".join(fields).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        return _hashed("\x1f".join((*fields, self.language, str(self.extra))))
+
+    @property
+    def text_digest(self) -> str:
+        """Hash of the words alone, whatever stands between them: the same for a copy under another name.
+
+        So few words that they could be anybody's ("For subscribers only.") are a copy only under the same title.
+        """
+        words = self.text.split()
+        return _hashed(" ".join(words if len(words) >= FEW_WORDS else (self.title, *words)))
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Another place where an article's story stands: under another name, at another address."""
+
+    id: str
+    origin: str
+    title: str = ""
+    source: str = ""
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ArticleEntry:
-    """What the index knows of an article without reading its text."""
+    """What the index knows of an article without reading its text.
+
+    `copies` are where else it stands; articles of one `story` tell it in nearly the same words.
+    """
 
     id: str
     title: str
@@ -53,6 +88,16 @@ class ArticleEntry:
     origin: str
     digest: str
     passages: int
+    language: str = ""
+    extra: Extra = ()
+    text_digest: str = ""
+    story: str = ""
+    copies: tuple[Copy, ...] = ()
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Every place where it stands."""
+        return (self.origin, *(copy.origin for copy in self.copies))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +105,7 @@ class Passage:
     """A run of whole sentences: `article.text[start:end] == text`, and an article's passages join to its text.
 
     `sentences` are the spans (in the article's text) that may be quoted; `digest` is that of the article's
-    version the passage belongs to.
+    version the passage belongs to, `story` as in ArticleEntry.
     """
 
     id: str
@@ -76,6 +121,7 @@ class Passage:
     url: str
     author: str
     published: date | None
+    story: str = ""
 
     @property
     def indexed_text(self) -> str:
@@ -205,13 +251,19 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """What `[number]` in an answer refers to: `article.text[start:end] == quote`."""
+    """What `[number]` in an answer refers to: `article.text[start:end] == quote`.
+
+    `also` are other places where its article's story stands, word by word or nearly so: they confirm nothing. `extra`
+    is as in Article.
+    """
 
     number: int
     passage: Passage
     quote: str
     start: int
     end: int
+    also: tuple[Copy, ...] = ()
+    extra: Extra = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,17 +336,24 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What an ingest did. The counts are of articles (`passages`: of those added and updated)."""
+    """What an ingest did. The counts are of articles (`passages`: of those embedded).
+
+    `moved` ones stand where another name or address was before, `duplicates` are copies of an article that was there.
+    `others` are files of no kind that can be read, which were passed over, counted by the end of their name.
+    """
 
     added: int = 0
     updated: int = 0
     unchanged: int = 0
+    moved: int = 0
+    duplicates: int = 0
     removed: int = 0
     failed: tuple[Failure, ...] = ()
     passages: int = 0
     seconds: float = 0.0
+    others: tuple[tuple[str, int], ...] = ()
 
     @property
     def seen(self) -> int:
         """Articles read, whether or not there was anything to do."""
-        return self.added + self.updated + self.unchanged
+        return self.added + self.updated + self.unchanged + self.moved + self.duplicates
