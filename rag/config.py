@@ -30,6 +30,9 @@ class Config:
     hits: passages that an answer may be made of.
     sentences: most sentences in an answer.
     min_confidence: below this (0–1) the answer is that the articles do not say.
+    source_seconds: how long one file may take to be taken apart, or one URL to be fetched.
+    source_megabytes: how large a file may be that is read at once, or a page, or what an archive's file unpacks to.
+    allow_private_addresses: whether URLs may lead to this machine and to its own network.
     """
 
     index: Path = Path(".pullquote")
@@ -39,9 +42,12 @@ class Config:
     hits: int = 10
     sentences: int = 3
     min_confidence: float = 0.24
+    source_seconds: float = 60.0
+    source_megabytes: int = 200
+    allow_private_addresses: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("candidates", "hits", "sentences"):
+        for name in ("candidates", "hits", "sentences", "source_seconds", "source_megabytes"):
             if not 1 <= getattr(self, name) <= MOST:
                 raise ConfigError(f"{name} is {getattr(self, name)}; set it between 1 and {MOST}")
         if not 0 <= self.min_confidence <= 1:
@@ -72,6 +78,8 @@ class Config:
 
 
 def _convert(name: str, value: Any, kind: type) -> Any:
+    if kind is bool:
+        return _truth(name, value)
     lossy = kind is int and isinstance(value, float)
     if lossy or isinstance(value, bool) or not isinstance(value, (str, int, float, Path)):
         raise ConfigError(f"{name} is {value!r}; give it as {kind.__name__}")
@@ -79,6 +87,12 @@ def _convert(name: str, value: Any, kind: type) -> Any:
         return kind(value)
     except (ValueError, TypeError, OverflowError) as error:
         raise ConfigError(f"{name} is {value!r}; give it as {kind.__name__}") from error
+
+
+def _truth(name: str, value: Any) -> bool:
+    if str(value).lower() not in ("true", "false", "1", "0"):
+        raise ConfigError(f"{name} is {value!r}; give it as true or false")
+    return str(value).lower() in ("true", "1")
 
 
 def _from_toml(file: Path | None) -> dict[str, Any]:
