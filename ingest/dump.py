@@ -1,18 +1,20 @@
 """Plain text → articles: one article, or a scraped dump of several, with what scraping leaves behind.
 
 A scraped page often starts with its title, a picture's caption (once or more), the label of a share button, and
-then the title again. None of the rules here knows a site. Where nothing is said twice before the story starts, a
-text is taken as it is: only its title, byline and date are read out of its first lines.
+then the title again. Other dumps name what they know of an article in lines before it ("Title: …"). None of the
+rules here knows a site. Where nothing is named, or said twice before the story starts, a text is taken as it is: only
+its title, byline and date are read out of its first lines.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 
+from ingest.article import as_line, pick
 from ingest.fields import clean, parse_date
 from rag.schema import Span
 
@@ -29,6 +31,8 @@ SEPARATOR_GAP = 4
 """Blank lines that a line of dashes, or a form feed, counts for."""
 APART = 2
 """Blank lines, more than paragraphs have between them, that set articles apart."""
+MOST_LABELS = 40
+"""Lines that can name an article's fields."""
 WRAPPED = range(45, 110)
 """Lengths of the lines of a text that was broken into lines at a fixed width."""
 SLOTS = frozenset({"advertisement", "advertisment"})
@@ -42,11 +46,18 @@ BUTTONS = frozenset(
 _SEPARATOR = re.compile(r"^([-=_]\s?){3,}$")
 _BREAK = re.compile(r"^([*#~•·]\s?){2,}$")
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’»)\]]*$")
-_CREDIT = re.compile(
-    r"[.!?”\"] \([A-Z@][^()]{1,60}\)$"  # … in Baghdad. (Agency)
-    r"|^(?i:(file |handout )?(photo|image|picture|pic)s?\s?[:/|])"  # FILE PHOTO: …
-    r"|\b(?i:(photo|image|picture|credit)s?( by|:)) [^.!?]{2,40}$"  # … Photo: Agency
+_AGENCY = re.compile(r"[.!?”\"] \([A-Z@][^()]{1,60}\)$")  # … in Baghdad. (Agency)
+_LABEL = re.compile(
+    r"(?i:((file |handout )?(photo|image|picture|pic)s?\s?[:/|]|(image|media) (caption|source|copyright),))"
 )
+"""FILE PHOTO: …, or Image caption, …"""
+_LABEL_STARTS = frozenset("FHIMPfhimp")
+_CREDIT = re.compile(r"\b(?i:(photo|image|picture|credit)s?( by|:)) [^.!?]{2,40}$")  # … Photo: Agency
+CREDIT_LENGTH = 80
+"""Characters, more than _AGENCY and _CREDIT can take up at a line's end."""
+_MARKS = frozenset("-=_*#~•·")
+"""What a line that parts a text begins with."""
+_NAMED = re.compile(r"([^\W\d][\w -]{0,31}):(?!//)(.*)")
 _NAME = r"(?:[A-Z][\w.'’-]*|and|de|van|von|der|bin|al-\w+)"
 _BYLINE = re.compile(rf"^(?i:by) ({_NAME}(?: {_NAME}){{0,5}})$")
 _LISTED = re.compile(r"^(\(?[\da-zA-Z]{1,3}[.)]|[-•*>–—]) ?")
@@ -56,10 +67,14 @@ _CLOSING = (".", ",", ";", ":", "…")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that is not blank, and how many blank ones stand before it."""
+    """A line that is not blank, and how many blank ones stand before it.
+
+    One with `labels` stands for all the lines that name an article's fields; its text is the title among them.
+    """
 
     text: str
     gap: int = 0
+    labels: Mapping[str, str] | None = None
 
     @property
     def words(self) -> int:
@@ -71,7 +86,7 @@ class Line:
 
     @property
     def has_credit(self) -> bool:
-        return bool(_CREDIT.search(self.text)) and self.words <= CAPTION_WORDS
+        return _has_credit(self.text) and self.words <= CAPTION_WORDS
 
     @property
     def is_body(self) -> bool:
@@ -99,13 +114,20 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Scraped:
-    """One article of a dump; `captions` are spans of `text`. The title is empty where the text has none."""
+    """One article of a dump; `captions` are spans of `text`. What the text does not say is empty.
+
+    `extra` is what it names that has none of our meanings.
+    """
 
     title: str
     text: str
     author: str
     published: date | None
     captions: tuple[Span, ...]
+    source: str = ""
+    url: str = ""
+    language: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_dump(text: str) -> list[Scraped]:
@@ -121,26 +143,82 @@ def parse_dump(text: str) -> list[Scraped]:
 
 def unwrapped(text: str) -> str:
     """The text with paragraphs that were broken into lines at a fixed width as one line each."""
-    return "\n".join("\n" * line.gap + line.text for line in _lines(text)).strip("\n")
+    lines = (("\n" * gap, _unwrapped(block)) for gap, block in _blocks(text.replace("\f", "\n" * SEPARATOR_GAP)))
+    return "\n".join(gap + "\n".join(block) for gap, block in lines).strip("\n")
 
 
 def captions_of(text: str) -> tuple[Span, ...]:
     """Spans of the lines that have a caption's form."""
-    return tuple(match.span() for match in re.finditer(r"[^\n]+", text) if Line(match.group()).has_credit)
+    spans, start = list[Span](), 0
+    for line in text.split("\n"):
+        end = start + len(line)
+        if line and _has_credit(line) and Line(line).has_credit:
+            spans.append((start, end))
+        start = end + 1
+    return tuple(spans)
+
+
+def _has_credit(line: str) -> bool:
+    # Both stand at the end; to look for them in the whole line was the slowest part of reading an article.
+    if line[:1] in _LABEL_STARTS and _LABEL.match(line):
+        return True
+    if line[-1:] in ".!?":
+        return False
+    end = max(0, len(line) - CREDIT_LENGTH)
+    return any(pattern.search(line, end) for pattern in (_AGENCY, _CREDIT))
 
 
 def _lines(text: str) -> Iterator[Line]:
+    labelled, first = False, True
     for gap, block in _blocks(text.replace("\f", "\n" * SEPARATOR_GAP)):
-        for position, line in enumerate(_unwrapped(block)):
-            yield Line(line, 0 if position else gap)
+        rest, labels = block, _labels(block) if len(block) > 1 and ":" in block[0] else None
+        title = as_line(pick(labels, {})[0].get("title")) if labels else ""
+        # Between paragraphs, such lines start an article only where the dump is known to have them, with a title.
+        if labels and (first or gap >= SEPARATOR_GAP or (labelled and title)):
+            yield Line(title, gap, labels)
+            labelled, rest = True, _unlabelled(block, len(labels))
+        for position, line in enumerate(_unwrapped(rest)):
+            yield Line(line, gap if position == 0 and rest is block else 0)
+        first = False
+
+
+def _labels(block: Sequence[str]) -> dict[str, str]:
+    """The fields that a block's first lines name ("Title: …"); none if fewer than two of them are known ones.
+
+    Lines of other names count if they stand among those, or as short as they are. A text's own label ends them.
+    """
+    labels, known = dict[str, str](), list[str]()
+    for line in block[:MOST_LABELS]:
+        found = _NAMED.fullmatch(line)
+        name = _field(found[1]) if found else ""
+        if not found or name == "text" or found[1] in labels or (not name and Line(line).is_body):
+            break
+        labels[found[1]] = found[2].strip()
+        known += [name] if name else []
+    # Two speakers can be called a source and a reporter; neither is called a date.
+    return labels if len(known) > 1 and not {"title", "date", "url"}.isdisjoint(known) else {}
+
+
+def _field(label: str) -> str:
+    """Our name of the field that a label means; empty if it means none."""
+    return next(iter(pick({label: "x"}, {})[0]), "")
+
+
+def _unlabelled(block: list[str], labels: int) -> list[str]:
+    """What follows the labels of a block, without the label of its text."""
+    rest = block[labels:]
+    found = _NAMED.fullmatch(rest[0]) if rest else None
+    if found and _field(found[1]) == "text":
+        return list(filter(None, (found[2].strip(), *rest[1:])))
+    return rest
 
 
 def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:
     """Runs of lines with no blank one among them, each with the number of blank lines before it."""
     gap, block = 0, list[str]()
     for line in [*map(str.strip, text.split("\n")), ""]:
-        separator = bool(_SEPARATOR.match(line))
-        if line and not separator and not _BREAK.match(line):
+        separator = line[:1] in _MARKS and bool(_SEPARATOR.match(line))
+        if line and not separator and not (line[0] in _MARKS and _BREAK.match(line)):
             block.append(line)
             continue
         if block:
@@ -151,11 +229,13 @@ def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:
 
 def _unwrapped(block: list[str]) -> list[str]:
     """A paragraph that was broken into lines at a fixed width, as one line; any other block as it is."""
+    if len(block) < 2:
+        return block
     *full, last = block
     lengths = [len(line) for line in full]
     even = len(full) > 1 and max(lengths) - min(lengths) <= 25
     wrapped = (
-        len(set(block)) == len(block) > 1
+        len(set(block)) == len(block)
         and all(length in WRAPPED for length in lengths)
         and sum(not _SENTENCE_END.search(line) for line in full) > len(full) / 2
         and not any(_LISTED.match(line) for line in block)
@@ -173,7 +253,7 @@ def _doubled(lines: Sequence[Line]) -> frozenset[str]:
 
 
 def _starts(lines: Sequence[Line], doubled: frozenset[str]) -> list[int]:
-    """Where articles begin: at the first line and, once a story was told, at each title that opens a page.
+    """Where articles begin: at the first line, at labels and, once a story was told, at each title that opens a page.
 
     A title opens a page if it is said again before the story, or if it is set apart by more blank lines than
     paragraphs are and a story follows. One that is only set apart must be longer than a section's heading.
@@ -182,6 +262,10 @@ def _starts(lines: Sequence[Line], doubled: frozenset[str]) -> list[int]:
     apart = (usual[0][0] if usual else 0) + APART
     starts, told = [0], False
     for i, line in enumerate(lines):
+        if line.labels:
+            starts += [i] if i else []
+            told = False
+            continue
         if told and (line.gap >= apart or line.text in doubled) and line.is_title:
             story = _story(lines, i + 1, doubled)
             said_again = line.text in {later.text for later in lines[i + 2 : story]}
@@ -203,8 +287,14 @@ def _story(lines: Sequence[Line], start: int, doubled: frozenset[str]) -> int:
 
 def _scraped(lines: Sequence[Line], doubled: frozenset[str]) -> Scraped:
     """One article: title, byline and date out of the header; title, captions and what the header repeats, once."""
-    title = lines[0].text if len(lines) > 1 and lines[0].is_title else ""
-    story = _story(lines, 0, doubled)
+    fields, extra = pick(lines[0].labels or {}, {})
+    if "id" in fields:
+        extra["id"] = fields["id"]
+    if lines[0].labels and not lines[0].text:
+        lines = lines[1:]
+    named = "title" in fields
+    title = lines[0].text if named or (len(lines) > 1 and lines[0].is_title) else ""
+    story = _story(lines, int(named), doubled)
     header = lines[:story] if title and story < len(lines) else lines[:0]
     repeated = {line.text for line in header if line.text in doubled} | {title}
     mess = max((i for i, line in enumerate(header) if line.text in repeated), default=0)
@@ -218,7 +308,10 @@ def _scraped(lines: Sequence[Line], doubled: frozenset[str]) -> Scraped:
             kept.append(line)
             seen.add(line.text)
     text, spans = joined((line.text, line.has_credit or line.text in repeated) for line in kept)
-    return Scraped(title, text, author, published, spans)
+    author = as_line(fields.get("author")) or author
+    published = parse_date(fields.get("date")) or published
+    source, url, language = (as_line(fields.get(name)) for name in ("source", "url", "language"))
+    return Scraped(title, text, author, published, spans, source, url, language, extra)
 
 
 def joined(paragraphs: Iterable[tuple[str, bool]]) -> tuple[str, tuple[Span, ...]]:

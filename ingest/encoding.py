@@ -8,7 +8,7 @@ from charset_normalizer import from_bytes
 
 from rag.errors import ReadError
 
-BINARY = "is a binary file, not text; give text, Markdown, JSON or JSON Lines"
+BINARY = "is a binary file of no kind that can be read; `pullquote sources` lists the kinds"
 MOST_BROKEN = 10
 """UTF-8 in which fewer than one in so many characters beyond ASCII is broken is still UTF-8."""
 SAMPLE = 65_536
@@ -51,6 +51,22 @@ def _decoded(data: bytes) -> str:
         if broken * MOST_BROKEN < sum(character > "\x7f" for character in lenient):
             return lenient
         return data.decode(_guess(data[max(0, error.start - SAMPLE // 2) : error.start + SAMPLE // 2]), "replace")
+
+
+def encoding_of(start: bytes) -> str:
+    """The encoding of a file that is read bit by bit, by its first bytes. Raises ReadError for what is no text."""
+    for mark, encoding in _MARKS.items():
+        if start.startswith(mark):
+            return encoding
+    if b"\0" in start:
+        raise ReadError(BINARY)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)  # it may end in the middle of a character
+    except UnicodeDecodeError:
+        lenient = start.decode("utf-8", "replace")
+        broken = lenient.count("\ufffd")
+        return "utf-8" if broken * MOST_BROKEN < sum(character > "\x7f" for character in lenient) else _guess(start)
+    return "utf-8"
 
 
 def _guess(sample: bytes) -> str:

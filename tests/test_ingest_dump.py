@@ -83,6 +83,77 @@ def test_a_separating_line_sets_articles_apart(line: str) -> None:
     assert [article.text for article in parse_dump(text)] == [STORY, OTHER]
 
 
+HERON = """Title: Heron colony returns to Saltmarsh reserve
+Date: 2025-02-03
+Author: Priya Nair
+URL: https://county-herald.example/2025/02/heron
+Source: County Herald
+"""
+FERRY = """link: https://county-herald.example/2025/02/ferry
+Section: Local
+By: Ada Moor
+Published: 12.05.2024
+Language: en
+HEADLINE: Ferry to Tolm will sail at night.
+Words: 312
+"""
+
+
+@pytest.mark.parametrize("between", ["\n=====\n", "\n\n\n\n\n", "\n\n"])
+def test_lines_that_name_an_articles_fields(between: str) -> None:
+    first, second, third = parse_dump(between.join(f"{labels}\n{OTHER}" for labels in (HERON, FERRY, HERON)))
+    assert (first.title, first.author) == ("Heron colony returns to Saltmarsh reserve", "Priya Nair")
+    assert (first.url, first.source) == ("https://county-herald.example/2025/02/heron", "County Herald")
+    assert (first.published, first.text, first.extra) == (date(2025, 2, 3), OTHER, {})
+    assert (second.title, second.author) == ("Ferry to Tolm will sail at night.", "Ada Moor")
+    assert (second.url, second.language) == ("https://county-herald.example/2025/02/ferry", "en")
+    assert (second.published, second.text) == (date(2024, 5, 12), OTHER)
+    assert second.extra == {"Section": "Local", "Words": "312"}
+    assert third == first
+
+
+def test_named_fields_go_before_what_a_page_says() -> None:
+    title = "Heron colony returns to Saltmarsh reserve"
+    [article] = parse_dump(f"{HERON}\n{title}\n\nBy Bo Lind\n6 March 2024\n\nShare\n\n{STORY}")
+    assert (article.title, article.author, article.published) == (title, "Priya Nair", date(2025, 2, 3))
+    assert article.text == STORY
+
+
+@pytest.mark.parametrize("body", [f"Text: {STORY}", f"Body:\n{STORY}", f"Content:\n\n{STORY}", STORY])
+def test_a_text_right_after_the_named_fields(body: str) -> None:
+    [article] = parse_dump(HERON + body)
+    assert (article.title, article.text) == ("Heron colony returns to Saltmarsh reserve", STORY)
+
+
+def test_named_fields_without_a_title() -> None:
+    [article] = parse_dump(f"Date: 2025-02-03\nID: 7\nAuthor: Priya Nair\n\nStorm closes the pier\n\n{STORY}")
+    assert (article.title, article.author, article.text) == ("Storm closes the pier", "Priya Nair", STORY)
+    assert (article.published, article.extra) == (date(2025, 2, 3), {"id": "7"})
+
+
+def test_a_dateline_is_not_taken_for_a_field() -> None:
+    first, *others = STORY.split("\n\n")
+    [article] = parse_dump("\n\n".join([f"{HERON}KELM: {first}", *others]))
+    assert article.text == f"KELM: {STORY}"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "Title: Storm closes the pier",
+        "Storm closes the pier\n\nSource: the harbor master\nDate: a Tuesday",
+        "A talk at the pier\n\nReporter: Is it open?\nSource: No, not at all.",
+        "Reporter: Is it open?\nSource: No, not at all.",
+        "Salt: two spoons\nWater: one cup",
+    ],
+)
+def test_what_does_not_name_fields_is_text(start: str) -> None:
+    [article] = parse_dump(f"{start}\n\n{STORY}")
+    title, *lines = start.replace("\n\n", "\n").split("\n")
+    shown = [line for line in (article.title, *article.text.split("\n\n")) if line]
+    assert shown == [title, *lines, *STORY.split("\n\n")]
+
+
 def test_a_sections_heading_does_not_start_an_article() -> None:
     [article] = parse_dump(f"Storm closes the pier\n\n{STORY}\n\n\n\nWhat comes next\n\n{OTHER}")
     assert article.title == "Storm closes the pier"
@@ -172,6 +243,24 @@ def test_captions_by_their_form() -> None:
         "FILE PHOTO: Buses",
         "In Tolm. Photo: NA",
     ]
+
+
+def test_captions_that_begin_with_their_label() -> None:
+    lines = ["Image caption, The bridge carries 31,000 vehicles a day", "Image source, Northern Agency"]
+    ending = f"{lines[0]}."
+    text = "\n\n".join(["Storm closes the pier", STORY, *lines, ending, "Image captions, they say, help the blind."])
+    [article] = parse_dump(text)
+    assert [article.text[start:end] for start, end in article.captions] == [*lines, ending]
+
+
+pieces = st.sampled_from([*HERON.splitlines(), "Text: a", "Title:", "=====", "", "Is it?", *STORY.split("\n\n")])
+
+
+@given(st.lists(pieces, max_size=20))
+def test_any_lines_make_articles_whose_captions_lie_in_them(lines: list[str]) -> None:
+    for article in parse_dump("\n".join(lines)):
+        assert article.text == article.text.strip()
+        assert all(0 <= start < end <= len(article.text) for start, end in article.captions)
 
 
 @given(st.text(alphabet='ab. \n\f-()"AB12', max_size=400))

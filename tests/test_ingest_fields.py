@@ -36,6 +36,13 @@ def test_clean_keeps_lines_and_letters() -> None:
         ("Tue, 05 Mar 2024 10:00:00 +0000", date(2024, 3, 5)),
         ("Tue, 5 Mar 2024 10:00 XYZT", date(2024, 3, 5)),
         ("25/12/2024", date(2024, 12, 25)),
+        ("12.05.2024", date(2024, 5, 12)),
+        ("30.04.2024", date(2024, 4, 30)),
+        ("04.30.2024", date(2024, 4, 30)),
+        ("3.4.2024", date(2024, 4, 3)),
+        ("12. 5. 2024", date(2024, 5, 12)),
+        ("12.05.2024 14:30", date(2024, 5, 12)),
+        ("12.05.2024, 14:30:10", date(2024, 5, 12)),
         (datetime(2024, 3, 5, 12), date(2024, 3, 5)),
         (date(2024, 3, 5), date(2024, 3, 5)),
     ],
@@ -53,6 +60,11 @@ def test_dates_in_common_notations(value: object, day: date) -> None:
         "2024",
         "Tuesday",
         "03/04/2024",
+        "03-04-2024",
+        "12.05.24",
+        "1.12.05.2024",
+        "31.02.2024",
+        "00.05.2024",
         "the war of 1812",
         "99999999",
         "200112",
@@ -85,3 +97,5 @@ def test_slug_is_ascii_words() -> None:
 def test_unique_ids_count_up() -> None:
     taken: set[str] = set()
     assert [unique_id("a", taken) for _ in range(3)] == ["a", "a-2", "a-3"]
+    many = [unique_id("a", taken) for _ in range(20_000)]
+    assert many == [f"a-{n}" for n in range(4, 20_004)]

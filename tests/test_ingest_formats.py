@@ -1,15 +1,18 @@
-"""Markdown, JSON and JSON Lines as articles."""
+"""Plain text and Markdown as articles."""
 
 from __future__ import annotations
 
-import json
+import io
+from contextlib import suppress
 from datetime import date
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.formats import LONGEST_ARTICLE, from_json, from_jsonl, from_markdown, from_text, title_from
+from ingest.article import LONGEST_ARTICLE, title_from
+from ingest.formats import from_markdown, from_text
+from ingest.source import Content, Limits, Options
 from rag.errors import ReadError
 from rag.schema import Article, Failure
 
@@ -41,8 +44,21 @@ The pier was **closed** on [Tuesday](https://bay.example), *said*
 """
 
 
+def content(name: str, text: str) -> Content:
+    data = text.encode("utf-8", "surrogatepass")
+    return Content(name, f"/{name}", lambda: io.BytesIO(data), len(data))
+
+
+def markdown(text: str, name: str = "a.md") -> list[Article | Failure]:
+    return list(from_markdown(content(name, text), Options()))
+
+
+def plain(text: str, name: str = "a.txt") -> list[Article | Failure]:
+    return list(from_text(content(name, text), Options()))
+
+
 def test_markdown_with_front_matter() -> None:
-    [article] = from_markdown("a/pier.md", "/a/pier.md", MARKDOWN)
+    [article] = markdown(MARKDOWN, "a/pier.md")
     assert isinstance(article, Article)
     assert (article.id, article.title, article.source) == ("pier-closed", "The pier: closed", "Bay Times")
     assert (article.author, article.url) == ("Ada Moor", "https://bay.example/pier")
@@ -60,77 +76,50 @@ def test_markdown_with_front_matter() -> None:
 
 def test_front_matter_is_text_as_it_stands() -> None:
     fields = "title: No\nid: 010\nauthor: [Ada, Bob]\ndate: 0000-00-00\nurl: !!python/object:os.system x\nsource: ~"
-    [article] = from_markdown("a.md", "/a.md", f"---\n{fields}\n---\nText.")
+    [article] = markdown(f"---\n{fields}\n---\nText.")
     assert isinstance(article, Article)
     assert (article.title, article.id, article.author, article.published) == ("No", "010", "Ada, Bob", None)
 
 
 def test_html_in_markdown_is_read_without_its_tags() -> None:
     body = "<div align=center>\nThe pier is closed.\n</div>\n\n<script>alert(1)</script>\n\n<!-- note -->\n\nEnd."
-    [article] = from_markdown("a.md", "/a.md", body)
+    [article] = markdown(body)
     assert isinstance(article, Article)
     assert article.text == "The pier is closed.\n\nEnd."
 
 
 def test_markdown_without_front_matter() -> None:
-    [article] = from_markdown("notes/night_bus.md", "/x", "Text --- with dashes.\n\n---\n\nMore text.")
+    [article] = markdown("Text --- with dashes.\n\n---\n\nMore text.", "notes/night_bus.md")
     assert isinstance(article, Article)
     assert (article.id, article.title, article.source) == ("notes/night_bus.md", "night bus", "night_bus.md")
 
 
 def test_broken_front_matter_is_an_error() -> None:
     with pytest.raises(ReadError, match="front matter"):
-        list(from_markdown("a.md", "/a.md", "---\ntitle: [\n---\ntext"))
-
-
-def test_json_lines_and_what_is_wrong_with_each() -> None:
-    lines = [
-        '{"id": "1", "title": "One", "text": "First text.", "date": "2024-03-05", "source": null}',
-        "",
-        '{"id": "2", "title": "Two", "text"',
-        '{"id": "3", "title": "Three"}',
-        "[1, 2]",
-        '{"id": "1", "title": "Again", "text": "Second text."}',
-        '{"title": "No id", "text": "Third\\u0000 text.", "url": 5}',
-        '{"title": "No id", "text": "Fourth text."}',
-        '{"id": "8", "text": "  \\n "}',
-    ]
-    found = list(from_jsonl("wire.jsonl", "/wire.jsonl", [line.encode() for line in lines]))
-    assert [item.id for item in found if isinstance(item, Article)] == ["1", "wire.jsonl#no-id", "wire.jsonl#no-id-2"]
-    assert [item.source for item in found if isinstance(item, Failure)] == [
-        f"wire.jsonl, line {n}" for n in (3, 4, 5, 6, 9)
-    ]
-    first = found[0]
-    assert isinstance(first, Article)
-    assert (first.source, first.published) == ("wire.jsonl", date(2024, 3, 5))
-
-
-def test_json_as_an_object_or_a_list() -> None:
-    record = {"id": "1", "title": "One", "text": "Text."}
-    assert [type(item) for item in from_json("a.json", "/a", json.dumps(record))] == [Article]
-    assert [type(item) for item in from_json("a.json", "/a", json.dumps([record, {"id": "2"}]))] == [Article, Failure]
-    with pytest.raises(ReadError, match="not JSON"):
-        list(from_json("a.json", "/a", "{"))
-    with pytest.raises(ReadError, match="not JSON"):
-        list(from_json("a.json", "/a", "[" * 100_000))
+        markdown("---\ntitle: [\n---\ntext")
 
 
 def test_a_text_of_one_endless_line_is_refused() -> None:
-    [failure] = from_text("big.txt", "/big.txt", "word " * (LONGEST_ARTICLE // 4))
+    [failure] = plain("word " * (LONGEST_ARTICLE // 4))
     assert isinstance(failure, Failure)
     assert "split it" in failure.reason
 
 
+def test_a_file_over_the_limit_is_refused() -> None:
+    with pytest.raises(ReadError, match="larger than 10 bytes"):
+        list(from_text(content("a.txt", "eleven bytes"), Options(limits=Limits(bytes=10))))
+
+
 @pytest.mark.parametrize("text", ["", " \n\n ", "***\n---"])
 def test_an_empty_text_is_a_failure(text: str) -> None:
-    [failure] = from_text("empty.txt", "/empty.txt", text)
+    [failure] = plain(text)
     assert isinstance(failure, Failure)
 
 
 def test_articles_of_a_dump_have_ids_by_their_titles() -> None:
     story = "It was a day on which the whole of the town stood still, and nobody went to work at all."
     text = "\n\n\n\n".join(f"A title of four words\n\n{story} {n}." for n in range(2))
-    assert [item.id for item in from_text("d/x.txt", "/d/x.txt", text) if isinstance(item, Article)] == [
+    assert [item.id for item in plain(text, "d/x.txt") if isinstance(item, Article)] == [
         "d/x.txt#a-title-of-four-words",
         "d/x.txt#a-title-of-four-words-2",
     ]
@@ -141,28 +130,34 @@ def test_titles_from_names() -> None:
     assert title_from("___.txt") == "Untitled"
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
-records = st.fixed_dictionaries(
-    {}, optional=dict.fromkeys(("id", "title", "text", "date", "source", "url", "author"), json_values)
-)
-
-
-@given(st.lists(records, max_size=5))
-def test_any_records_make_articles_or_failures(found: list[dict[str, object]]) -> None:
-    for item in from_jsonl("x.jsonl", "/x", (json.dumps(record).encode() for record in found)):
-        assert isinstance(item, (Article, Failure))
-        if isinstance(item, Article):
-            "".join((item.id, item.title, item.text, item.source, item.url, item.author)).encode("utf-8")
-
-
 @given(st.text(alphabet="-:ab \n#*|[](){}&!`>1.", max_size=200))
 def test_any_markdown_makes_an_article_or_an_error(text: str) -> None:
     try:
-        [item] = from_markdown("x.md", "/x", text)
+        [item] = markdown(text)
     except ReadError:
         return
     if isinstance(item, Article):
         assert all(0 <= start < end <= len(item.text) for start, end in item.captions)
+
+
+def test_a_dump_that_names_fields() -> None:
+    labels = "Title: The pier\nURL: https://bay.example/pier\nSource: Bay Times\nLanguage: en-GB\nSection: Local"
+    text = "The pier was closed on Tuesday, and it will stay so until the first days of spring."
+    first, second, empty = plain(f"{labels}\n\n{text}\n=====\n{labels}\n\n{text}\n=====\n{labels}")
+    assert isinstance(first, Article)
+    assert isinstance(second, Article)
+    assert (first.id, second.id) == ("a.txt#the-pier", "a.txt#the-pier-2")
+    assert (first.title, first.url, first.source) == ("The pier", "https://bay.example/pier", "Bay Times")
+    assert (first.language, first.extra, first.text) == ("en", (("Section", "Local"),), text)
+    assert empty == Failure("a.txt", "has no text; nothing to index")
+
+
+@pytest.mark.parametrize("value", ['"\\UFFFFFFFF"', "&a [*a]", "!!int x", "{" * 3000])
+def test_front_matter_that_is_odd(value: str) -> None:
+    with suppress(ReadError):
+        markdown(f"---\ntitle: {value}\n---\nText of the article.")
+
+
+@pytest.mark.parametrize("body", ["<!--" * 100_000, "<div>\n" + "<" * 300_000, "<script" * 50_000, "word " * 500_000])
+def test_no_markdown_takes_for_ever(body: str) -> None:
+    assert len(markdown(body)) == 1
