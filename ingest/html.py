@@ -1,0 +1,556 @@
+"""HTML → its text; a web page → its article, without what stands around it."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import Any
+
+from ingest.article import article_of
+from ingest.dump import BETWEEN, captions_of, joined, unwrapped
+from ingest.encoding import decode
+from ingest.fields import clean, one_line, parse_date
+from ingest.source import Content, Options, Read, whole
+from rag.errors import ReadError
+
+Paragraph = tuple[str, bool]
+"""A paragraph's text, and whether it is a heading."""
+
+LONGEST_TAG = 4_000
+"""Characters of a tag: a longer one loses its attributes, for the parser's time grows with their square."""
+MOST_ELEMENTS, MOST_LEVELS = 60_000, 3_000_000
+"""Elements of a page in which an article is looked for, and the sum of the levels they stand at: the time of that
+grows faster than they do."""
+FEWEST_WORDS = 8
+"""A page with fewer holds no article; one sentence of news has more."""
+SHORT_WORDS = 80
+"""A page with fewer is no article either if it speaks of logging in, of cookies or of scripts."""
+LITTLE = 400
+"""Characters: of a page where trafilatura finds fewer, it may have taken all that stands on it, as one paragraph."""
+FIRST_YEAR = 1500
+"""Dates before are no dates of publication but some program's zero."""
+NO_ARTICLE = "holds no article text (a login wall, or built by script?); save the page's text instead"
+
+_BLOCKS = frozenset(
+    "address article aside blockquote body caption cell center dd details dialog div dl dt fieldset figcaption figure "
+    "footer form h1 h2 h3 h4 h5 h6 header hr html item legend li list main nav ol option p pre quote row section "
+    "summary table tbody td tfoot th thead tr ul".split()
+)
+_HEADINGS = frozenset("h1 h2 h3 h4 h5 h6".split())
+_CELLS, _ROWS, _BREAKS = frozenset(("td", "th", "cell")), frozenset(("tr", "row")), frozenset(("br", "lb"))
+_UNSEEN = frozenset(
+    "audio button canvas datalist embed head iframe map math noscript object script select style svg template textarea "
+    "title video".split()
+)
+_AROUND = frozenset("aside figcaption figure footer header nav".split())
+_AROUND_NAMES = frozenset(
+    "ad ads advert advertisement author breadcrumb breadcrumbs byline caption comment comments consent cookie cookies "
+    "dateline footer gdpr menu nav navigation newsletter promo recommended related share sharing sidebar signup social "
+    "subscribe tags toolbar".split()
+)
+"""Words in the class or the id of what stands around an article."""
+_INLINE = "a abbr b bdi bdo big cite code del dfn em font i img ins kbd mark q s small span strike strong sub sup u var"
+
+_MARKUP = re.compile(
+    rf"<!doctype html|</?(?:{'|'.join(sorted(_BLOCKS | set(_INLINE.split())))}|br|head|link|meta|script|style|title)"
+    r"(?:\s*+/?>|\s[^<>=]*+=[^<>]*+>)",
+    re.IGNORECASE,
+)
+_PARTED = re.compile(r"<(?:p|br|div|li|pre|td|tr)\b", re.IGNORECASE)
+_TOKEN = re.compile(
+    r"<!--(?:-?>|.*?(?:--!?>|\Z))"
+    r"|<(?P<raw>script|style|template)(?=[\s/>])(?P<attributes>[^>]*+)(?:>|\Z)(?P<inside>.*?)"
+    r"(?:</(?P=raw)(?=[\s/>])[^>]*+>|\Z)"
+    r"|<(?P<tag>/?[a-z][^\s/<>]*+)(?:[^>=]++|=\s*+\"[^\"]*+(?:\"|\Z)|=\s*+'[^']*+(?:'|\Z)|=)*+(?:>|\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ufffe\uffff]")
+_SPACE, _SPACE_IN_LINE = re.compile(r"\s+"), re.compile(r"[^\S\n]+")
+_BLANK = re.compile(r"\n\s*\n")
+_CHARSET = re.compile(
+    rb"<meta[^>]{1,200}charset\s*=\s*[\"']?\s*([\w.:-]{1,40})|<\?xml[^>]{1,80}encoding=[\"']([\w.:-]{1,40})",
+    re.IGNORECASE,
+)
+_CODECS = re.compile(r"big5|cp\d|euc|gb|hz|iso2022|iso8859|johab|koi8|mac|shift_jis|tis")
+_WIDER = {"ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "gb2312": "gb18030", "gbk": "gb18030",
+          "shift_jis": "cp932", "euc_kr": "cp949"}  # fmt: skip
+"""What browsers read a declared encoding as."""
+_WALL = re.compile(
+    r"\b(?:log|sign)[ -]?(?:in|into|on)\b (?:to|or|with|below|here)|\bjavascript\b|\bcaptcha\b|\byou are (?:a )?human\b"
+    r"|\bnot a robot\b|\baccess denied\b|\bsubscribe (?:now )?to (?:continue|read|keep)|\bchecking your browser\b"
+    r"|\b(?:accept|all|enable|use|uses|using|utilise|utilisons|verwenden) (?:of )?(?:des )?cookies\b"
+    r"|\bcookies? ?(?:polic|sett|prefer|notice|consent|richtlin|einstell)",
+    re.IGNORECASE,
+)
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#x[\da-f]{1,6}|[a-z][a-z\d]{1,30});", re.IGNORECASE)
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]{2}|[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]{5}|\w[\w'’-]*")
+"""Of a script that sets no spaces between words, as many letters as a word has."""
+_SENTENCE_END = re.compile(r"[.!?…:;。！？।؟][\"'”’»›)\]」』]*$")
+_BYLINE = re.compile(r"(?:by|von|par|por|published|updated|posted|written)\b", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://[^\s/?#]+\S*", re.IGNORECASE)
+_NOT_PLAIN = re.compile(r"[\W_]+")
+_STORY_TYPE = re.compile(r"article|posting|report|review|story", re.IGNORECASE)
+_CHANGED = re.compile(r"modif|updat|comment|relat|teaser", re.IGNORECASE)
+_DATE_METAS = (
+    "articlepublishedtime ogarticlepublishedtime articlepublished datepublished parselypubdate sailthrudate "
+    "citationpublicationdate citationonlinedate citationdate dcdateissued dctermsissued dcdate dctermsdate "
+    "dctermscreated dcdatecreated originalpublicationdate publicationdate publisheddate publishdate publishtime "
+    "pubdate date datecreated"
+).split()
+
+
+def html_text(markup: str) -> str:
+    """What a page or a fragment shows, as clean text: a blank line between paragraphs, items and rows."""
+    return BETWEEN.join(text for text, _ in html_paragraphs(markup))
+
+
+def html_paragraphs(markup: str) -> list[Paragraph]:
+    """The paragraphs, headings, items and rows of a page or a fragment, each as clean text that is not empty."""
+    if not _PARTED.search(markup):
+        # Only words are marked up in it: its line ends are all that parts its paragraphs.
+        markup = markup.replace("\r\n", "\n").replace("\n", "<br>\n")
+    tamed = _tamed(markup)
+    root, complete = _parsed(tamed)
+    if not complete:
+        root, _ = _parsed(_flat(tamed))
+    return _paragraphs(root, _SPACE) if root is not None else []
+
+
+def looks_like_html(text: str) -> bool:
+    """Does a text hold markup: a tag of HTML, not only "a < b"?"""
+    return "<" in text and _MARKUP.search(text) is not None
+
+
+def unescaped(text: str) -> str:
+    """A text with the characters that its entities ("&rsquo;", "&#8217;") stand for."""
+    return _ENTITY.sub(lambda entity: _character(entity[0]), text)
+
+
+@lru_cache(1_024)
+def _character(entity: str) -> str:
+    root, _ = _parsed(f"<p>{entity}")
+    return "".join(root.itertext())
+
+
+def from_html(content: Content, options: Options) -> Read:
+    """A web page: its article, with what the page states of it; headings are in the text, but are not quoted.
+
+    The date is one that the page states, never a guess. Raises ReadError for a page without an article.
+    """
+    page = _page(_decoded(whole(content, options)))
+    stated = _json_ld(page)
+    paragraphs = _story(page, stated)
+    fields, extra = _metadata(page, stated, content)
+    shown, headings = joined(item for item in paragraphs if item != (fields["title"], True))
+    if _is_wall(page, shown):
+        raise ReadError(NO_ARTICLE)
+    yield article_of(content, shown, fields, extra, (*headings, *captions_of(shown)))
+
+
+def _decoded(data: bytes) -> str:
+    """A page's text: by its byte-order mark, as UTF-8, as it declares itself, or by a guess."""
+    if 0 < data.count(b"\0") * 100 < len(data):
+        data = data.replace(b"\0", b"")
+    declared = _declared(data)
+    if declared and (declared.startswith(("iso2022", "hz")) or not _is_unicode(data)):
+        return data.decode(declared, "replace")
+    return decode(data)
+
+
+def _declared(data: bytes) -> str:
+    found = _CHARSET.search(data[:4096])
+    if not found:
+        return ""
+    try:
+        name = codecs.lookup((found[1] or found[2]).decode("ascii", "ignore")).name
+    except (LookupError, ValueError):
+        return ""
+    name = _WIDER.get(name, name)
+    return name if _CODECS.match(name) else ""
+
+
+def _is_unicode(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return True
+
+
+def _tamed(markup: str) -> str:
+    """The markup without what is not shown, and without what takes a parser too long."""
+    return _TOKEN.sub(_tame, _CONTROL.sub("", markup))
+
+
+def _tame(token: re.Match[str]) -> str:
+    if token["raw"]:
+        is_data = "ld+json" in token["attributes"][:LONGEST_TAG].lower()
+        return f'<script type="application/ld+json">{token["inside"]}</script>' if is_data else ""
+    if not token["tag"]:
+        return ""
+    return token[0] if token.end() - token.start() <= LONGEST_TAG else f"<{token['tag'][:20]}>"
+
+
+def _flat(tamed: str) -> str:
+    """Markup that is nested too deeply for any parser, as a row of paragraphs."""
+
+    def flatten(token: re.Match[str]) -> str:
+        name = (token["tag"] or "").strip("/").lower()
+        return "<p>" if name in _BLOCKS or name in _BREAKS else ""
+
+    return _TOKEN.sub(flatten, tamed)
+
+
+def _parsed(markup: str, whole_page: bool = False) -> tuple[Any, bool]:
+    """The root of the markup's tree, None if nothing is in it, and whether all of the markup is."""
+    from lxml import etree, html
+
+    # The elements of lxml.html can more, and take longer.
+    make = html.HTMLParser if whole_page else etree.HTMLParser
+    parser = make(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
+    try:
+        root = etree.fromstring(markup.encode("utf-8", "replace"), parser)
+    except etree.XMLSyntaxError:
+        return None, True
+    limit = etree.ErrorTypes.ERR_RESOURCE_LIMIT
+    return root, all(entry.type != limit for entry in parser.error_log)
+
+
+def _page(markup: str) -> Any:
+    root, complete = _parsed(_tamed(markup), whole_page=True)
+    if root is None:
+        raise ReadError(NO_ARTICLE)
+    if not complete or not _is_searchable(root):
+        raise ReadError("is a page of too many elements to find an article in; save its text instead")
+    return root
+
+
+def _is_searchable(root: Any) -> bool:
+    from lxml import etree
+
+    elements = levels = level = 0
+    for event, _ in etree.iterwalk(root, events=("start", "end")):
+        level += 1 if event == "start" else -1
+        if event == "start":
+            elements, levels = elements + 1, levels + level
+    return elements <= MOST_ELEMENTS and levels <= MOST_LEVELS
+
+
+def _story(page: Any, stated: Iterable[Mapping[str, Any]]) -> list[Paragraph]:
+    """The paragraphs of a page's article; none if it has no article."""
+    from trafilatura import bare_extraction
+
+    _hush()
+    document = _tried(lambda: bare_extraction(page, include_comments=False))
+    if document is None:
+        return []
+    for heading in document.body.iter("head"):
+        heading.tag = "h2"
+    found = _paragraphs(document.body, _SPACE_IN_LINE)
+    words = [word for text, _ in found for word in text.split()]
+    for body in (node.get("articleBody") for node in stated):
+        # What it takes out of a page's data has lost its paragraphs.
+        if isinstance(body, str) and _text_of(body).split() == words:
+            return [(text, False) for text in _text_of(body).split(BETWEEN)]
+    return _from_container(page, found) if _is_fallback(page, found) else found
+
+
+def _is_fallback(page: Any, found: list[Paragraph]) -> bool:
+    """Can it be that trafilatura found no article, and took whatever the page shows?"""
+    from trafilatura import baseline
+
+    text = _squeezed(text for text, _ in found)
+    if len(found) == 1 or len(text) < LITTLE:
+        return True
+    taken = _tried(lambda: baseline(page)[1])
+    return taken is not None and _squeezed([taken]) == text
+
+
+def _from_container(page: Any, found: list[Paragraph]) -> list[Paragraph]:
+    """What was found on a page, without what stands around its article; all of it if nothing else would be left."""
+    shown = _squeezed(text for text, _ in found)
+
+    def held(root: Any) -> tuple[bool, int, list[Paragraph]]:
+        own = _paragraphs(root, _SPACE_IN_LINE, lambda element: element is not root and _is_around(element))
+        kept = [(text, marked or _is_label(text)) for text, marked in own if _squeezed([text]) in shown]
+        words = sum(len(_WORD.findall(text)) for text, marked in kept if not marked)
+        return words >= FEWEST_WORDS and root.find(".//h1") is not None, words, kept
+
+    _, words, best = held(page)
+    for path in (".//*[@itemprop='articleBody']", ".//article", ".//main"):
+        # The first few: a page of many of them is a list.
+        titled, inner, kept = max(map(held, page.findall(path)[:10]), key=lambda item: item[:2], default=(False, 0, []))
+        # Without a title, the longest of an article's kind can still be a teaser beside the story.
+        if titled or 2 * inner >= words > 0:
+            words, best = inner, kept
+            break
+    return best if words >= FEWEST_WORDS else found
+
+
+def _squeezed(texts: Iterable[str]) -> str:
+    return "".join("".join(texts).split())
+
+
+def _is_around(element: Any) -> bool:
+    """Is an element something that stands around an article, not a part of it?"""
+    tag = element.tag
+    if tag == "head":
+        # Where a page has no tag for its body, the parser leaves all of it in there.
+        return False
+    if tag in _UNSEEN or tag in _AROUND:
+        return True
+    if tag == "form":
+        # What asks to log in tells that the page is no article.
+        return not _WALL.search(" ".join(element.itertext()))
+    names = re.split(r"[\W_]+", f"{element.get('class') or ''} {element.get('id') or ''}".lower())
+    if not _AROUND_NAMES.isdisjoint(names):
+        # A wrapper of the whole page is often named after something in it.
+        return all(element.find(f".//{inner}") is None for inner in ("h1", "article", "main"))
+    return tag in _BLOCKS and _is_all_links(element)
+
+
+def _is_all_links(element: Any) -> bool:
+    linked = [link for link in element.iter("a") if link.getparent().tag != "a"]
+    texts = ("".join(link.itertext()) for link in linked)
+    return bool(linked) and _NOT_PLAIN.sub("", "".join(texts)) == _NOT_PLAIN.sub("", "".join(element.itertext()))
+
+
+def _is_label(text: str) -> bool:
+    """Is a paragraph no sentence, but a name, a day, a byline?"""
+    if _SENTENCE_END.search(text):
+        return False
+    return len(_WORD.findall(text)) < FEWEST_WORDS or bool(_BYLINE.match(text))
+
+
+def _text_of(value: str) -> str:
+    return html_text(value) if looks_like_html(value) else unwrapped(clean(value))
+
+
+def _tried(extract: Callable[[], Any]) -> Any:
+    """What a library makes of a page; None where it trips over one."""
+    from lxml import etree
+
+    odd = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+    try:
+        return extract()
+    except (*odd, etree.LxmlError):
+        return None
+
+
+def _hush() -> None:
+    """What these libraries have to say of a page goes to a log that nobody reads, or else to the terminal."""
+    for name in ("trafilatura", "htmldate", "courlan"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def _is_unseen(element: Any) -> bool:
+    return element.tag in _UNSEEN
+
+
+def _paragraphs(root: Any, space: re.Pattern[str], is_left_out: Callable[[Any], bool] = _is_unseen) -> list[Paragraph]:
+    from lxml import etree
+
+    blocks = _Blocks(space)
+    walk = etree.iterwalk(root, events=("start", "end"))
+    for event, element in walk:
+        if event == "end":
+            blocks.end(element)
+        elif is_left_out(element):
+            walk.skip_subtree()
+        else:
+            blocks.start(element)
+    return blocks.finished()
+
+
+class _Blocks:
+    """Takes the elements of a tree in order, and makes paragraphs of them; a row of a table is one."""
+
+    def __init__(self, space: re.Pattern[str]) -> None:
+        self._space = space
+        self._pieces: list[str] = []
+        self._paragraphs: list[Paragraph] = []
+        self._around: list[list[Paragraph]] = []
+        self._rows: list[list[list[Paragraph]]] = []
+        self._headings = self._as_typed = 0
+
+    def start(self, element: Any) -> None:
+        tag = element.tag
+        if tag in _BLOCKS:
+            self._flush()
+            self._headings += tag in _HEADINGS
+            self._as_typed += tag == "pre"
+        if tag in _BREAKS:
+            self._pieces.append("\n")
+        elif tag in _ROWS:
+            self._rows.append([])
+        elif tag in _CELLS:
+            self._around.append(self._paragraphs)
+            self._paragraphs = []
+        self._add(element.text)
+
+    def end(self, element: Any) -> None:
+        tag = element.tag
+        if tag in _BLOCKS:
+            self._flush()
+            self._headings -= tag in _HEADINGS
+            self._as_typed -= tag == "pre"
+        if tag in _CELLS:
+            self._end_cell()
+        elif tag in _ROWS:
+            self._paragraphs.extend(_row(self._rows.pop()))
+        self._add(element.tail)
+
+    def _end_cell(self) -> None:
+        cell, self._paragraphs = self._paragraphs, self._around.pop()
+        if self._rows:
+            self._rows[-1].append(cell)
+        else:
+            self._paragraphs.extend(cell)
+
+    def finished(self) -> list[Paragraph]:
+        self._flush()
+        return self._paragraphs
+
+    def _add(self, text: str | None) -> None:
+        if text:
+            plain = self._as_typed or (text.isprintable() and "  " not in text)
+            self._pieces.append(text if plain else self._space.sub(" ", text))
+
+    def _flush(self) -> None:
+        if not self._pieces:
+            return
+        text = "".join(self._pieces)
+        self._pieces.clear()
+        heading = self._headings > 0
+        self._paragraphs.extend((part, heading) for part in map(clean, _BLANK.split(text)) if part)
+
+
+def _row(cells: list[list[Paragraph]]) -> Iterator[Paragraph]:
+    """A row of values as one paragraph; of a table that only lays out a page, what stands in its cells."""
+    if any(len(cell) > 1 for cell in cells):
+        for cell in cells:
+            yield from cell
+    elif line := clean(" | ".join(cell[0][0] if cell else "" for cell in cells).strip(" |")):
+        yield line, False
+
+
+def _metadata(page: Any, stated: list[Mapping[str, Any]], content: Content) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a page states of its article, by the names of Article's fields, and what else it states."""
+    from trafilatura.metadata import Document, extract_metadata
+
+    # It guesses a date if none is stated; given no format for one, it does not.
+    found = _tried(lambda: extract_metadata(page, date_config={"outputformat": ""})) or Document()
+    metas = _metas(page)
+    url = _canonical(page, metas)
+    site = one_line(found.sitename)
+    host = url.split("//", 1)[-1].split("/", 1)[0].lower().removeprefix("www.")
+    if not site or site.lower() in one_line(found.url).lower():
+        # No name, but a part of its address: a feed's name for it says more.
+        site = "" if content.url or content.known.get("source") else host
+    fields = {
+        "title": _title(page, one_line(found.title), site),
+        "author": one_line(found.author).replace(";", ","),
+        "date": _published(page, stated, metas),
+        "source": site,
+        "url": url,
+        "language": _language(page, metas, stated),
+    }
+    return fields, {"description": found.description, "categories": found.categories, "tags": found.tags}
+
+
+def _title(page: Any, title: str, site: str) -> str:
+    """The title without the site's name."""
+    headings = [one_line(" ".join(heading.itertext())) for heading in page.iter("h1")]
+    for shorter in (*headings, title.removesuffix(site).rstrip(" |–—·•»:-")):
+        rest = title.removeprefix(shorter)
+        if len(shorter) > 1 and rest != title and re.match(r" [|–—·•»:-] ", rest):
+            return shorter
+    return title
+
+
+def _metas(page: Any) -> dict[str, str]:
+    """The page's meta elements: the first content of each name, in lower case without signs."""
+    found: dict[str, str] = {}
+    for meta in page.iter("meta"):
+        name = meta.get("property") or meta.get("name") or meta.get("itemprop") or meta.get("http-equiv") or ""
+        if value := one_line(meta.get("content") or ""):
+            found.setdefault(_NOT_PLAIN.sub("", name).lower(), value)
+    return found
+
+
+def _canonical(page: Any, metas: Mapping[str, str]) -> str:
+    links = (link.get("href") for link in page.iter("link") if "canonical" in (link.get("rel") or "").lower().split())
+    return next((url for url in map(one_line, (*links, metas.get("ogurl"))) if _ADDRESS.fullmatch(url)), "")
+
+
+def _language(page: Any, metas: Mapping[str, str], stated: Iterable[Mapping[str, Any]]) -> str:
+    told = (node.get("inLanguage") for node in stated if isinstance(node.get("inLanguage"), str))
+    marked = (element.get("lang") or element.get("xml:lang") for element in page.iter("html", "body"))
+    candidates = (*marked, metas.get("contentlanguage"), metas.get("oglocale"), *told)
+    return next((one_line(value) for value in candidates if value), "")
+
+
+def _json_ld(page: Any) -> list[Mapping[str, Any]]:
+    """The things that a page describes in its data (https://schema.org), stories first."""
+    found: list[Mapping[str, Any]] = []
+    for script in page.iter("script"):
+        try:
+            waiting = [json.loads(script.text or "", strict=False)]
+        except (ValueError, RecursionError):
+            continue
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, list):
+                waiting.extend(reversed(node))
+            elif isinstance(node, Mapping):
+                found.append(node)
+                waiting.extend(node[key] for key in ("mainEntity", "@graph") if key in node)
+    return sorted(found, key=lambda node: not _STORY_TYPE.search(str(node.get("@type"))))
+
+
+def _published(page: Any, stated: Iterable[Mapping[str, Any]], metas: Mapping[str, str]) -> date | None:
+    """The day of publication that a page states; not one that lies ahead."""
+    values = [*(node.get("datePublished") for node in stated), *(metas.get(name) for name in _DATE_METAS)]
+    days = map(parse_date, (*values, *_times(page)))
+    latest = date.today() + timedelta(days=1)
+    return next((day for day in days if day and day.year >= FIRST_YEAR and day <= latest), None)
+
+
+def _times(page: Any) -> Iterator[str]:
+    """Times that the page's markup says are the article's: named so, first in it, or the page's only one."""
+    times = list(page.iter("time"))
+    named = [element for element in page.xpath("//*[@itemprop]") if "datepublished" in element.get("itemprop").lower()]
+    named += [time for time in times if time.get("pubdate") is not None]
+    stories = [*page.iter("article"), *page.iter("main")]
+    inside = [time for story in stories[:1] for time in story.iter("time") if not _is_aside(time)]
+    only = times if len({_time(time) for time in times}) == 1 and not _is_aside(times[0]) else []
+    for element in (*named, *inside, *only):
+        yield _time(element)
+
+
+def _is_aside(time: Any) -> bool:
+    """Does it belong to something else on the page, or say when the article was changed?"""
+    around = [time, *time.iterancestors()]
+    if any(element.tag in ("aside", "footer", "nav") for element in around):
+        return True
+    marks = [f"{element.get('class') or ''} {element.get('id') or ''}" for element in around[:4]]
+    return "publi" not in marks[0].lower() and any(map(_CHANGED.search, marks))
+
+
+def _time(element: Any) -> str:
+    return one_line(element.get("datetime") or element.get("content") or " ".join(element.itertext()))
+
+
+def _is_wall(page: Any, shown: str) -> bool:
+    """Is what a page shows too little to be an article, or only a request to log in, or to allow something?"""
+    words = len(_WORD.findall(shown))
+    if words >= SHORT_WORDS:
+        return False
+    fields = (field.get("type") or "" for field in page.iter("input"))
+    asks = page.find(".//article") is None and "password" in map(str.lower, fields)
+    return words < FEWEST_WORDS or asks or bool(_WALL.search(shown))
