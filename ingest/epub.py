@@ -1,0 +1,183 @@
+"""E-books (.epub) → an article: the chapters in their order, as paragraphs, headings, items and rows."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from ingest.archive import Parts, zip_file
+from ingest.blocks import Block, document_article
+from ingest.docx import local, parsed
+from ingest.encoding import decode
+from ingest.fields import one_line
+from ingest.source import Content, Options, Read, whole
+from rag.errors import ReadError
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+CONTAINER, ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
+PAGES = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml")
+
+_HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "figcaption", "caption"})
+_INLINE = frozenset(
+    "a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark q rb ruby s samp small span "
+    "strike strong sub sup time tt u var wbr".split()
+)
+"""Elements within a paragraph; all others begin and end one."""
+_UNREAD = frozenset("head script style template svg math nav audio video object iframe noscript rt rp".split())
+_NOTES = frozenset({"noteref", "doc-noteref"})
+_EMPTY = re.compile(
+    r"<(?!(?:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)\b)([A-Za-z][\w:.-]*)([^<>]*)/>",
+    re.IGNORECASE,
+)
+"""An element that is empty in XML, and would be open to the end in HTML."""
+_DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
+
+
+def from_epub(content: Content, options: Options) -> Read:
+    """An e-book as one article, without its table of contents and the marks of its notes.
+
+    Raises ReadError if it is broken, protected against copying, or unpacks to too much.
+    """
+    with zip_file(io.BytesIO(whole(content, options))) as archive:
+        parts = Parts(archive, options.limits.bytes)
+        package = _Package.of(parts)
+        chapters = [name for name in package.chapters if name in parts]
+        if ENCRYPTION in parts and any(name in chapters for name in _encrypted(parts)):
+            raise ReadError("is protected against copying (DRM); give a copy that is not")
+        blocks = [block for name in chapters for block in page_blocks(_text(parts, name))]
+    told = package.told
+    fields = {
+        "title": told.get("title", [""])[0],
+        "author": told.get("creator"),
+        "date": told.get("date", [""])[0],
+        "source": told.get("publisher"),
+        "language": told.get("language", [""])[0],
+    }
+    about = " ".join(text for line in told.get("description", ()) for text, _ in page_blocks(line))
+    extra = {name: told.get(name) for name in ("identifier", "subject", "rights", "contributor")}
+    yield document_article(content, blocks, fields, {"description": about, **extra})
+
+
+def _text(parts: Parts, name: str) -> str:
+    data = parts.read(name)
+    try:
+        return decode(data)
+    except ReadError as error:
+        raise ReadError(f"is broken ({one_line(name)} in it is no text); make it, or load it, again") from error
+
+
+@dataclass(slots=True)
+class _Package:
+    """What the package file of a book says: its metadata, and the names of its chapters in order."""
+
+    told: dict[str, list[str]] = field(default_factory=dict)
+    chapters: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, parts: Parts) -> _Package:
+        rootfile = ""
+        for _, element in parsed(parts.read(CONTAINER)):
+            rootfile = rootfile or (element.get("full-path", "") if local(element) == "rootfile" else "")
+        package, pages = cls(), dict[str, str]()
+        folder = posixpath.dirname(rootfile)
+        for event, element in parsed(parts.read(rootfile)):
+            if event == "end":
+                package._take(element, local(element), folder, pages)
+        return package
+
+    def _take(self, element: _Element, name: str, folder: str, pages: dict[str, str]) -> None:
+        if name == "item" and element.get("media-type") in PAGES and "nav" not in element.get("properties", "").split():
+            path = posixpath.join(folder, unquote(element.get("href", "")).split("#")[0])
+            pages[element.get("id", "")] = posixpath.normpath(path)
+        elif name == "itemref" and (page := pages.get(element.get("idref", ""))):
+            self.chapters.append(page)
+        elif "/dc/elements/" in str(element.tag) and (text := one_line(element.text)):
+            values = self.told.setdefault(name, [])
+            # A book can state several dates, and what each is of.
+            first = name == "date" and "publication" in element.attrib.values()
+            values.insert(0 if first else len(values), text)
+
+
+def _encrypted(parts: Parts) -> Iterator[str]:
+    for event, element in parsed(parts.read(ENCRYPTION)):
+        if event == "end" and local(element) == "CipherReference":
+            yield unquote(element.get("URI", ""))
+
+
+def page_blocks(markup: str) -> Iterator[Block]:
+    """The blocks of one XHTML page; of a broken one, what can be read of it."""
+    from lxml import etree
+
+    markup = _EMPTY.sub(r"<\1\2></\1>", _DECLARATION.sub("", markup, count=1))
+    parser = etree.HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True)
+    try:
+        root = etree.fromstring(markup.encode("utf-8", "replace"), parser)
+    except etree.XMLSyntaxError:
+        # There is no element in it.
+        return
+    if root is not None:
+        yield from _Page().blocks(root)
+
+
+class _Page:
+    """Collects the text of a page, and cuts it where an element that is no part of a line begins or ends."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._headings = 0
+        self._pre = 0
+
+    def blocks(self, root: _Element) -> Iterator[Block]:
+        from lxml import etree
+
+        walk = etree.iterwalk(root, ("start", "end"))
+        for event, element in walk:
+            name = str(element.tag).lower()
+            if event == "start":
+                if name in _UNREAD or _NOTES & {element.get("epub:type"), element.get("role")}:
+                    walk.skip_subtree()
+                    continue
+                yield from self._entered(name)
+                self._add(element.text)
+            else:
+                if not (name in _UNREAD or _NOTES & {element.get("epub:type"), element.get("role")}):
+                    yield from self._left(name)
+                self._add(element.tail)
+        yield from self._cut()
+
+    def _entered(self, name: str) -> Iterator[Block]:
+        if name == "br":
+            self._texts.append("\n")
+        elif name in {"td", "th"}:
+            self._texts.append(" | " if self._says() else "")
+        elif name not in _INLINE:
+            yield from self._cut()
+        self._headings += name in _HEADINGS
+        self._pre += name == "pre"
+
+    def _left(self, name: str) -> Iterator[Block]:
+        if name not in _INLINE and name not in {"br", "td", "th"}:
+            yield from self._cut()
+        self._headings -= name in _HEADINGS
+        self._pre -= name == "pre"
+
+    def _add(self, text: str | None) -> None:
+        if text:
+            self._texts.append(text if self._pre else text.replace("\n", " ").replace("\r", " "))
+
+    def _says(self) -> bool:
+        return any(text.strip() for text in self._texts)
+
+    def _cut(self) -> Iterator[Block]:
+        lines = (one_line(line) for line in "".join(self._texts).split("\n"))
+        text = "\n".join(line for line in lines if line)
+        self._texts.clear()
+        if text:
+            yield text, self._headings > 0
