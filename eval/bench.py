@@ -23,7 +23,8 @@ import numpy as np
 
 from eval.statistics import percentiles
 from ingest.pipeline import ingest
-from ingest.read import Source, find, read
+from ingest.read import Opener, Source, find
+from ingest.source import Options
 from ingest.split import LEAST_WORDS, MOST_WORDS, sentences_of
 from rag.chain import Chain
 from rag.config import Config
@@ -37,6 +38,7 @@ SEED = 1
 MEBIBYTE = 2**20
 PULLQUOTE, RECIPE = "Pullquote", "LlamaIndex's recipe"
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -89,7 +91,7 @@ def bench(
     Raises ReadError if there is no article, ConfigError if the recipe is not installed.
     """
     require_recipe()
-    articles = [item for path in sources for item in _articles(path)]
+    articles = [item for path in sources for item in read_articles(path)]
     if not articles:
         raise ReadError(f"no article in {', '.join(map(str, sources))}; give files or folders of articles")
     questions = tuple(questions_about(articles))
@@ -101,8 +103,8 @@ def bench(
             folder = work / f"{size}-{system}"
             own = replace(config, index=folder)
             task = _Task(system, own, work / "warm-up.jsonl", work / f"{size}.jsonl", questions)
-            seconds, ingest_memory = _in_a_process(_ingest, task)
-            p50, p95, question_memory = _in_a_process(_ask, task)
+            seconds, ingest_memory = in_a_process(_ingest, task)
+            p50, p95, question_memory = in_a_process(_ask, task)
             disk = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / MEBIBYTE
             yield Cost(system, size, words, seconds, p50, p95, ingest_memory, question_memory, disk)
 
@@ -151,10 +153,12 @@ def markdown(costs: Sequence[Cost]) -> str:
     return "\n".join(lines)
 
 
-def _articles(path: Path) -> Iterator[Article]:
-    for source in find(path):
-        if isinstance(source, Source):
-            yield from (item for item in read(source) if isinstance(item, Article) and item.text.strip())
+def read_articles(path: Path) -> Iterator[Article]:
+    """The articles of a file or a folder; what cannot be read is left out."""
+    with Opener(Options()) as reader:
+        for source in find(path):
+            if isinstance(source, Source):
+                yield from (item for item in reader.read(source) if isinstance(item, Article))
 
 
 def _write(corpus: Path, articles: Iterable[Article]) -> int:
@@ -167,7 +171,8 @@ def _write(corpus: Path, articles: Iterable[Article]) -> int:
     return words
 
 
-def _in_a_process(job: Callable[[_Task], T], task: _Task) -> T:
+def in_a_process(job: Callable[[S], T], task: S) -> T:
+    """The job done in a process of its own, whose peak of memory is its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(job, task).result()
 
@@ -178,7 +183,7 @@ def _ingest(task: _Task) -> tuple[float, float]:
     _fill(task.system, task.warm_up, replace(task.config, index=elsewhere))
     started = time.perf_counter()
     _fill(task.system, task.corpus, task.config)
-    return time.perf_counter() - started, _peak_memory()
+    return time.perf_counter() - started, peak_memory()
 
 
 def _ask(task: _Task) -> tuple[float, float, float]:
@@ -190,7 +195,7 @@ def _ask(task: _Task) -> tuple[float, float, float]:
         retrieve(question)
         taken.append(time.perf_counter() - started)
     found = percentiles(np.array(taken[WARM_UP:]))
-    return found["p50"], found["p95"], _peak_memory()
+    return found["p50"], found["p95"], peak_memory()
 
 
 def _fill(system: str, corpus: Path, config: Config) -> None:
@@ -199,7 +204,7 @@ def _fill(system: str, corpus: Path, config: Config) -> None:
         return
     from eval.baseline import PlainRecipe
 
-    PlainRecipe(config.index, config.embedding_model).ingest(_articles(corpus))
+    PlainRecipe(config.index, config.embedding_model).ingest(read_articles(corpus))
 
 
 def _retriever(system: str, config: Config) -> Callable[[str], object]:
@@ -210,7 +215,7 @@ def _retriever(system: str, config: Config) -> Callable[[str], object]:
     return PlainRecipe(config.index, config.embedding_model).retrieve
 
 
-def _peak_memory() -> float:
+def peak_memory() -> float:
     """MiB this process held at most. Linux counts in ru_maxrss what its parent held when it started this one."""
     status = Path("/proc/self/status")
     if status.exists():

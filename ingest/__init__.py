@@ -1,5 +1,6 @@
-"""Turn articles into an index: `from ingest import ingest`."""
+"""Turn articles into an index that `rag` can answer from."""
 
 from ingest.pipeline import ingest
+from ingest.source import Options
 
-__all__ = ["ingest"]
+__all__ = ["Options", "ingest"]

@@ -1,53 +1,89 @@
-"""Files and folders → articles."""
+"""Files, folders and URLs → sources, and a source → its articles."""
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 import unicodedata
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+from urllib.parse import urldefrag, urlsplit
 
-from ingest.encoding import decode, is_wide
+from ingest.archive import members
+from ingest.feeds import listed_urls
 from ingest.fields import one_line
-from ingest.formats import Read, from_json, from_jsonl, from_markdown, from_text
+from ingest.kinds import MAIL, MAILBOX, TEXT, Kind, is_archive, is_wanted, kind_of
+from ingest.mail import messages
+from ingest.source import Content, Options, Read, whole
+from ingest.worker import Worker
 from rag.errors import ReadError
 from rag.index import DATABASE
-from rag.schema import Failure
+from rag.schema import Article, Failure
 
-LARGEST_FILE = 200_000_000
-"""Bytes; of JSON Lines, which are read line by line, it is the longest line instead."""
-
-_WHOLE: dict[str, Callable[[str, str, str], Read]] = {
-    ".txt": from_text,
-    ".text": from_text,
-    ".md": from_markdown,
-    ".markdown": from_markdown,
-    ".json": from_json,
-}
-_BY_LINE = (".jsonl", ".ndjson")
-SUFFIXES = (*_WHOLE, *_BY_LINE)
+_OTHER_URL = re.compile(r"[a-z][a-z+.-]+:/", re.IGNORECASE)
+DEEPEST = 2
+"""Archives inside an archive that are still looked into."""
+LISTED = 1_000_000
+"""Bytes of a file that may be a list of URLs."""
+UNKNOWN = "is of no kind that can be read; `pullquote sources` lists the kinds"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to read; `name` is its path below the folder that was asked for, or its file name."""
+    """What is read, and remembered, as one: a file, or a URL.
 
-    path: Path
+    `name` is what the ids of its articles begin with: its path below the folder that was asked for, or its file name;
+    of a URL the whole. `origin` is its real path, the same however it was written, or the URL. `version` changes
+    whenever it does, as far as that shows without reading it. `asked` is whether it was asked for by its own name.
+    `known` is what a feed says of a page, and `told` the whole article that it makes of it; `fields` is as in Options.
+    """
+
     name: str
+    origin: str
+    path: Path | None = None
+    version: str = ""
+    size: int = 0
+    asked: bool = False
+    known: Mapping[str, object] = field(default_factory=dict)
+    told: Article | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def origin(self) -> str:
-        """The same however the path was written."""
-        return os.path.realpath(self.path)
+
+def is_url(place: str) -> bool:
+    """Is this a URL, and no path?"""
+    return place.lower().startswith(("http://", "https://"))
 
 
-def find(path: Path) -> Iterator[Source | Failure]:
+def url_source(url: str) -> Source | Failure:
+    """A URL as it was asked for, without the place on its page."""
+    try:
+        url, parts = urldefrag(url).url, urlsplit(url)
+    except ValueError as error:
+        return Failure(one_line(url), f"is no address ({error}); check it")
+    if _has_odd_characters(url) or parts.username is not None or parts.password is not None:
+        hint = "holds a user's name, a password or odd characters; leave them out, or save the page and ingest that"
+        return Failure(one_line(parts.netloc.rpartition("@")[2]), hint)
+    return Source(url, url, asked=True)
+
+
+def _has_odd_characters(name: str) -> bool:
+    return any(unicodedata.category(character) in ("Cc", "Cs") for character in name)
+
+
+def find(path: Path, others: Counter[str] | None = None) -> Iterator[Source | Failure]:
     """The files that a path means, in order of name; hidden ones, and those of no known kind, are passed over.
 
-    A file that was asked for by its own name is always found, or a Failure says why it cannot be read.
+    The latter are counted in `others`, by the end of their name. A file that was asked for by its own name is always
+    found, or a Failure says why it cannot be read.
     """
+    if _OTHER_URL.match(str(path)):
+        yield Failure(one_line(str(path)), "is no address that can be fetched; give one that starts with https://")
+        return
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
@@ -56,49 +92,28 @@ def find(path: Path) -> Iterator[Source | Failure]:
         yield Failure(one_line(str(path)), f"{reason}; check the path")
         return
     if stat.S_ISDIR(mode):
-        yield from _below(path)
-    elif path.suffix.lower() not in SUFFIXES:
-        name = one_line(str(path))
-        yield Failure(name, f"is of no kind that can be read; give one of {', '.join(SUFFIXES)}, or a folder")
+        yield from _below(path, Counter() if others is None else others)
     else:
-        yield _source(path, path.name)
+        yield _source(path, path.name, asked=True)
 
 
-def read(source: Source) -> Read:
-    """The articles of one file. Raises ReadError if it cannot be read as what its suffix says."""
-    suffix = source.path.suffix.lower()
-    try:
-        found = source.path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise ReadError("is no regular file; give one that can be read to its end")
-        if suffix in _BY_LINE:
-            yield from from_jsonl(source.name, source.origin, _lines(source.path))
-        else:
-            if found.st_size > LARGEST_FILE:
-                raise ReadError(f"is larger than {LARGEST_FILE:,} bytes; split it, or give it as .jsonl")
-            yield from _WHOLE[suffix](source.name, source.origin, decode(source.path.read_bytes()))
-    except OSError as error:
-        raise ReadError(f"cannot be read ({error.strerror or error}); check the file") from error
+def file_source(origin: str, name: str) -> Source | Failure:
+    """A file that was read before under this name."""
+    return _source(Path(origin), name)
 
 
-def _source(path: Path, name: str) -> Source | Failure:
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in str(path)):
+def _source(path: Path, name: str, *, asked: bool = False) -> Source | Failure:
+    if _has_odd_characters(f"{path}{os.path.realpath(path)}"):
         return Failure(one_line(name), "has control or unreadable characters in its name; rename it")
-    return Source(path, name)
+    try:
+        found = path.stat()
+        version, size = f"{found.st_size}:{found.st_mtime_ns}", found.st_size
+    except OSError:
+        version, size = "", 0
+    return Source(name, os.path.realpath(path), path, version, size, asked)
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        if is_wide(file.read(4)):
-            # Its line feeds are two or four bytes, so it cannot be cut before it is decoded.
-            yield from (line.encode() for line in decode(path.read_bytes()).split("\n"))
-            return
-        file.seek(0)
-        while line := file.readline(LARGEST_FILE):
-            yield line
-
-
-def _below(folder: Path) -> Iterator[Source | Failure]:
+def _below(folder: Path, others: Counter[str]) -> Iterator[Source | Failure]:
     failures: list[Failure] = []
 
     def failed(error: OSError) -> None:
@@ -112,9 +127,119 @@ def _below(folder: Path) -> Iterator[Source | Failure]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(where, name)
-            if not name.startswith(".") and path.suffix.lower() in SUFFIXES:
+            if name.startswith("."):
+                continue
+            if _readable(path):
                 nothing = False
                 yield _source(path, path.relative_to(folder).as_posix())
+            else:
+                others[path.suffix.lower()] += 1
     yield from failures
     if nothing and not failures:
-        yield Failure(str(folder), f"holds no file that can be read; put {', '.join(SUFFIXES)} files there")
+        yield Failure(str(folder), f"holds no file that can be read; {UNKNOWN.partition('; ')[2]}")
+
+
+def _readable(path: Path) -> bool:
+    """Is a file of a known kind by its name, or beyond doubt by its content?"""
+    if is_wanted(path.name, None):
+        return True
+    try:
+        return stat.S_ISREG(path.stat().st_mode) and is_wanted(path.name, kind_of(_content(path, path.name, str(path))))
+    except OSError:
+        return False
+
+
+def _content(path: Path, name: str, origin: str) -> Content:
+    return Content(name, origin, lambda: path.open("rb"), path.stat().st_size)
+
+
+class Opener:
+    """Takes sources apart; a context manager, for the process that it reads hostile kinds in."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._worker = Worker(options)
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        self._worker.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._worker.__exit__(kind, error, trace)
+
+    @property
+    def position(self) -> int:
+        """Bytes into the file that is being read."""
+        return self._file.tell() if self._file and not self._file.closed else 0
+
+    def read(self, source: Source) -> Read:
+        """The articles of one file. Raises ReadError if nothing of it can be read."""
+        path = source.path
+        if path is None:
+            raise ValueError(f"{source.origin} is a URL; its content is read by read_content")
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise ReadError("is no regular file; give one that can be read to its end")
+
+            def opened() -> BinaryIO:
+                self._file = path.open("rb")
+                return self._file
+
+            content = Content(source.name, source.origin, opened, path.stat().st_size, known=source.known)
+            yield from self.read_content(content, source)
+        except OSError as error:
+            raise ReadError(f"cannot be read ({error.strerror or error}); check the file") from error
+
+    def read_content(self, content: Content, source: Source, media_type: str = "", depth: int = 0) -> Read:
+        """The articles of a content, or of all that is in it. Raises ReadError if it is of no kind that can be read."""
+        kind, options = kind_of(content, media_type), replace(self._options, fields=source.fields)
+        if depth and not is_wanted(content.name, kind):
+            raise ReadError(UNKNOWN)
+        if kind is None and is_archive(content.start(4)):
+            yield from self._unpacked(content, source, depth)
+        elif kind is MAILBOX:
+            yield from self._each(messages(content), lambda message: self._worker.read(reader_name(MAIL), message))
+        elif kind is None and source.asked and not content.url and not content.start(64).lstrip().startswith(b"<"):
+            yield from TEXT.read(content, options)
+        elif kind is None:
+            raise ReadError(UNKNOWN)
+        elif kind is TEXT and (urls := urls_in(content, options)):
+            raise ReadError(f"is a list of URLs ({len(urls)}); give it by its own name to have them fetched")
+        elif kind.isolated and not kind.missing:
+            yield from self._worker.read(reader_name(kind), content)
+        else:
+            yield from kind.read(content, options)
+
+    def _unpacked(self, archive: Content, source: Source, depth: int) -> Read:
+        if depth == DEEPEST:
+            raise ReadError(f"is an archive inside {DEEPEST} others; unpack it")
+        yield from self._each(
+            members(archive, self._options), lambda member: self.read_content(member, source, depth=depth + 1)
+        )
+
+    def _each(self, parts: Iterator[Content | Failure], read: Callable[[Content], Read]) -> Read:
+        """The articles of all parts; what cannot be read fails alone, what is of no kind is passed over."""
+        for part in parts:
+            if isinstance(part, Failure):
+                yield part
+                continue
+            try:
+                yield from read(part)
+            except ReadError as error:
+                if str(error) != UNKNOWN:
+                    yield Failure(part.name, str(error))
+
+
+def reader_name(kind: Kind) -> str:
+    """The kind's reader as the worker knows it."""
+    return f"{kind.read.__module__}:{kind.read.__name__}"
+
+
+def urls_in(content: Content, options: Options) -> list[str]:
+    """The URLs that a text lists, if it is nothing but such a list."""
+    if content.size > LISTED or b"://" not in content.start(4096):
+        return []
+    return listed_urls(whole(content, options).decode("utf-8-sig", "replace"))

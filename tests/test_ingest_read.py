@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
+import zipfile
+from contextlib import suppress
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ingest.encoding import decode
-from ingest.read import Source, find, read
+from ingest.kinds import KINDS, SUFFIXES, kind_of
+from ingest.read import Opener, Source, find, reader_name, url_source
+from ingest.source import Content, Options
+from ingest.worker import READERS
 from rag.errors import ReadError
 from rag.schema import Article, Failure
+
+
+def read(path: Path, *, asked: bool = True) -> list[Article | Failure]:
+    """What a file holds; every file of a folder."""
+    with Opener(Options()) as reader:
+        sources = [source for source in find(path) if isinstance(source, Source)]
+        return [item for source in sources for item in reader.read(replace(source, asked=asked))]
+
 
 WESTERN = "The café owner in São Paulo said “no comment” about Müller’s façade."
 
@@ -53,16 +72,13 @@ def test_line_ends_are_made_one_kind() -> None:
 def test_json_lines_in_utf_16(tmp_path: Path) -> None:
     path = tmp_path / "wire.jsonl"
     path.write_text('{"text": "Good text."}\n{"text": "More text."}\n', encoding="utf-16")
-    assert [item.text for item in read(Source(path, "wire.jsonl")) if isinstance(item, Article)] == [
-        "Good text.",
-        "More text.",
-    ]
+    assert [item.text for item in read(path) if isinstance(item, Article)] == ["Good text.", "More text."]
 
 
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.txt")
     with pytest.raises(ReadError, match="no regular file"):
-        list(read(Source(tmp_path / "pipe.txt", "pipe.txt")))
+        read(tmp_path / "pipe.txt")
 
 
 def test_odd_names_are_refused_and_others_are_read(tmp_path: Path) -> None:
@@ -94,10 +110,10 @@ def test_a_folder_is_read_in_order_and_without_what_is_hidden(tmp_path: Path) ->
     assert names == ["B.JSONL", "b.txt", "a/z.md"]
 
 
-@pytest.mark.parametrize("name", ["missing.txt", "picture.png", "empty"])
+@pytest.mark.parametrize("name", ["missing.txt", "empty"])
 def test_what_cannot_be_read_says_so(tmp_path: Path, name: str) -> None:
-    (tmp_path / "picture.png").write_bytes(b"x")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "picture.png").write_bytes(b"x")
     [failure] = find(tmp_path / name)
     assert isinstance(failure, Failure)
     assert failure.source == str(tmp_path / name)
@@ -110,12 +126,131 @@ def test_a_symlink_loop_ends(tmp_path: Path) -> None:
 
 
 def test_a_file_that_vanished_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ReadError, match="cannot be read"):
-        list(read(Source(tmp_path / "gone.txt", "gone.txt")))
+    (tmp_path / "gone.txt").write_text("x")
+    [source] = find(tmp_path)
+    (tmp_path / "gone.txt").unlink()
+    assert isinstance(source, Source)
+    with Opener(Options()) as reader, pytest.raises(ReadError, match="cannot be read"):
+        list(reader.read(source))
 
 
 def test_one_bad_line_of_json_lines_fails_alone(tmp_path: Path) -> None:
     path = tmp_path / "wire.jsonl"
     path.write_bytes(b'{"text": "Good text."}\n\xff\x00\xfe\n{"text": "Caf\xe9 text."}\n')
-    found = list(read(Source(path, "wire.jsonl")))
-    assert [type(item) for item in found] == [Article, Failure, Article]
+    assert [type(item) for item in read(path)] == [Article, Failure, Article]
+
+
+PAGE = "<!doctype html><html><head><title>Pier</title></head><body><article><p>{}</p></article></body></html>"
+TOLD = "The pier of Ostrava Bay was closed on Tuesday after a storm had torn off its planks."
+MAIL = f"From: Ada <ada@bay.example>\nSubject: Pier\nMessage-ID: <1@bay.example>\n\n{TOLD}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("page.txt", PAGE.format(TOLD)),
+        ("page.php", PAGE.format(TOLD)),
+        ("records.txt", json.dumps([{"title": "Pier", "text": TOLD}])),
+        ("records.json", json.dumps({"title": "Pier", "text": TOLD}) + "\n" + json.dumps({"title": "B", "text": TOLD})),
+        ("front.txt", f"---\ntitle: Pier\n---\n\n{TOLD}"),
+        ("letter.txt", MAIL),
+        ("letter", MAIL),
+        ("box", f"From ada Tue Mar  5 10:00:00 2024\n{MAIL}"),
+        (
+            "feed.txt",
+            f"<rss version='2.0'><channel><item><title>Pier</title><description>{TOLD}</description></item>"
+            "</channel></rss>",
+        ),
+        ("records.tsv", f"title\ttext\nPier\t{TOLD}\n"),
+    ],
+)
+def test_a_kind_is_known_by_its_content(tmp_path: Path, name: str, data: str) -> None:
+    (tmp_path / name).write_text(data)
+    for place in (tmp_path, tmp_path / name):
+        first, *_ = read(place)
+        assert isinstance(first, Article), first
+        assert (first.title, first.text) == ("Pier", TOLD)
+
+
+def test_other_files_are_passed_over_unless_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text("import this")
+    (tmp_path / "notes.log").write_text(TOLD)
+    (tmp_path / "data.ipynb").write_text('{"cells": []}')
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00")
+    (tmp_path / "drawing.xml").write_text("<?xml version='1.0'?><svg/>")
+    assert [source.name for source in find(tmp_path) if isinstance(source, Source)] == ["drawing.xml"]
+    [article] = read(tmp_path / "notes.log")
+    assert isinstance(article, Article)
+    assert article.text == TOLD
+    for name in ("picture.png", "drawing.xml"):
+        with pytest.raises(ReadError, match="pullquote sources"):
+            read(tmp_path / name)
+
+
+def test_what_is_in_archives(tmp_path: Path) -> None:
+    inner = BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("deep/bus.md", "# Bus\n\nA night bus will link the islands from May.")
+    with zipfile.ZipFile(tmp_path / "week.zip", "w") as archive:
+        archive.writestr("pier.html", PAGE.format(TOLD))
+        archive.writestr("more.zip", inner.getvalue())
+        archive.writestr("../../escape.txt", "Out of the archive.")
+        archive.writestr("broken.json", "{")
+        archive.writestr("code.py", "import this")
+    (tmp_path / "wire.jsonl.gz").write_bytes(gzip.compress(json.dumps({"title": "Bees", "text": TOLD}).encode()))
+    found = read(tmp_path)
+    articles = {item.id: item for item in found if isinstance(item, Article)}
+    assert articles.keys() == {"week.zip/pier.html", "week.zip/more.zip/deep/bus.md", "wire.jsonl#bees"}
+    assert articles["week.zip/pier.html"].origin == str(tmp_path / "week.zip")
+    failures = [item.source for item in found if isinstance(item, Failure)]
+    assert len(failures) == 2
+    assert any("escape" in name for name in failures)
+    assert "week.zip/broken.json" in failures
+
+
+def test_a_list_of_urls_is_only_followed_when_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("# to read\nhttps://bay.example/a\n\nhttps://bay.example/b\n")
+    with pytest.raises(ReadError, match=r"list of URLs \(2\)"):
+        read(tmp_path)
+
+
+def test_every_kind_says_what_is_read_of_it() -> None:
+    assert len({kind.name for kind in KINDS}) == len(KINDS)
+    assert len(SUFFIXES) == len(set(SUFFIXES))
+    for kind in KINDS:
+        assert kind.what
+        assert not kind.missing, "the tests need every extra"
+        assert not kind.isolated or reader_name(kind) in READERS
+
+
+@settings(max_examples=200, deadline=None)
+@given(name=st.sampled_from([*SUFFIXES, ".zip", ".gz", ""]), data=st.binary(max_size=300))
+def test_any_bytes_under_any_name(name: str, data: bytes) -> None:
+    kind = kind_of(Content(f"x{name}", "/x", lambda: BytesIO(data), len(data)))
+    assert kind is None or kind in KINDS
+    if kind and not kind.isolated:
+        content = Content(f"x{name}", "/x", lambda: BytesIO(data), len(data))
+        with suppress(ReadError):
+            assert all(isinstance(item, Article | Failure) for item in kind.read(content, Options()))
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"<!---->" * 9000, b"---\n" + b":" * 60_000, b"---\n" + b":" * 30_000 + b"\n---x" * 7000, b"a: b\n" * 13_000],
+)
+def test_no_beginning_takes_for_ever(start: bytes) -> None:
+    assert kind_of(Content("x", "/x", lambda: BytesIO(start), len(start))) is None
+
+
+@pytest.mark.parametrize("url", ["http://user:secret@bay.example/x", "http://bay.example/\udcff", "http://[bay/"])
+def test_addresses_that_are_none_are_told_without_what_is_secret(url: str) -> None:
+    found = url_source(url)
+    assert isinstance(found, Failure)
+    assert "secret" not in f"{found.source}{found.reason}"
+
+
+def test_a_link_to_a_name_that_cannot_be_read(tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.dat"))
+    odd.write_text("x")
+    (tmp_path / "ok.txt").symlink_to(odd)
+    assert [type(item) for item in find(tmp_path)] == [Failure]

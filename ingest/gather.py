@@ -1,0 +1,341 @@
+"""Places → articles, passing over the sources that did not change, and keeping count of what was seen."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+from ingest.kinds import TEXT, kind_of
+from ingest.read import Opener, Source, file_source, find, is_url, url_source, urls_in
+from ingest.sites import Sites, Visit
+from ingest.source import Content, Options, Read
+from ingest.stamps import Stamp, Stamps
+from rag.errors import ReadError
+from rag.schema import Article, ArticleEntry, Copy, Failure
+
+VERSION = 1
+"""Raised when the same source would be read otherwise, so that it is read again."""
+SIZE_OF_A_PAGE = 50_000
+"""Bytes that a URL counts for when it is told how much is still to be read."""
+MOST_FAILURES = 100
+"""Of one source that are told one by one."""
+MOST_LISTED = 100_000
+"""Pages that one run follows from feeds, sitemaps and lists."""
+
+Gathered = Article | Stamp
+"""An article, or that a source's articles have all been gathered: its stamp is to be kept once they are stored."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a run has come across so far.
+
+    `articles` are ids with their origins; `tried` every source, `complete` those that were read to their end, `skipped`
+    those that did not change, with `unchanged` articles; `folders` were listed without a failure. `names` are those
+    given in this run, by origin; `others` files of no kind that can be read, by the end of their name. `bytes` and
+    `done` are of all sources known of, `source` is the one at hand.
+    """
+
+    failed: list[Failure] = field(default_factory=list)
+    articles: set[tuple[str, str]] = field(default_factory=set)
+    tried: set[str] = field(default_factory=set)
+    complete: set[str] = field(default_factory=set)
+    skipped: set[str] = field(default_factory=set)
+    folders: set[Path] = field(default_factory=set)
+    names: dict[str, str] = field(default_factory=dict)
+    others: Counter[str] = field(default_factory=Counter)
+    unchanged: int = 0
+    listed: int = 0
+    source: str = ""
+    bytes: int = 0
+    done: int = 0
+
+    def there(self, article_id: str, origin: str) -> bool:
+        """Is an article still where it was read from, as far as is known by now?"""
+        if (article_id, origin) in self.articles or origin in self.skipped:
+            return True
+        if origin in self.complete:
+            return False
+        listed = any(Path(origin).is_relative_to(folder) for folder in self.folders)
+        return is_url(origin) or not (listed and gone(origin))
+
+    def read_again(self, origins: Iterable[str]) -> None:
+        """Forget that these sources were read."""
+        again = set(origins)
+        self.tried -= again
+        self.complete -= again
+        self.skipped -= again
+        self.articles = {one for one in self.articles if one[1] not in again}
+
+
+def gone(origin: str) -> bool:
+    """Does a file certainly not exist? One that merely cannot be looked at counts as there."""
+    if is_url(origin):
+        return False
+    try:
+        Path(origin).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the index has of each source before a run, by origin: how many articles, and what their ids begin with.
+
+    A stamp that tells of another number of articles is not to be trusted: they were removed, or lost, or an earlier run
+    was interrupted.
+    """
+
+    counts: Mapping[str, int]
+    names: Mapping[str, str]
+
+    @classmethod
+    def of(cls, entries: Iterable[ArticleEntry]) -> Self:
+        """Of all articles of an index."""
+        counts: Counter[str] = Counter()
+        names: dict[str, str] = {}
+        for entry in entries:
+            for place in (Copy(entry.id, entry.origin), *entry.copies):
+                counts[place.origin] += 1
+                if place.origin not in names:
+                    names[place.origin] = _name_in(place.id, place.origin)
+        return cls(counts, {origin: name for origin, name in names.items() if name})
+
+
+def _name_in(article_id: str, origin: str) -> str:
+    """The end of a file's path that an id begins with; empty where the id was given by the source itself."""
+    parts = Path(origin).parts if not is_url(origin) else ()
+    names = ("/".join(parts[first:]) for first in range(1, len(parts)))
+    return next((name for name in names if article_id == name or article_id.startswith((f"{name}#", f"{name}/"))), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Gatherer:
+    """Gathers the articles of one run."""
+
+    opener: Opener
+    sites: Sites
+    stamps: Stamps
+    options: Options
+    held: Held
+    seen: Seen
+
+    def places(self, places: Sequence[str]) -> Iterator[Gathered]:
+        """All articles of these files, folders and URLs that may have changed; what fails goes into `seen`."""
+        found = [
+            (place, [url_source(place)] if is_url(place) else list(find(Path(place), self.seen.others)))
+            for place in places
+        ]
+        self.seen.bytes += sum(_size(source) for _, sources in found for source in sources)
+        for place, sources in found:
+            for source in sources:
+                yield from self._of(source)
+            if not is_url(place) and not any(isinstance(source, Failure) for source in sources):
+                self.seen.folders.add(Path(os.path.realpath(place)))
+
+    def again(self, origins: Iterable[str]) -> Iterator[Gathered]:
+        """All articles of sources that were read before, changed or not."""
+        sources = [self._known(origin) for origin in sorted(origins) if not gone(origin)]
+        self.seen.bytes += sum(map(_size, sources))
+        for source in sources:
+            yield from self._of(source)
+
+    def _known(self, origin: str) -> Source | Failure:
+        stamp = self.stamps.get(origin)
+        self.stamps.drop([origin])
+        name = stamp.name if stamp else self.held.names.get(origin, Path(origin).name)
+        return url_source(origin) if is_url(origin) else file_source(origin, name)
+
+    def _of(self, source: Source | Failure, depth: int = 0) -> Iterator[Gathered]:
+        if isinstance(source, Failure):
+            self.seen.failed.append(source)
+        elif source.origin not in self.seen.tried:
+            self.seen.tried.add(source.origin)
+            self.seen.source = source.name
+            yield from self._changed(source, depth)
+        self.seen.done += _size(source)
+
+    def _changed(self, source: Source, depth: int) -> Iterator[Gathered]:
+        stamp = self.stamps.get(source.origin)
+        source = replace(source, name=stamp.name if stamp else self._free_name(source))
+        source = replace(source, fields=self.options.fields or _fields_of(stamp))
+        if stamp and (stamp.options != _fingerprint(source.fields) or not self._is_intact(stamp)):
+            stamp = None
+        if stamp and stamp.version and stamp.version == source.version:
+            self._skip(stamp)
+            return
+        if source.told and not source.told.url:
+            yield from self._content(source, Visit(None), iter([source.told]))
+            return
+        try:
+            found = self._visited(source, stamp, depth)
+        except ReadError as error:
+            yield from self._stand_in(source, str(error))
+            return
+        if stamp and found.page and found.page.status == 304:
+            self._skip(stamp)
+            yield replace(stamp, version=source.version or stamp.version)
+        elif found.lists:
+            yield from self._pages(source, found, depth)
+        else:
+            yield from self._content(source, found, self._read(source, found))
+
+    def _is_intact(self, stamp: Stamp) -> bool:
+        """Does the index hold just what the source held, and what the pages that it lists held?"""
+        if not stamp.pages:
+            return self.held.counts.get(stamp.origin, 0) == stamp.articles
+        pages = map(self.stamps.get, stamp.pages)
+        return all(page is not None and not page.pages and self._is_intact(page) for page in pages)
+
+    def _skip(self, stamp: Stamp) -> None:
+        for origin in stamp.pages or (stamp.origin,):
+            if origin not in self.seen.skipped and origin not in self.seen.complete:
+                self.seen.skipped.add(origin)
+                self.seen.tried.add(origin)
+                self.seen.unchanged += self.held.counts.get(origin, 0)
+
+    def _visited(self, source: Source, stamp: Stamp | None, depth: int) -> Visit:
+        if source.path is None:
+            return self.sites.visit(source, stamp, depth)
+        return Visit(None, lists=[url_source(url) for url in self._listed(source)])
+
+    def _listed(self, source: Source) -> list[str]:
+        """The URLs of a file that lists them, if it was asked for by its name: others must not have them fetched."""
+        path = source.path
+        if not source.asked or path is None:
+            return []
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                return []
+            content = Content(source.name, source.origin, lambda: path.open("rb"), source.size)
+            return urls_in(content, self.options) if kind_of(content) in (TEXT, None) else []
+        except OSError:
+            return []
+
+    def _read(self, source: Source, found: Visit) -> Read:
+        if found.content is None or found.page is None:
+            yield from self.opener.read(source)
+            return
+        items = list(self.opener.read_content(found.content, source, found.page.media_type))
+        if source.told and not any(isinstance(item, Article) for item in items):
+            raise ReadError("holds no article on its page; ask for it again later")
+        yield from items
+
+    def _content(self, source: Source, found: Visit, items: Read) -> Iterator[Gathered]:
+        try:
+            held, failed = yield from self._articles(source, items)
+        except ReadError as error:
+            yield from self._stand_in(source, str(error))
+            return
+        if not failed:
+            self.seen.complete.add(source.origin)
+            yield from self._stamped(source, found, held)
+
+    def _stand_in(self, source: Source, problem: str) -> Iterator[Article]:
+        """What a feed says of a page that cannot be had; it is asked for again by the next run."""
+        told = _told(source)
+        if told and not self.held.counts.get(source.origin):
+            yield from self._articles(source, iter([told]))
+            problem += " (what its feed says of it was taken)"
+        self.seen.failed.append(Failure(source.name, problem))
+
+    def _pages(self, source: Source, found: Visit, depth: int) -> Iterator[Gathered]:
+        self.seen.listed += len(found.lists)
+        if self.seen.listed > MOST_LISTED:
+            problem = f"lists more than {MOST_LISTED:,} pages together with others; give its parts one by one"
+            self.seen.failed.append(Failure(source.name, problem))
+            return
+        self.seen.bytes += sum(map(_size, found.lists))
+        for inner in found.lists:
+            yield from self._of(inner, depth + 1)
+        origins = [inner.origin for inner in found.lists if isinstance(inner, Source) and inner.version]
+        whole = all(origin in self.seen.complete or origin in self.seen.skipped for origin in origins)
+        if whole and len(origins) == len(found.lists):
+            yield from self._stamped(source, found, 0, tuple(origins))
+
+    def _articles(self, source: Source, items: Read) -> Generator[Article, None, tuple[int, int]]:
+        """The articles among these items; returns how many there were, and how many failures."""
+        articles = failed = 0
+        for item in items:
+            failure = self._problem(source, item)
+            if failure:
+                failed += 1
+                if failed <= MOST_FAILURES:
+                    self.seen.failed.append(failure)
+            elif isinstance(item, Article):
+                articles += 1
+                self.seen.articles.add((item.id, item.origin))
+                yield item
+        if failed > MOST_FAILURES:
+            self.seen.failed.append(
+                Failure(source.name, f"{failed - MOST_FAILURES:,} more of it failed; mend those first")
+            )
+        if not articles and not failed:
+            failed = 1
+            self.seen.failed.append(Failure(source.name, "holds no article; nothing of it was changed"))
+        return articles, failed
+
+    def _problem(self, source: Source, item: Article | Failure) -> Failure | None:
+        if isinstance(item, Failure):
+            return item
+        if (item.id, item.origin) in self.seen.articles:
+            return Failure(source.name, f"has two articles with the id {item.id!r}; give each its own")
+        return None
+
+    def _stamped(self, source: Source, found: Visit, held: int, pages: tuple[str, ...] = ()) -> Iterator[Stamp]:
+        """The stamp of a source, if it can be told by it whether the source changed."""
+        page = found.page
+        if (source.version or page) and not (pages and source.path):
+            etag, modified = (page.etag, page.modified) if page else ("", "")
+            told = _fingerprint(source.fields)
+            yield Stamp(source.origin, source.name, source.version, told, etag, modified, held, pages)
+
+    def _free_name(self, source: Source) -> str:
+        """What the index calls the source; else its name, with as much of its path before it as no other source has."""
+        name, parts = self.held.names.get(source.origin, source.name), Path(source.origin).parts
+        while self._is_taken(name, source.origin) and source.path:
+            longer = "/".join(parts[-len(name.split("/")) - 1 :])
+            if longer == name:
+                break
+            name = longer
+        self.seen.names[name] = source.origin
+        return name
+
+    def _is_taken(self, name: str, origin: str) -> bool:
+        stamp = self.stamps.named(name)
+        other = self.seen.names.get(name) or (stamp.origin if stamp else origin)
+        return other != origin and not gone(other)
+
+
+def _fingerprint(fields: Mapping[str, str]) -> str:
+    """How a source was read: by what version of the readers, with which mapping of fields."""
+    return f"{VERSION};{json.dumps(fields, sort_keys=True)}"
+
+
+def _fields_of(stamp: Stamp | None) -> dict[str, str]:
+    """The mapping that a source was read with before: it need not be given again."""
+    fields: dict[str, str] = json.loads(stamp.options.partition(";")[2] or "{}") if stamp else {}
+    return fields
+
+
+def _told(source: Source) -> Article | None:
+    """The article that a feed makes of an entry, if it has more of it than its title."""
+    told = source.told
+    if told is None or told.text == told.title:
+        return None
+    return replace(told, id=source.origin, origin=source.origin)
+
+
+def _size(source: Source | Failure) -> int:
+    if isinstance(source, Failure):
+        return 0
+    return source.size or SIZE_OF_A_PAGE

@@ -1,0 +1,209 @@
+"""Killed, short of disk, or beside another one: an ingest loses nothing that it said was done."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from hashing import HashEmbedder
+
+from ingest import ingest
+from ingest.check import check
+from ingest.pipeline import Standing
+from ingest.store import Model
+from rag.config import Config
+from rag.errors import IndexLocked, PullquoteError
+from rag.index import Index
+from rag.schema import IngestReport, Query
+
+pytestmark = pytest.mark.slow
+
+ARTICLES, KILLS = 40, 20
+CHILD = f"""
+import sys, time
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+from test_ingest_killed import ingest_in_small_steps
+ingest_in_small_steps(*sys.argv[1:])
+"""
+
+
+def ingest_in_small_steps(corpus: str, index: str, limit: str = "") -> None:
+    """What the child process does: tell when it starts, and after each batch how many articles are stored."""
+    import chromadb  # noqa: F401 - loaded before the clock runs
+    import tantivy  # noqa: F401
+
+    from ingest import pipeline, store
+
+    pipeline.BATCH_ITEMS = 5
+    store.STEP_CHARACTERS = 3000
+    if limit:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+    print("ready", flush=True)
+
+    def told(standing: Standing) -> None:
+        print(standing.report.seen, flush=True)
+
+    try:
+        ingest([corpus], Config(index=Path(index)), told, model=Model("hash", HashEmbedder()))
+    except PullquoteError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+def text(number: int, version: int) -> str:
+    """A text of its own words for each article and version: three passages."""
+    sentences = (
+        f"In version{version} of story{number} the count{number}x{k} of hives fell again in the valley number{k}."
+        for k in range(16)
+    )
+    return " ".join(sentences)
+
+
+def write(corpus: Path, version: int) -> None:
+    records = ({"id": f"a{n}", "title": f"Story {n}", "text": text(n, version)} for n in range(ARTICLES))
+    corpus.write_text("\n".join(map(json.dumps, records)))
+
+
+def child(*arguments: str | Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", CHILD, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def stored(config: Config) -> dict[int, str]:
+    """Every article of the index by its number; each was found by its own text, in meaning and in words."""
+    index, embedder = Index(config.index, config.embedding_model), HashEmbedder()
+    found = {}
+    for entry in index.articles():
+        article = index.article(entry.id)
+        assert article
+        for passage in index.passages([c.passage_id for c in _near(index, embedder, article.text)]):
+            if passage.passage.article_id == entry.id:
+                break
+        else:
+            pytest.fail(f"{entry.id} is not found by its own text")
+        found[int(entry.id[1:])] = article.text
+    return found
+
+
+def _near(index: Index, embedder: HashEmbedder, own: str) -> list:  # type: ignore[type-arg]
+    near = index.candidates(Query(own.partition(".")[0]), embedder.embed_questions([own])[0], 5)
+    by_words = [c for c in near if c.bm25]
+    assert by_words, "the full text knows nothing of it"
+    return sorted(near, key=lambda c: -c.similarity)[:3]
+
+
+def lines(process: subprocess.Popen[str]) -> Iterator[int]:
+    assert process.stdout
+    for line in process.stdout:
+        yield int(line)
+
+
+def test_killed_at_twenty_random_points(config: Config, tmp_path: Path) -> None:
+    corpus, drawn = tmp_path / "corpus.jsonl", random.Random(5)
+    write(corpus, 0)
+    whole = _seconds_of_a_run(corpus, config)
+    cut_short = 0
+    for version in range(1, KILLS + 1):
+        write(corpus, version)
+        process = child(corpus, config.index)
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n", process.stderr and process.stderr.read()
+        time.sleep(drawn.uniform(0, whole))
+        process.kill()
+        told = max(lines(process), default=0)
+        process.communicate()
+        cut_short += told < ARTICLES
+        found = stored(config)
+        assert len(found) == ARTICLES
+        for number, own in found.items():
+            assert own in {text(number, v) for v in range(version + 1)}, "an article is half of one version"
+            assert number >= told or own == text(number, version), "it was told as done, and is not there"
+    assert cut_short > KILLS / 2, "the kills came too late to tell anything"
+    report = ingest([corpus], config, model=Model("hash", HashEmbedder()))
+    assert (report.seen, report.failed) == (ARTICLES, ())
+    assert stored(config) == {number: text(number, KILLS) for number in range(ARTICLES)}
+    assert check(config, lambda *_: None).lines == []
+
+
+def _seconds_of_a_run(corpus: Path, config: Config) -> float:
+    process = child(corpus, config.index)
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    started = time.monotonic()
+    assert max(lines(process)) == ARTICLES
+    process.communicate()
+    return time.monotonic() - started
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the size of files as Linux does")
+def test_a_full_disk_is_told_and_what_was_stored_stays(config: Config, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    write(corpus, 1)
+    ingest([corpus], config, model=Model("hash", HashEmbedder()))
+    write(corpus, 2)
+    size = max(file.stat().st_size for file in config.index.rglob("*") if file.is_file())
+    process = child(corpus, config.index, size + 20_000)
+    assert process.stdout
+    process.stdout.readline()
+    told = max(lines(process), default=0)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert errors.startswith("StoreError: ")
+    assert "disk" in errors
+    found = stored(config)
+    assert len(found) == ARTICLES
+    assert all(own in (text(number, 1), text(number, 2)) for number, own in found.items())
+    assert all(found[number] == text(number, 2) for number in range(told))
+    assert told_counts(ingest([corpus], config, model=Model("hash", HashEmbedder()))) == ARTICLES
+    assert stored(config) == {number: text(number, 2) for number in range(ARTICLES)}
+
+
+def told_counts(report: IngestReport) -> int:
+    assert not report.failed
+    return report.seen
+
+
+def test_two_ingests_at_once_lose_nothing(config: Config, tmp_path: Path) -> None:
+    """Four processes on one index, each until it was its turn: a row that two wrote at once would not be found."""
+    corpora = []
+    for part in range(4):
+        records = [{"id": f"a{n}", "title": f"Story {n}", "text": text(n, 0)} for n in range(part * 10, part * 10 + 10)]
+        corpora.append(tmp_path / f"part{part}.jsonl")
+        corpora[-1].write_text("\n".join(map(json.dumps, records)))
+    refused = 0
+    waiting = list(corpora)
+    while waiting:
+        running = [(corpus, child(corpus, config.index)) for corpus in waiting]
+        for corpus, process in running:
+            _, errors = process.communicate()
+            if process.returncode == 0:
+                waiting.remove(corpus)
+            else:
+                assert errors.startswith(IndexLocked.__name__), errors
+                assert "since" in errors
+                refused += 1
+    assert refused, "they never met"
+    assert stored(config) == {number: text(number, 0) for number in range(40)}
+    assert check(config, lambda *_: None).lines == []
+
+
+def test_an_open_reader_sees_what_another_process_ingests(config: Config, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    write(corpus, 0)
+    ingest([corpus], config, model=Model("hash", HashEmbedder()))
+    reader = Index(config.index, config.embedding_model)
+    write(corpus, 1)
+    process = child(corpus, config.index)
+    process.communicate()
+    vector = HashEmbedder().embed_questions([text(7, 1)])[0]
+    [best, *_] = sorted(reader.candidates(Query("version1 story7"), vector, 5), key=lambda c: -c.similarity)
+    [found] = reader.passages([best.passage_id])
+    assert "version1 of story7" in found.passage.text
