@@ -1,0 +1,210 @@
+"""What a check finds wrong with an index, what it mends, and an index embedded anew with another model."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from hashing import DIMENSION, HashEmbedder
+
+from ingest import ingest
+from ingest.check import check, mend, rebuild
+from ingest.store import Model
+from rag.config import PACKAGED_MODEL, Config
+from rag.errors import IndexMismatch, IndexMissing, StoreError
+from rag.index import LEXICAL_FOLDER, Index, _client, _pair
+from rag.lexical import LexicalIndex
+from rag.models import Embedder
+from rag.schema import Query
+
+pytestmark = pytest.mark.slow
+
+
+def quiet(done: int, total: int) -> None:
+    assert done <= total
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    corpus = tmp_path / "corpus.jsonl"
+    texts = (" ".join(f"Hive {n} of valley {k} was lost in winter {n * k}." for k in range(40)) for n in range(6))
+    corpus.write_text(
+        "\n".join(json.dumps({"id": f"a{n}", "title": f"Hives {n}", "text": t}) for n, t in enumerate(texts))
+    )
+    return corpus
+
+
+@pytest.fixture
+def config(tmp_path: Path, corpus: Path, embedder: Embedder) -> Config:
+    config = Config(index=tmp_path / "index")
+    ingest([corpus], config, model=Model(PACKAGED_MODEL, embedder))
+    return config
+
+
+def spoiled(config: Config, name: str):  # type: ignore[no-untyped-def]
+    """A collection, as another program would open it."""
+    client = _client(config.index)
+    return client, client.get_collection(name, embedding_function=None)
+
+
+def test_a_whole_index_has_nothing_wrong(config: Config) -> None:
+    findings = check(config, quiet)
+    assert (findings.lines, findings.articles, findings.passages) == (
+        [],
+        6,
+        Index(config.index, PACKAGED_MODEL).counts()[1],
+    )
+
+
+def test_no_index_is_no_clean_index(tmp_path: Path) -> None:
+    with pytest.raises(IndexMissing):
+        check(Config(index=tmp_path / "none"), quiet)
+    assert not (tmp_path / "none").exists()
+
+
+def test_passages_of_no_article_and_articles_without_passages(config: Config, corpus: Path, embedder: Embedder) -> None:
+    client, passages = spoiled(config, "passages")
+    found = passages.get(where={"article_id": "a2"}, include=["metadatas", "documents", "embeddings"])
+    passages.delete(ids=found["ids"][:2])
+    row = {**found["metadatas"][0], "article_id": "nobody"}
+    passages.upsert(ids=["nobody#0"], embeddings=found["embeddings"][:1], documents=["x"], metadatas=[row])
+    client.close()
+    findings = check(config, quiet)
+    assert (findings.orphans, findings.incomplete) == (["nobody#0"], ["a2"])
+    assert (findings.outdated, findings.unsearchable) == (2, 0)
+    mend(config, check(config, quiet), quiet)
+    assert check(config, quiet).lines == []
+    report = ingest([corpus], config, model=Model(PACKAGED_MODEL, embedder))
+    assert (report.added, report.unchanged) == (1, 5)
+    assert check(config, quiet).lines == []
+
+
+TWO_WRITERS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from contextlib import closing
+from pathlib import Path
+from rag.index import _client
+passages = _client(Path(sys.argv[2])).get_collection("passages", embedding_function=None)
+found = passages.get(where={"article_id": sys.argv[3]}, include=["metadatas", "documents", "embeddings"])
+for first in range(0, len(found["ids"]), 100):
+    part = slice(first, first + 100)
+    passages.delete(ids=found["ids"][part])
+    passages.upsert(
+        ids=found["ids"][part],
+        embeddings=found["embeddings"][part],
+        documents=found["documents"][part],
+        metadatas=found["metadatas"][part],
+    )
+"""
+
+
+def test_vectors_that_two_writers_lost_are_embedded_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two programs that know nothing of the lock write to the same collection: DESIGN's measured trap."""
+    monkeypatch.setattr("ingest.store.load_embedder", lambda name: HashEmbedder())
+    config, corpus = Config(index=tmp_path / "index", embedding_model="hash"), tmp_path / "corpus.jsonl"
+    drawn = random.Random(1)
+    sentences = (f"The {' '.join(f'word{drawn.randrange(9000)}' for _ in range(12))} fell." for _ in range(13_000))
+    every = list(sentences)
+    texts = (" ".join(every[:6500]), " ".join(every[6500:]))
+    corpus.write_text("\n".join(json.dumps({"id": f"a{n}", "title": "Hives", "text": t}) for n, t in enumerate(texts)))
+    assert ingest([corpus], config).passages > 2000
+    for _ in range(5):
+        writers = [
+            subprocess.Popen(
+                [sys.executable, "-c", TWO_WRITERS, ROOT, config.index, article], stderr=subprocess.DEVNULL
+            )
+            for article in ("a0", "a1")
+        ]
+        for writer in writers:
+            writer.wait()
+        if check(config, quiet).unfound:
+            break
+    else:
+        pytest.fail("nothing was lost, so nothing was tested")
+    mend(config, check(config, quiet), quiet)
+    assert check(config, quiet).lines == []
+
+
+def test_full_text_out_of_step_is_built_anew(config: Config) -> None:
+    folder = config.index / LEXICAL_FOLDER
+    LexicalIndex(folder).replace(["a1"], [])
+    index = Index(config.index, PACKAGED_MODEL)
+    of_a1 = [p.id for page in index.rows() for _, p, _ in page if p and p.article_id == "a1"]
+    assert check(config, quiet).unsearchable == len(of_a1)
+    found = {passage_id for passage_id, _ in index.lexical.search("hive", 500)}
+    assert found >= set(of_a1), "a reader builds for itself what it cannot use"
+    mend(config, check(config, quiet), quiet)
+    assert LexicalIndex(folder).ids() == {i for page in index.rows() for i, _, _ in page}
+
+
+def test_sources_without_articles_are_read_again(config: Config, corpus: Path, embedder: Embedder) -> None:
+    client, articles = spoiled(config, "articles")
+    articles.delete(ids=[f"a{n}" for n in range(6)])
+    client.close()
+    assert [Path(origin).name for origin in check(config, quiet).forgotten] == ["corpus.jsonl"]
+    mend(config, check(config, quiet), quiet)
+    assert ingest([corpus], config, model=Model(PACKAGED_MODEL, embedder)).added == 6
+
+
+def test_rebuilt_with_another_model_everything_is_there(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Index(config.index, PACKAGED_MODEL)
+    texts = {entry.id: before.article(entry.id) for entry in before.articles()}
+    monkeypatch.setattr("ingest.store.load_embedder", lambda name: HashEmbedder())
+    assert rebuild(config, "hash", quiet) == before_count(config, "hash")
+    after = Index(config.index, "hash")
+    assert {entry.id: after.article(entry.id) for entry in after.articles()} == texts
+    assert after.dimension == DIMENSION
+    assert check(Config(index=config.index, embedding_model="hash"), quiet).lines == []
+    near = after.candidates(Query("hive"), HashEmbedder().embed_questions(["Hive 3 of valley 7"])[0], 3)
+    assert len(near) >= 3
+    with pytest.raises(IndexMismatch, match="pullquote rebuild"):
+        before.candidates(Query("hive"), np.zeros(384, dtype=np.float32), 3)
+    client = _client(config.index)
+    assert {c.name for c in client.list_collections()} == set(_pair(1)), "the old ones are gone"
+    client.close()
+
+
+def before_count(config: Config, model: str) -> int:
+    return Index(config.index, model).counts()[1]
+
+
+def test_a_rebuild_that_stops_half_way_changes_nothing(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(HashEmbedder):
+        def embed_texts(self, texts, parts):  # type: ignore[no-untyped-def]
+            raise StoreError("the power went out")
+
+    monkeypatch.setattr("ingest.store.load_embedder", lambda name: Broken())
+    with pytest.raises(StoreError, match="power"):
+        rebuild(config, "hash", quiet)
+    assert check(config, quiet).lines == []
+    monkeypatch.setattr("ingest.store.load_embedder", lambda name: HashEmbedder())
+    rebuild(config, "hash", quiet)
+    assert check(Config(index=config.index, embedding_model="hash"), quiet).lines == []
+
+
+def test_damaged_full_text_is_told_and_built_anew(config: Config) -> None:
+    for file in (config.index / LEXICAL_FOLDER).glob("*"):
+        if file.suffix in (".store", ".term", ".idx"):
+            file.write_bytes(b"junk\n")
+    assert check(config, quiet).unsearchable > 0
+    assert mend(config, check(config, quiet), quiet).lines == []
+    assert Index(config.index, PACKAGED_MODEL).lexical.search("hive", 5)
+
+
+def test_rows_that_lost_what_belongs_to_them(config: Config, corpus: Path, embedder: Embedder) -> None:
+    with closing(sqlite3.connect(config.index / "chroma.sqlite3")) as database, database:
+        [(row,)] = database.execute("SELECT id FROM embeddings WHERE embedding_id LIKE 'a2#%' LIMIT 1").fetchall()
+        database.execute("DELETE FROM embedding_metadata WHERE id = ?", (row,))
+    findings = check(config, quiet)
+    assert (findings.incomplete, len(findings.orphans)) == (["a2"], 1)
+    assert mend(config, findings, quiet).lines == []
+    assert ingest([corpus], config, model=Model(PACKAGED_MODEL, embedder)).added == 1
