@@ -21,7 +21,7 @@ from rag.index import Index
 from rag.lexical import LexicalIndex
 from rag.models import load_embedder, load_reranker
 from rag.retrieve import Retriever
-from rag.schema import NO_FILTERS, Answer, Filters, Hit, Query, ReadFilter, Stage, Statement, Turn
+from rag.schema import NO_FILTERS, Answer, Copy, Extra, Filters, Hit, Query, ReadFilter, Stage, Statement, Turn
 from rag.sentences import Need
 
 LONGEST_QUESTION = 2000
@@ -100,10 +100,11 @@ class Chain:
             read=kept,
         )
         statements: list[Statement] = []
+        known: dict[str, tuple[tuple[Copy, ...], Extra]] = {}
         if finding.confidence >= self.min_confidence:
             for statement in self.generator.generate(question, finding.hits):
                 statements.append(statement)
-                yield clock.timed(_telling(told, statements))
+                yield clock.timed(self._placed(_telling(told, statements), known))
         if not statements:
             yield clock.timed(replace(told, notice=notice or (NEAREST if finding.hits else NOTHING_LEFT)))
 
@@ -145,6 +146,14 @@ class Chain:
     def _finding(self, query: Query) -> Finding:
         hits = tuple(self.retriever.retrieve(query))
         return Finding(hits, self._confidence(query, hits) if hits else 0.0)
+
+    def _placed(self, answer: Answer, known: dict[str, tuple[tuple[Copy, ...], Extra]]) -> Answer:
+        """The answer with what is known of each cited article besides its passage; `known` is what was asked before."""
+        unknown = {c.passage.article_id for c in answer.citations} - known.keys()
+        for article_id, entry in self.index.entries(sorted(unknown)).items():
+            known[article_id] = (self.index.elsewhere(entry), entry.extra)
+        more = [(citation, *known.get(citation.passage.article_id, ((), ()))) for citation in answer.citations]
+        return replace(answer, citations=tuple(replace(c, also=also, extra=extra) for c, also, extra in more))
 
     def _confidence(self, query: Query, hits: Sequence[Hit]) -> float:
         """As the question alone is met, or with what it may take from the conversation, if that is better met.

@@ -154,15 +154,23 @@ def with_leads(chosen: Sequence[Candidate], limit: int) -> list[Candidate]:
 
 
 def supporting(candidate: Candidate, hits: Iterable[Hit], lexical: LexicalIndex) -> list[Quote]:
-    """Quotes of other articles that say the same in nearly the same words, one an article."""
+    """Quotes of other articles that say the same in nearly the same words, one an article.
+
+    Those that tell the very story of the candidate's article, as wire copy does, support nothing: they repeat it.
+    """
     terms = frozenset(lexical.terms(candidate.quote.text))
     found: dict[str, Quote] = {}
     for passage in _passages(hits):
-        if passage.article_id != candidate.article_id and passage.article_id not in found:
+        own = passage.article_id == candidate.article_id or _one_story(passage, candidate.quote.passage)
+        if not own and passage.article_id not in found:
             same = (Quote(passage, *span) for span in passage.sentences)
             best = next((q for q in same if _says(q.text, candidate.quote.text, terms, lexical)), None)
             found |= {passage.article_id: best} if best else {}
     return list(found.values())[:MOST_SOURCES]
+
+
+def _one_story(a: Passage, b: Passage) -> bool:
+    return bool(a.story) and a.story == b.story
 
 
 def _says(text: str, other: str, terms: frozenset[str], lexical: LexicalIndex) -> bool:

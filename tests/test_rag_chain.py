@@ -220,3 +220,30 @@ def test_the_words_of_a_filter_are_no_longer_looked_for(news_chain: Chain) -> No
         chain.retrieve(question, today=date(2024, 7, 1))
     assert looked_for[0] == BRIDGE.format(" ")
     assert "in March 2024" in looked_for[-1], "nothing else is left"
+
+
+def test_a_story_in_three_outlets_is_cited_once_and_its_places_are_named(config: Config, tmp_path: Path) -> None:
+    folder = tmp_path / "wire"
+    folder.mkdir()
+    story = (
+        "The ferry to the islands of Kelm will stop at noon on Friday, the harbour master said. A strike of the crews "
+        "is planned for the weekend. Nobody has said how long it will last, and the council did not meet. Bread and "
+        "milk were brought over by fishermen on Thursday evening, and the school remains closed until further notice."
+    )
+    for name, text in (
+        ("wire", story),
+        ("copy", story),
+        ("edited", story.replace("Bread and milk", "Bread, milk, tea")),
+    ):
+        front = f"title: Ferry stops\nsource: {name.title()} News\nurl: https://{name}.example/ferry\nsection: Islands"
+        (folder / f"{name}.md").write_text(f"---\n{front}\n---\n{text}")
+    ingest([folder], config)
+    answer = Chain.from_config(config).ask("When will the ferry to the islands stop?")
+    assert answer.grounded
+    assert "noon on Friday" in answer.text
+    assert len({citation.passage.article_id for citation in answer.citations}) == 1
+    [first, *_] = answer.citations
+    places = {first.passage.source, *(copy.source for copy in first.also)}
+    assert places == {"Wire News", "Copy News", "Edited News"}
+    assert all(copy.url.endswith(".example/ferry") for copy in first.also)
+    assert first.extra == (("section", "Islands"),)

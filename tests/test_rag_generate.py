@@ -71,6 +71,13 @@ def test_what_was_folded_into_a_hit_supports_its_sentence() -> None:
     assert [q.passage.article_id for q in supporting(best, [folded], LexicalIndex())] == ["b"]
 
 
+def test_what_tells_the_very_same_story_supports_nothing() -> None:
+    a, b, c = (replace(passage(name), story=story) for name, story in (("a", "x"), ("b", "x"), ("c", "y")))
+    hits = [hit(a, 0.9, 0.0, 0.2), hit(b, 0.8, 0.0, 0.1), hit(c, 0.7, 0.0, 0.1)]
+    [best, *_] = candidates("storm", hits, LexicalIndex())
+    assert [q.passage.article_id for q in supporting(best, hits, LexicalIndex())] == ["c"]
+
+
 def test_a_sentence_that_leans_comes_after_the_one_it_leans_on() -> None:
     text = "Ada Moor is the harbor master. She said the pier opens again in June. Bread is dearer than it was."
     ranked = candidates("When does it open?", [hit(passage("a", text), 0.3, 0.9, 0.1)], LexicalIndex())

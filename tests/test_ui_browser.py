@@ -20,9 +20,13 @@ from test_ui_server import _no_open_loops, served  # noqa: E402, F401
 
 from eval.label import Draft, read_drafts  # noqa: E402
 from ingest import ingest  # noqa: E402
+from ingest.split import SPLITTER, split  # noqa: E402
 from rag.chain import LONGEST_QUESTION, Chain, Scope  # noqa: E402
 from rag.config import Config  # noqa: E402
-from rag.schema import Answer, Turn  # noqa: E402
+from rag.index import open_for_writing  # noqa: E402
+from rag.models import load_embedder  # noqa: E402
+from rag.rows import StoredArticle  # noqa: E402
+from rag.schema import Answer, Article, Turn  # noqa: E402
 from ui.app import build_app  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -67,9 +71,15 @@ HOSTILE = {
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("browser")
     articles = folder / "articles.json"
-    articles.write_text(json.dumps([HARBOUR, HOSTILE]), "utf-8")
+    articles.write_text(json.dumps(HARBOUR), "utf-8")
     config = Config(index=folder / "index")
-    assert ingest([articles], config).added == 2
+    assert ingest([articles], config).added == 1
+    # No reader lets markup through; the page must not rely on it.
+    hostile, embedder = Article(**HOSTILE), load_embedder(config.embedding_model)
+    passages = split(hostile)
+    vectors = embedder.embed_texts([p.indexed_text for p in passages], [p.indexed_sentences for p in passages])
+    with open_for_writing(config.index, config.embedding_model, SPLITTER) as writer:
+        writer.put([StoredArticle(hostile, passages, *vectors)])
     with served(build_app(Chain.from_config(config), (EXAMPLE,))) as found:
         yield found
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.schema import Answer, Citation, Filters, Hit, Passage, ReadFilter
+from rag.schema import Answer, Citation, Copy, Filters, Hit, Passage, ReadFilter
 from ui import render
 from ui.render import Exchange
 
@@ -153,7 +153,8 @@ def answers(draw: st.DrawFn) -> Answer:
     of = passage(body, **names, start=draw(st.integers(0, 50)))
     edges = st.tuples(st.integers(0, len(body)), st.integers(0, len(body))).map(sorted)
     spans = draw(st.lists(edges, max_size=3))
-    citations = [Citation(n, of, body[a:b], of.start + a, of.start + b) for n, (a, b) in enumerate(spans, 1)]
+    more = {"also": (Copy("b", "/b", *(draw(texts) for _ in range(3))),), "extra": ((draw(texts), draw(texts)),)}
+    citations = [Citation(n, of, body[a:b], of.start + a, of.start + b, **more) for n, (a, b) in enumerate(spans, 1)]  # type: ignore[arg-type]
     hits = (Hit(of, 1.0),)
     return Answer(draw(texts), draw(texts), tuple(citations), hits, draw(st.booleans()), 0.7, draw(texts))
 
@@ -367,6 +368,8 @@ def test_the_json_of_an_answer() -> None:
                 "quote": "One.",
                 "start": 0,
                 "end": 4,
+                "also": [],
+                "extra": {},
             }
         ],
         "hits": [{"article_id": "a", "passage_id": "a-0", "score": 1.0, "text": "One. Two. Three."}],
@@ -421,3 +424,22 @@ def test_filters_are_told_in_words_where_they_are_no_chips() -> None:
 def test_what_is_asked_in_a_line() -> None:
     assert render.only_line(Filters()) == "All articles"
     assert render.only_line(HOSTILE_FILTER.filters) == "Only articles from <img src=x onerror=alert(1)>\ufffd"
+
+
+def test_where_else_a_story_stands_and_what_else_is_said_of_it() -> None:
+    also = (
+        Copy("b", "/b", "Strike", "The Age", "https://age.example/b"),
+        Copy("c", "/c", "Strike", "", "javascript:x"),
+    )
+    citation = replace(cited(1, passage(), "One."), also=also, extra=(("section", "<World>"),))
+    shown = render.sources_html([Exchange("Why?", answer("One. [1]", citation), done=True)])
+    assert '<b>The same story</b> in <a href="https&#58;&#47;&#47;age&#46;example&#47;b"' in shown
+    assert ">The Age</a>, Strike</p>" in shown
+    assert "javascript" not in shown
+    assert "<b>section</b> &#60;World&#62;" in shown
+    assert render.answer_json(answer("One. [1]", citation))["citations"][0]["also"][0] == {
+        "article_id": "b",
+        "title": "Strike",
+        "source": "The Age",
+        "url": "https://age.example/b",
+    }

@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Any
 
 from rag.cite import MARKER
-from rag.schema import Answer, Article, Citation, Filters, Hit, Passage, ReadFilter, Span, Turn, long_date
+from rag.schema import Answer, Article, Citation, Copy, Filters, Hit, Passage, ReadFilter, Span, Turn, long_date
 
 NEAREST_SHOWN = 3
 KEPT_TURNS = 20
@@ -218,7 +218,7 @@ def draft_html(said: str, verdict: str, history: Sequence[Turn]) -> str:
 def article_html(article: Article, spans: Iterable[Span]) -> str:
     """A whole article with spans of its text marked."""
     text = f'<blockquote class="pq-passage" dir="auto">{marked_html(article.text.strip(), spans)}</blockquote>'
-    return f'<article class="pq-card">{_head_html(article)}{text}</article>'
+    return f'<article class="pq-card">{_head_html(article)}{text}{_extra_html(article.extra)}</article>'
 
 
 def empty_html(articles: int, passages: int) -> str:
@@ -266,13 +266,31 @@ def _card_html(passages: Sequence[Passage], citations: Sequence[Citation], turn:
         f"{_passage_html(passage, [c for c in citations if c.passage.id == passage.id], turn)}</blockquote>"
         for passage in passages
     )
-    return f'<article class="pq-card">{_head_html(passages[0])}{blocks}</article>'
+    told = next((c for c in citations if c.passage.article_id == passages[0].article_id), None)
+    more = _also_html(told.also) + _extra_html(told.extra) if told else ""
+    return f'<article class="pq-card">{_head_html(passages[0])}{blocks}{more}</article>'
+
+
+def _also_html(also: Iterable[Copy]) -> str:
+    """Where else the same story stands."""
+    places = ", ".join(_titled_html(copy.source or copy.title or copy.id, copy.url) for copy in also)
+    return f'<p class="pq-more"><b>The same story</b> in {places}</p>' if places else ""
+
+
+def _extra_html(extra: Iterable[tuple[str, str]]) -> str:
+    """What else an article's source says of it."""
+    fields = " · ".join(f"<b>{escape(name)}</b> {escape(value)}" for name, value in extra)
+    return f'<p class="pq-more">{fields}</p>' if fields else ""
+
+
+def _titled_html(title: str, url: str) -> str:
+    """A title, as a link where there is one to follow."""
+    shown, url = escape(title) or "Untitled", link(url)
+    return f'<a href="{escape(url)}" target="_blank" rel="noopener noreferrer">{shown}</a>' if url else shown
 
 
 def _head_html(of: Passage | Article) -> str:
-    title, url = escape(of.title) or "Untitled", link(of.url)
-    if url:
-        title = f'<a href="{escape(url)}" target="_blank" rel="noopener noreferrer">{title}</a>'
+    title = _titled_html(of.title, of.url)
     details = (of.source, long_date(of.published), of.author and f"by {of.author}")
     byline = " · ".join(f"<span>{escape(detail)}</span>" for detail in details if detail)
     return f'<h3 dir="auto">{title}</h3><p class="pq-byline">{byline}</p>'
@@ -375,6 +393,8 @@ def _citation_json(citation: Citation) -> dict[str, Any]:
         "quote": citation.quote,
         "start": citation.start,
         "end": citation.end,
+        "also": [{"article_id": c.id, "title": c.title, "source": c.source, "url": c.url} for c in citation.also],
+        "extra": dict(citation.extra),
     }
 
 
