@@ -152,7 +152,7 @@ class TestOverTheSample:
         assert answer["grounded"] is True
         for citation in answer["citations"]:
             assert list(citation) == [
-                "number", "article_id", "title", "source", "published", "url", "quote", "start", "end",
+                "number", "article_id", "title", "source", "published", "url", "quote", "start", "end", "also", "extra",
             ]  # fmt: skip
             article = sample_chain.index.article(citation["article_id"])
             assert article is not None
@@ -186,11 +186,16 @@ class TestOverTheSample:
         status, out, _ = run("ingest", SAMPLE, tmp_path / "none", "--index", "x", "--json")
         report = json.loads(out)
         assert status == 0
-        assert list(report) == ["added", "updated", "unchanged", "removed", "failed", "passages", "seconds"]
+        assert list(report) == [
+            "added", "updated", "unchanged", "moved", "duplicates", "removed", "failed", "passages", "seconds",
+            "others",
+        ]  # fmt: skip
         assert report["failed"] == [{"source": str(tmp_path / "none"), "reason": "does not exist; check the path"}]
         listed = json.loads(run("articles", "--index", "x", "--json")[1])
         assert len(listed) == report["added"]
-        assert list(listed[0]) == ["id", "title", "source", "published", "url", "passages"]
+        assert list(listed[0]) == [
+            "id", "title", "source", "published", "url", "author", "language", "extra", "origin", "copies", "passages",
+        ]  # fmt: skip
         assert run("remove", listed[0]["id"], "--index", "x")[:2] == (0, "1 removed\n")
         status, out, err = run("remove", listed[0]["id"], "--index", "x")
         assert (status, out) == (1, "0 removed\n")

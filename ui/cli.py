@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import sys
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from rag.config import Config
-from rag.schema import Answer, ArticleEntry, Citation, IngestReport, Passage, Span, long_date
+from rag.schema import Answer, Citation, Passage, Span, long_date
 from ui import scope
 from ui.eval_cli import eval_app
+from ui.index_cli import index_app
 from ui.render import answer_json, only_line, showable
-from ui.terminal import AsJson, IndexDir, announce, complain, errors_as_lines
+from ui.terminal import AsJson, IndexDir, announce, byline, errors_as_lines, print_json
 
 if TYPE_CHECKING:
     from rag.chain import Scope
@@ -36,27 +34,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(index_app)
 app.add_typer(eval_app, name="eval")
-
-
-@app.command()
-def ingest(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files (.txt .md .json .jsonl) and folders.")],
-    index: IndexDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """Bring the index in step with files and folders of articles."""
-    from ingest.pipeline import ingest as run
-
-    with errors_as_lines():
-        report = run(paths, Config.load(index=index), _progress)
-    if sys.stderr.isatty():
-        typer.echo("\r\033[K", err=True, nl=False)
-    for failure in report.failed:
-        complain(f"{failure.source}: {failure.reason}")
-    _print_json(asdict(report)) if as_json else typer.echo(_report_line(report))
-    if report.failed and not report.seen:
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -88,7 +67,7 @@ def ask(
         given = {"filters": filters, "lifted": lifted, "today": scope.day(today)}
         narrowed = cast("Scope", {name: value for name, value in given.items() if value})
         answer = answer_to(question, index, **narrowed)
-    _print_json(answer_json(answer)) if as_json else _print_answer(answer)
+    print_json(answer_json(answer)) if as_json else _print_answer(answer)
 
 
 def _spelled(names: Sequence[str] | None, index: Path | None) -> list[str]:
@@ -117,58 +96,6 @@ def chat(
         serve(lambda: build_app(chain, sample_questions(chain.index)), port=port, ready=announce)
 
 
-@app.command()
-def articles(index: IndexDir = None, as_json: AsJson = False) -> None:
-    """List the articles of the index, newest first."""
-    from rag.index import Index
-
-    with errors_as_lines():
-        config = Config.load(index=index)
-        opened = Index(config.index, config.embedding_model)
-        entries = sorted(opened.articles(), key=lambda e: (str(e.published or ""), e.id), reverse=True)
-    if as_json:
-        _print_json([article_json(entry) for entry in entries])
-    else:
-        for entry in entries:
-            day = str(entry.published or "-")
-            typer.echo(f"{day:<10}  {entry.id}  {_byline(entry.title, entry.source)}")
-
-
-@app.command()
-def remove(
-    ids: Annotated[
-        list[str], typer.Argument(metavar="ID...", help="Articles' ids, as `pullquote articles` lists them.")
-    ],
-    index: IndexDir = None,
-) -> None:
-    """Remove articles from the index; their files stay as they are."""
-    from ingest.pipeline import remove as run
-
-    with errors_as_lines():
-        unknown = run(ids, Config.load(index=index))
-    for article_id in unknown:
-        complain(f"no article {article_id!r}; list them: pullquote articles{_same_index(index)}")
-    typer.echo(f"{len(set(ids)) - len(unknown)} removed")
-    if unknown:
-        raise typer.Exit(1)
-
-
-def article_json(entry: ArticleEntry) -> dict[str, Any]:
-    """An article as `pullquote articles --json` lists it."""
-    return {
-        "id": entry.id,
-        "title": entry.title,
-        "source": entry.source,
-        "published": entry.published.isoformat() if entry.published else None,
-        "url": entry.url,
-        "passages": entry.passages,
-    }
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
-
-
 def _print_answer(answer: Answer) -> None:
     typer.echo(_filled(answer.text, answer.emphasis))
     if answer.read:
@@ -182,15 +109,22 @@ def _print_answer(answer: Answer) -> None:
     for citations in by_article.values():
         markers = "".join(f"[{citation.number}]" for citation in citations)
         _print_source(f"\n{markers} ", citations[0].passage)
-        for citation in citations:
-            if " ".join(citation.quote.split()) not in answer.text:
-                typer.echo(_indented(f"[{citation.number}] “{citation.quote}”"))
+        _print_more(citations, answer.text)
     if answer.notice:
         typer.echo(textwrap.fill(answer.notice, WIDTH))
     if not answer.grounded:
         for hit in answer.hits[:NEAREST_SHOWN]:
             _print_source("\n·  ", hit.passage)
             typer.echo(_indented(textwrap.shorten(hit.passage.text, 200, placeholder=" …")))
+
+
+def _print_more(citations: Sequence[Citation], answer: str) -> None:
+    """Where else the story of one article stands, and its quotes that are not in the answer."""
+    if also := ", ".join(dict.fromkeys(copy.source or copy.title or copy.id for copy in citations[0].also)):
+        typer.echo(_indented(f"The same story in {also}"))
+    for citation in citations:
+        if " ".join(citation.quote.split()) not in answer:
+            typer.echo(_indented(f"[{citation.number}] “{citation.quote}”"))
 
 
 def _filled(text: str, emphasis: Sequence[Span]) -> str:
@@ -207,32 +141,12 @@ def _is_in(at: int, spans: Sequence[Span]) -> bool:
     return any(start <= at < end for start, end in spans)
 
 
-def _same_index(index: Path | None) -> str:
-    return f" --index {shlex.quote(str(index))}" if index else ""
-
-
 def _print_source(mark: str, passage: Passage) -> None:
     details = ", ".join(filter(None, (passage.source, long_date(passage.published))))
-    typer.echo(mark + _byline(passage.title, details))
+    typer.echo(mark + byline(passage.title, details))
     if passage.url:
         typer.echo(f"    {passage.url}")
 
 
-def _byline(*parts: str) -> str:
-    return " — ".join(part for part in parts if part)
-
-
 def _indented(text: str) -> str:
     return textwrap.fill(text, WIDTH, initial_indent="    ", subsequent_indent="    ")
-
-
-def _report_line(report: IngestReport) -> str:
-    counts = ("added", "updated", "unchanged", "removed")
-    told = [f"{getattr(report, count)} {count}" for count in counts] + [f"{len(report.failed)} failed"]
-    return f"{', '.join(told)}: {report.passages} passages in {report.seconds:.1f} s"
-
-
-def _progress(report: IngestReport) -> None:
-    if sys.stderr.isatty():
-        line = f"{report.seen} articles, {report.passages} passages, {report.seconds:.0f} s"
-        typer.echo(f"\r\033[K{line}", err=True, nl=False)

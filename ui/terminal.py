@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,6 +25,21 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 def complain(line: str) -> None:
     """A line on stderr; what could steer the terminal, out of a file's name or content, is shown as a sign."""
     typer.echo(f"pullquote: {' '.join(showable(line).split())}", err=True)
+
+
+def print_json(value: Any) -> None:
+    """A result as JSON, on stdout."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def byline(*parts: str) -> str:
+    """What is known of an article, in a line."""
+    return " — ".join(part for part in parts if part)
+
+
+def same_index(index: Path | None) -> str:
+    """The option that another command needs for the same index."""
+    return f" --index {shlex.quote(str(index))}" if index else ""
 
 
 def announce(url: str) -> None:
