@@ -256,6 +256,25 @@ def bench(
 
 
 @eval_app.command()
+def bench_ingest(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATH...", help="Articles to grow the corpus from; the sample ones.")
+    ] = None,
+    articles: Annotated[int, typer.Option(min=4, help="Articles to encode, and to ingest with the model.")] = 200,
+    without_model: Annotated[int, typer.Option(min=4, help="Articles to ingest without a model, for memory.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Measure an ingest beside the bare encoder, an unchanged one, and its memory; prints a Markdown table."""
+    from eval import bench_ingest as benchmark
+    from eval.pairs import SAMPLE_ARTICLES
+
+    with errors_as_lines(), tempfile.TemporaryDirectory(prefix="pullquote-") as work:
+        sizes = (articles, without_model)
+        cost = benchmark.bench_ingest(paths or [SAMPLE_ARTICLES], sizes, Config.load(), Path(work), complain)
+    typer.echo(json.dumps(asdict(cost), indent=1) if as_json else benchmark.markdown(cost))
+
+
+@eval_app.command()
 def suite(
     folders: Annotated[
         list[Path], typer.Argument(metavar="FOLDER...", help="Each with articles.jsonl and pairs.jsonl.")
