@@ -12,6 +12,7 @@ from conftest import ROOT
 from typer.testing import CliRunner
 
 from eval.pairs import parsed
+from ingest.kinds import KINDS, PLACES
 from rag.schema import QAPair
 from ui.cli import app
 
@@ -65,3 +66,13 @@ def test_the_pair_it_shows_is_one() -> None:
     pair = parsed("README", json.loads(shown))
     assert isinstance(pair, QAPair)
     assert (pair.answerable, len(pair.evidence)) == (True, 1)
+
+
+def test_the_table_of_kinds_is_what_can_be_read() -> None:
+    table = [line for line in README.splitlines() if line.startswith("| ")]
+    for kind in KINDS:
+        [row] = [line for line in table if line.startswith(f"| {kind.name} |")]
+        assert f"| {' '.join(kind.suffixes)} | {kind.what}" in row
+        assert (f"pullquote[{kind.extra}]" in row) == bool(kind.extra)
+    for name, _, what in PLACES:
+        assert any(line.startswith(f"| {name} |") and what in line for line in table)
