@@ -21,6 +21,8 @@ from rag.schema import Passage
 LOOKED_AT, EQUAL = (20, 1000), 0.999
 """A passage is found if it is among so many nearest to its own vector, or if one of the same vector is: short passages
 repeat. The search is approximate, and the more so among many alike, so those not found are looked for once more."""
+TRIES = 3
+
 Progress = Callable[[int, int], object]
 
 
@@ -89,6 +91,12 @@ def mend(config: Config, findings: Findings, progress: Progress) -> Findings:
         # Chroma cannot mend its own graph of vectors, so all of them are put into a new one.
         index = Index(config.index, config.embedding_model)
         rebuild_index(config.index, config.embedding_model, _reembedder(index, config), progress)
+    left = check(config, progress).unfound if findings.unfound else []
+    for _ in range(TRIES):
+        if left:  # a graph can leave out a passage among many alike
+            with open_for_writing(config.index, config.embedding_model, SPLITTER) as writer:
+                writer.put_again([passage.id for passage in left])
+            left = check(config, progress).unfound
     with (
         open_for_writing(config.index, config.embedding_model, SPLITTER) as writer,
         open_stamps(config.index) as stamps,

@@ -397,12 +397,16 @@ class IndexWriter(Index):
         with self._writing(view):
             _delete_passages(view.store, set(passage_ids))
 
-    def replace_lexical(self) -> None:
-        """Build the full text anew."""
+    def put_again(self, passage_ids: Sequence[str]) -> None:
+        """Take these passages out and put them in as they were: Chroma's graph of vectors links them anew."""
         view = self._fresh()
-        with _store_errors(self.folder):
-            _build_lexical(view.store, self.folder / LEXICAL_FOLDER, view.generation)
-        self._view = self._open()
+        for ids in _slices(passage_ids):
+            with self._writing(view):
+                found = view.store.passages.get(ids=ids, include=["embeddings", "documents", "metadatas"])
+                rows, vectors = found["metadatas"] or [], np.asarray(found["embeddings"], dtype=np.float32)
+                view.store.passages.delete(ids=found["ids"])
+                _upsert_passages(view.store, passages(found), vectors, rows)  # type: ignore[arg-type]  # a wider mapping
+            view = self._fresh()
 
     def with_texts(self, text_digests: Sequence[str]) -> dict[str, ArticleEntry]:
         """Those articles whose text is one of these, by the text's digest."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from hashing import DIMENSION, HashEmbedder
 
 from ingest import ingest
@@ -87,51 +85,28 @@ def test_passages_of_no_article_and_articles_without_passages(config: Config, co
     assert check(config, quiet).lines == []
 
 
-TWO_WRITERS = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from contextlib import closing
-from pathlib import Path
-from rag.index import _client
-passages = _client(Path(sys.argv[2])).get_collection("passages", embedding_function=None)
-found = passages.get(where={"article_id": sys.argv[3]}, include=["metadatas", "documents", "embeddings"])
-for first in range(0, len(found["ids"]), 100):
-    part = slice(first, first + 100)
-    passages.delete(ids=found["ids"][part])
-    passages.upsert(
-        ids=found["ids"][part],
-        embeddings=found["embeddings"][part],
-        documents=found["documents"][part],
-        metadatas=found["metadatas"][part],
-    )
-"""
-
-
-def test_vectors_that_two_writers_lost_are_embedded_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two programs that know nothing of the lock write to the same collection: DESIGN's measured trap."""
+def test_vectors_that_are_lost_are_embedded_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As two programs leave them that write at once: the rows are there and counted, their vectors are not."""
     monkeypatch.setattr("ingest.store.load_embedder", lambda name: HashEmbedder())
     config, corpus = Config(index=tmp_path / "index", embedding_model="hash"), tmp_path / "corpus.jsonl"
     drawn = random.Random(1)
-    sentences = (f"The {' '.join(f'word{drawn.randrange(9000)}' for _ in range(12))} fell." for _ in range(13_000))
-    every = list(sentences)
-    texts = (" ".join(every[:6500]), " ".join(every[6500:]))
+    sentences = [f"The {' '.join(f'word{drawn.randrange(9000)}' for _ in range(12))} fell." for _ in range(13_000)]
+    texts = (" ".join(sentences[:6500]), " ".join(sentences[6500:]))
     corpus.write_text("\n".join(json.dumps({"id": f"a{n}", "title": "Hives", "text": t}) for n, t in enumerate(texts)))
-    assert ingest([corpus], config).passages > 2000
-    for _ in range(5):
-        writers = [
-            subprocess.Popen(
-                [sys.executable, "-c", TWO_WRITERS, ROOT, config.index, article], stderr=subprocess.DEVNULL
-            )
-            for article in ("a0", "a1")
-        ]
-        for writer in writers:
-            writer.wait()
-        if check(config, quiet).unfound:
-            break
-    else:
-        pytest.fail("nothing was lost, so nothing was tested")
-    mend(config, check(config, quiet), quiet)
-    assert check(config, quiet).lines == []
+    passages = ingest([corpus], config).passages
+    assert passages > 2000, "Chroma keeps its last thousand in a log, from which it would read them again"
+    for folder in config.index.iterdir():
+        if folder.is_dir() and folder.name != LEXICAL_FOLDER:
+            shutil.rmtree(folder)
+    findings = check(config, quiet)
+    assert findings.passages == passages
+    assert len(findings.unfound) > 1000
+    assert mend(config, findings, quiet).lines == []
+    index, vector = (
+        Index(config.index, "hash"),
+        HashEmbedder().embed_questions([f"Hives\n{' '.join(sentences[70:76])}"]),
+    )
+    assert index.passages([index.candidates(Query("word1"), vector[0], 1)[0].passage_id])
 
 
 def test_full_text_out_of_step_is_built_anew(config: Config) -> None:
