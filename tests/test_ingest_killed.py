@@ -17,10 +17,11 @@ from hashing import HashEmbedder
 from ingest import ingest
 from ingest.check import check
 from ingest.pipeline import Standing
+from ingest.split import SPLITTER
 from ingest.store import Model
 from rag.config import Config
 from rag.errors import IndexLocked, PullquoteError
-from rag.index import Index
+from rag.index import Index, open_for_writing
 from rag.schema import IngestReport, Query
 
 pytestmark = pytest.mark.slow
@@ -178,21 +179,26 @@ def test_two_ingests_at_once_lose_nothing(config: Config, tmp_path: Path) -> Non
         records = [{"id": f"a{n}", "title": f"Story {n}", "text": text(n, 0)} for n in range(part * 10, part * 10 + 10)]
         corpora.append(tmp_path / f"part{part}.jsonl")
         corpora[-1].write_text("\n".join(map(json.dumps, records)))
-    refused = 0
-    waiting = list(corpora)
+    with open_for_writing(config.index, config.embedding_model, SPLITTER):
+        assert _left_over(corpora, config) == corpora, "while this process writes, all others are refused"
+    waiting = corpora
     while waiting:
-        running = [(corpus, child(corpus, config.index)) for corpus in waiting]
-        for corpus, process in running:
-            _, errors = process.communicate()
-            if process.returncode == 0:
-                waiting.remove(corpus)
-            else:
-                assert errors.startswith(IndexLocked.__name__), errors
-                assert "since" in errors
-                refused += 1
-    assert refused, "they never met"
+        waiting = _left_over(waiting, config)
     assert stored(config) == {number: text(number, 0) for number in range(40)}
     assert check(config, lambda *_: None).lines == []
+
+
+def _left_over(corpora: list[Path], config: Config) -> list[Path]:
+    """Ingest all of these at once, each by a process of its own; those that were refused."""
+    running = [(corpus, child(corpus, config.index)) for corpus in corpora]
+    refused = []
+    for corpus, process in running:
+        _, errors = process.communicate()
+        if process.returncode:
+            assert errors.startswith(f"{IndexLocked.__name__}: process "), errors
+            assert ", since " in errors
+            refused.append(corpus)
+    return refused
 
 
 def test_an_open_reader_sees_what_another_process_ingests(config: Config, tmp_path: Path) -> None:
