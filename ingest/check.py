@@ -91,12 +91,12 @@ def mend(config: Config, findings: Findings, progress: Progress) -> Findings:
         # Chroma cannot mend its own graph of vectors, so all of them are put into a new one.
         index = Index(config.index, config.embedding_model)
         rebuild_index(config.index, config.embedding_model, _reembedder(index, config), progress)
-    left = check(config, progress).unfound if findings.unfound else []
-    for _ in range(TRIES):
-        if left:  # a graph can leave out a passage among many alike
-            with open_for_writing(config.index, config.embedding_model, SPLITTER) as writer:
-                writer.put_again([passage.id for passage in left])
-            left = check(config, progress).unfound
+    for _ in range(TRIES if findings.unfound else 0):
+        left = check(config, progress).unfound
+        if not left:
+            break
+        with open_for_writing(config.index, config.embedding_model, SPLITTER) as writer:
+            writer.put_again([passage.id for passage in left])  # a graph can leave out a passage among many alike
     with (
         open_for_writing(config.index, config.embedding_model, SPLITTER) as writer,
         open_stamps(config.index) as stamps,
@@ -117,15 +117,11 @@ def _reembedder(index: Index, config: Config) -> Embed:
         found = index.known_vectors([passage.id for passage in passages])
         lost = [passage for passage in passages if passage.id not in found]
         if lost:
-            found |= dict(zip([p.id for p in lost], zip(*_embedded(model, lost), strict=True), strict=True))
+            found |= dict(zip([p.id for p in lost], zip(*model.embed(lost), strict=True), strict=True))
         vectors, sentences = zip(*(found[passage.id] for passage in passages), strict=True)
         return np.stack(vectors), list(sentences)
 
     return embed
-
-
-def _embedded(model: Model, passages: Sequence[Passage]) -> tuple[Vectors, list[Vectors]]:
-    return model.load().embed_texts([p.indexed_text for p in passages], [p.indexed_sentences for p in passages])
 
 
 def rebuild(config: Config, embedding_model: str, progress: Progress) -> int:
@@ -135,7 +131,7 @@ def rebuild(config: Config, embedding_model: str, progress: Progress) -> int:
     """
     model = Model(embedding_model)
     model.load()
-    return rebuild_index(config.index, embedding_model, lambda passages: _embedded(model, passages), progress)
+    return rebuild_index(config.index, embedding_model, model.embed, progress)
 
 
 def _found(index: Index, stamps: Stamps, progress: Progress) -> Findings:

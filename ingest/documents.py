@@ -19,7 +19,7 @@ _READERS = MappingProxyType[str, Reader]({"pdf": from_pdf, "docx": from_docx, "e
 
 def from_document(content: Content, options: Options) -> Read:
     """A PDF, a Word document or an e-book as one article. Raises ReadError if it is none, or cannot be read."""
-    kind = document_kind(content)
+    kind = document_kind(content, content.start(_PDF_WITHIN))
     if kind not in _READERS:
         old = content.start(len(_OLD_WORD)) == _OLD_WORD
         what = "is an old or a protected Office file" if old else "is no PDF, no Word document and no e-book"
@@ -27,10 +27,9 @@ def from_document(content: Content, options: Options) -> Read:
     yield from _READERS[kind](content, options)
 
 
-def document_kind(content: Content) -> str:
-    """ "pdf", "docx" or "epub", by its bytes; empty for anything else."""
-    start = content.start(_PDF_WITHIN)
-    if _PDF in start:
+def document_kind(content: Content, start: bytes) -> str:
+    """ "pdf", "docx" or "epub", by its bytes, of which `start` are the first; empty for anything else."""
+    if _PDF in start[:_PDF_WITHIN]:
         return "pdf"
     if not start.startswith(ZIP_STARTS):
         return ""

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from ingest.archive import GZIP_START
 from ingest.article import article_of
 from ingest.encoding import SAMPLE, decode, is_wide
 from ingest.fields import clean, one_line, parse_date, slug, unique_id
@@ -38,7 +39,6 @@ MOST_PAGES = 50_000
 
 _DATES = ("published", "updated", "created")
 _TEXTS = ("text/", "application/xhtml+xml")
-_GZIP = b"\x1f\x8b"
 
 # Possessive, so that no text can make it try again and again.
 _PROLOG = re.compile(
@@ -274,7 +274,7 @@ def _referred(found: re.Match[str]) -> str:
 
 def _unpacked(data: bytes, most: int) -> bytes:
     """At most so many bytes of data; of what gzip packed, as many as can be unpacked."""
-    if not data.startswith(_GZIP):
+    if not data.startswith(GZIP_START):
         return data[:most]
     found = bytearray()
     with suppress(ReadError):

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from ingest.kinds import TEXT, kind_of
-from ingest.read import Opener, Source, file_source, find, is_url, url_source, urls_in
+from ingest.read import Opener, Source, file_source, find, is_url, listed_in, url_source
 from ingest.sites import Sites, Visit
-from ingest.source import Content, Options, Read
+from ingest.source import Options, Read
 from ingest.stamps import Stamp, Stamps
 from rag.errors import ReadError
 from rag.schema import Article, ArticleEntry, Copy, Failure
@@ -166,8 +164,8 @@ class Gatherer:
 
     def _changed(self, source: Source, depth: int) -> Iterator[Gathered]:
         stamp = self.stamps.get(source.origin)
-        source = replace(source, name=stamp.name if stamp else self._free_name(source))
-        source = replace(source, fields=self.options.fields or _fields_of(stamp))
+        name = stamp.name if stamp else self._free_name(source)
+        source = replace(source, name=name, fields=self.options.fields or _fields_of(stamp))
         if stamp and (stamp.options != _fingerprint(source.fields) or not self._is_intact(stamp)):
             stamp = None
         if stamp and stamp.version and stamp.version == source.version:
@@ -206,20 +204,8 @@ class Gatherer:
     def _visited(self, source: Source, stamp: Stamp | None, depth: int) -> Visit:
         if source.path is None:
             return self.sites.visit(source, stamp, depth)
-        return Visit(None, lists=[url_source(url) for url in self._listed(source)])
-
-    def _listed(self, source: Source) -> list[str]:
-        """The URLs of a file that lists them, if it was asked for by its name: others must not have them fetched."""
-        path = source.path
-        if not source.asked or path is None:
-            return []
-        try:
-            if not stat.S_ISREG(path.stat().st_mode):
-                return []
-            content = Content(source.name, source.origin, lambda: path.open("rb"), source.size)
-            return urls_in(content, self.options) if kind_of(content) in (TEXT, None) else []
-        except OSError:
-            return []
+        # Only who asks for a list by its name means its URLs to be fetched.
+        return Visit(None, lists=list(map(url_source, listed_in(source.path))) if source.asked else [])
 
     def _read(self, source: Source, found: Visit) -> Read:
         if found.content is None or found.page is None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import PurePosixPath
 
-from ingest.archive import zip_kind
-from ingest.documents import from_document
+from ingest.archive import GZIP_START, ZIP_STARTS
+from ingest.documents import document_kind, from_document
 from ingest.feeds import from_feed, is_feed
 from ingest.formats import from_markdown, from_text
 from ingest.html import from_html
@@ -153,18 +153,13 @@ def is_wanted(name: str, kind: Kind | None) -> bool:
 
 def is_archive(start: bytes) -> bool:
     """Does this begin a zip or a gzip file? A Word file or an EPUB is a zip too."""
-    return start.startswith((b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b"))
+    return start.startswith((*ZIP_STARTS, GZIP_START))
 
 
 def _by_magic(content: Content, start: bytes) -> Kind | None:
-    if b"%PDF-" in start[:1024]:
-        return PDF
     if start.startswith(b"PAR1"):
         return PARQUET
-    if start.startswith(b"PK"):
-        with content.open() as file:
-            return {"docx": WORD, "epub": EPUB}.get(zip_kind(file))
-    return None
+    return {"pdf": PDF, "docx": WORD, "epub": EPUB}.get(document_kind(content, start))
 
 
 def _by_text(start: bytes, named: Kind | None) -> Kind | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ingest.gather import Gathered, Gatherer, Held, Seen
@@ -95,12 +96,12 @@ class _Run:
     def _again(self, origins: set[str]) -> None:
         """Read these sources again; each article in them has been counted once, as unchanged or as a copy."""
         seen, tally = self.gatherer.seen, self.store.tally
-        unchanged, copies, added = seen.unchanged + tally.unchanged, tally.duplicates, tally.added
+        unchanged, copies, added = seen.unchanged + tally["unchanged"], tally["duplicates"], tally["added"]
         seen.read_again(origins)
         self._take(self.gatherer.again(origins))
-        more = tally.added - added
-        seen.unchanged, tally.unchanged = 0, max(0, unchanged - more)
-        tally.duplicates = max(0, copies - max(0, more - unchanged))
+        more = tally["added"] - added
+        seen.unchanged, tally["unchanged"] = 0, max(0, unchanged - more)
+        tally["duplicates"] = max(0, copies - max(0, more - unchanged))
 
     def _tell(self) -> None:
         seen = self.gatherer.seen
@@ -109,8 +110,7 @@ class _Run:
             self.progress(Standing(self._report(()), seen.source, min(1.0, share)))
 
     def _report(self, failed: Sequence[Failure]) -> IngestReport:
-        counts = asdict(self.store.tally)
-        counts["unchanged"] += self.gatherer.seen.unchanged
+        counts: Counter[str] = self.store.tally + Counter(unchanged=self.gatherer.seen.unchanged)
         others, seconds = tuple(self.gatherer.seen.others.most_common()), time.perf_counter() - self.started
         return IngestReport(**counts, failed=tuple(failed), seconds=seconds, others=others)
 

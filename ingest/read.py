@@ -19,7 +19,7 @@ from ingest.feeds import listed_urls
 from ingest.fields import one_line
 from ingest.kinds import MAIL, MAILBOX, TEXT, Kind, is_archive, is_wanted, kind_of
 from ingest.mail import messages
-from ingest.source import Content, Options, Read, whole
+from ingest.source import Content, Options, Read
 from ingest.worker import Worker
 from rag.errors import ReadError
 from rag.index import DATABASE
@@ -144,13 +144,26 @@ def _readable(path: Path) -> bool:
     if is_wanted(path.name, None):
         return True
     try:
-        return stat.S_ISREG(path.stat().st_mode) and is_wanted(path.name, kind_of(_content(path, path.name, str(path))))
-    except OSError:
+        return is_wanted(path.name, kind_of(_content(path)))
+    except (OSError, ReadError):
         return False
 
 
-def _content(path: Path, name: str, origin: str) -> Content:
-    return Content(name, origin, lambda: path.open("rb"), path.stat().st_size)
+def listed_in(path: Path) -> list[str]:
+    """The URLs of a file that is nothing but a list of them."""
+    try:
+        content = _content(path)
+        return urls_in(content) if kind_of(content) in (TEXT, None) else []
+    except (OSError, ReadError):
+        return []
+
+
+def _content(path: Path) -> Content:
+    """A file's content. Raises ReadError for a pipe and the like, which might never end."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ReadError("is no regular file; give one that can be read to its end")
+    return Content(path.name, str(path), lambda: path.open("rb"), found.st_size)
 
 
 class Opener:
@@ -181,15 +194,14 @@ class Opener:
         if path is None:
             raise ValueError(f"{source.origin} is a URL; its content is read by read_content")
         try:
-            if not stat.S_ISREG(path.stat().st_mode):
-                raise ReadError("is no regular file; give one that can be read to its end")
+            content = _content(path)
 
             def opened() -> BinaryIO:
-                self._file = path.open("rb")
+                self._file = content.open()
                 return self._file
 
-            content = Content(source.name, source.origin, opened, path.stat().st_size, known=source.known)
-            yield from self.read_content(content, source)
+            named = replace(content, name=source.name, origin=source.origin, open=opened, known=source.known)
+            yield from self.read_content(named, source)
         except OSError as error:
             raise ReadError(f"cannot be read ({error.strerror or error}); check the file") from error
 
@@ -206,7 +218,7 @@ class Opener:
             yield from TEXT.read(content, options)
         elif kind is None:
             raise ReadError(UNKNOWN)
-        elif kind is TEXT and (urls := urls_in(content, options)):
+        elif kind is TEXT and (urls := urls_in(content)):
             raise ReadError(f"is a list of URLs ({len(urls)}); give it by its own name to have them fetched")
         elif kind.isolated and not kind.missing:
             yield from self._worker.read(reader_name(kind), content)
@@ -238,8 +250,8 @@ def reader_name(kind: Kind) -> str:
     return f"{kind.read.__module__}:{kind.read.__name__}"
 
 
-def urls_in(content: Content, options: Options) -> list[str]:
+def urls_in(content: Content) -> list[str]:
     """The URLs that a text lists, if it is nothing but such a list."""
     if content.size > LISTED or b"://" not in content.start(4096):
         return []
-    return listed_urls(whole(content, options).decode("utf-8-sig", "replace"))
+    return listed_urls(content.start(LISTED).decode("utf-8-sig", "replace"))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from ingest.split import split
 from ingest.stamps import Stamp, Stamps
 from ingest.stories import NEAREST, sketch, stories
 from rag.index import IndexWriter
-from rag.models import Embedder, load_embedder
+from rag.models import Embedder, Vectors, load_embedder
 from rag.rows import StoredArticle
 from rag.schema import Article, ArticleEntry, Copy, Failure, Passage
 
@@ -35,23 +36,13 @@ class Model:
         self.loaded = self.loaded or load_embedder(self.name)
         return self.loaded
 
+    def embed(self, passages: Sequence[Passage]) -> tuple[Vectors, list[Vectors]]:
+        """The vectors of passages, a row each, and those of their sentences. Raises ModelError."""
+        return self.load().embed_texts([p.indexed_text for p in passages], [p.indexed_sentences for p in passages])
 
-@dataclass(slots=True)
-class Tally:
-    """What was done so far: counts of articles, and of the passages that were embedded."""
 
-    added: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    moved: int = 0
-    duplicates: int = 0
-    removed: int = 0
-    passages: int = 0
-
-    def add(self, other: Tally) -> None:
-        """Count what another one has as well."""
-        for name, count in asdict(other).items():
-            setattr(self, name, getattr(self, name) + count)
+Tally = Counter[str]
+"""Articles, and the passages embedded of them, by the name of the count in IngestReport."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +149,7 @@ class Store:
             self._begin(_Step((), changes.removed, changes.copies, changes.tally, stamps))
         else:
             self.settle()
-            self.tally.add(changes.tally)
+            self.tally.update(changes.tally)
         yield
 
     def settle(self) -> None:
@@ -166,7 +157,7 @@ class Store:
         if self._written:
             self._written.result()
         self._stamps.put(stamp for stamp in self._step.stamps if stamp.origin not in self._clashed)
-        self.tally.add(self._step.tally)
+        self.tally.update(self._step.tally)
         self._written, self._step = None, _Step()
 
     def _begin(self, step: _Step) -> None:
@@ -187,7 +178,7 @@ class Store:
         self._changes = _Changes()
         known = self._seen.complete | self._seen.skipped
         self._stamps.drop([s.origin for s in self._stamps.all() if s.origin not in known and gone(s.origin)])
-        self.tally.removed += self._writer.remove([entry.id for entry in removed])
+        self.tally["removed"] += self._writer.remove([entry.id for entry in removed])
         own = self._writer.entries([copy.id for entry in copied for copy in entry.copies])
         kept = {entry.id: tuple(c for c in entry.copies if self._stands(c, entry, own)) for entry in copied}
         self._writer.set_copies({entry.id: kept[entry.id] for entry in copied if kept[entry.id] != entry.copies})
@@ -217,7 +208,7 @@ class Store:
         """What becomes of one article; `known` has it afterwards."""
         entry = known.by_id.get(article.id)
         if entry and (entry.digest, entry.origin) == (article.digest, article.origin):
-            changes.tally.unchanged += 1
+            changes.tally["unchanged"] += 1
             return
         twin = known.by_text.get(article.text_digest)
         if entry and entry.origin != article.origin and self._alive(entry):
@@ -228,7 +219,7 @@ class Store:
             elif _is_newer(article.origin, entry.origin):
                 self._put(article, entry, known, changes)
             else:
-                changes.tally.unchanged += 1
+                changes.tally["unchanged"] += 1
         elif twin and twin.id != article.id and self._alive(twin):
             if entry:
                 changes.forget(entry.id)
@@ -245,12 +236,11 @@ class Store:
     def _add_copy(self, article: Article, entry: ArticleEntry, known: _Known, changes: _Changes) -> None:
         copy = Copy(article.id, article.origin, article.title, article.source, article.url)
         self._copied[(copy.id, copy.origin)] = entry.id
-        others = tuple(c for c in entry.copies if (c.id, c.origin) != (copy.id, copy.origin))
         if copy in entry.copies:
-            changes.tally.unchanged += 1
+            changes.tally["unchanged"] += 1
             return
-        changes.tally.duplicates += 1
-        copies = (*others, copy)
+        changes.tally["duplicates"] += 1
+        copies = (*_without(entry.copies, article), copy)
         if entry.id in changes.puts:
             changes.puts[entry.id] = replace(changes.puts[entry.id], copies=copies)
         else:
@@ -276,9 +266,7 @@ class Store:
             if before.id != article.id:
                 changes.removed.append(before.id)
         changes.forget(article.id)
-        put = _Put(
-            article, counts, before, tuple(c for c in copies if (c.id, c.origin) != (article.id, article.origin))
-        )
+        put = _Put(article, counts, before, _without(copies, article))
         changes.puts[article.id] = put
         known.set(put.entry)
 
@@ -288,17 +276,15 @@ class Store:
         ready = {i: found for i, put in enumerate(puts) if (found := self._as_before(put, parts[i]))}
         every = [passage for i, part in enumerate(parts) if i not in ready for passage in part]
         if every:
-            texts, spans = [p.indexed_text for p in every], [p.indexed_sentences for p in every]
-            vectors, sentences = self._model.load().embed_texts(texts, spans)
+            vectors, sentences = self._model.embed(every)
         first = 0
         for i, (put, part) in enumerate(zip(puts, parts, strict=True)):
             if i not in ready:
                 own = slice(first, first + len(part))
                 ready[i] = StoredArticle(put.article, part, vectors[own], sentences[own])
                 first += len(part)
-        tally = Tally(passages=len(every))
-        for put in puts:
-            setattr(tally, put.counts, getattr(tally, put.counts) + 1)
+        tally = Tally(put.counts for put in puts)
+        tally["passages"] = len(every)
         return _Step([replace(ready[i], copies=put.copies) for i, put in enumerate(puts)], tally=tally)
 
     def _as_before(self, put: _Put, passages: Sequence[Passage]) -> StoredArticle | None:
@@ -331,6 +317,11 @@ class Store:
             stored, sketches, stories(means, sketches, own, self._writer.neighbours(means, NEAREST)), strict=True
         )
         return [replace(one, sketch=drawn, story=one.story or story) for one, drawn, story in told]
+
+
+def _without(copies: Iterable[Copy], article: Article) -> tuple[Copy, ...]:
+    """The copies that are not the article itself."""
+    return tuple(copy for copy in copies if (copy.id, copy.origin) != (article.id, article.origin))
 
 
 def _is_version(article: Article, entry: ArticleEntry) -> bool:

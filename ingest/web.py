@@ -19,6 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from ingest.archive import GZIP_START
 from ingest.fields import one_line
 from ingest.source import Limits
 from rag.errors import ReadError
@@ -51,7 +52,6 @@ _SPECIAL = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("3fff::/2
 """For no host of the Internet, which not every Python knows."""
 
 _GZIP = zlib.MAX_WBITS | 16
-_GZIP_MARK = b"\x1f\x8b"
 _NUMBER = re.compile(r"\d+|0x[\da-f]*", re.IGNORECASE)
 _MEDIA_TYPE = re.compile(r"\s*([\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100})\s*(?:;|,|$)", re.ASCII)
 _CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([\w.:+-]{1,40})", re.ASCII | re.IGNORECASE)
@@ -176,7 +176,7 @@ def gunzipped(parts: Iterable[bytes]) -> Iterator[bytes]:
                 if ended and not begun:
                     # Another member, or what some servers pad with.
                     data = data.lstrip(b"\0")
-                    if not _GZIP_MARK.startswith(data[:2]):
+                    if not GZIP_START.startswith(data[:2]):
                         return
                 piece = unpack.decompress(data, STEP)
                 yield piece

@@ -56,7 +56,7 @@ ASKED_AT_ONCE = 1000
 """Ids in one request: SQLite takes 32,766 variables."""
 OPENINGS, OPENING_SECONDS = 5, 0.05
 """How often, and after what a wait, a reader looks again at what another process is just writing."""
-COLLECTION = re.compile(r"(?:articles|passages)(?:-(\d+))?")
+COLLECTION = re.compile(r"(?:articles|passages)(?:-\d+)?")
 """The names of our collections; any other is left alone."""
 REBUILT = 32
 """Articles that are embedded anew at once."""
@@ -168,9 +168,10 @@ class Index:
         if len(found["ids"]) < len(passage_ids):
             self._reopened(view)
             raise StalePassages
-        vectors = [unpacked(str(row[SENTENCE_VECTORS])) for row in found["metadatas"] or ()]
-        stored = {p.id: StoredPassage(p, v) for p, v in zip(passages(found), vectors, strict=True)}
-        return self._live(view, [stored[passage_id] for passage_id in passage_ids])
+        rows = zip(found["ids"], found["metadatas"] or (), strict=True)
+        vectors = {i: unpacked(str(row[SENTENCE_VECTORS])) for i, row in rows if row}
+        stored = {p.id: StoredPassage(p, vectors[p.id]) for p in passages(found)}
+        return self._live(view, [stored[passage_id] for passage_id in passage_ids if passage_id in stored])
 
     def article(self, article_id: str) -> Article | None:
         """An article with its full text, joined from its passages, but without its captions; None if unknown."""
@@ -242,8 +243,7 @@ class Index:
         """All passages by id with their vectors, page by page, committed or not; None for what Chroma lost."""
         view = self._fresh()
         with _store_errors(self.folder):
-            for offset in reversed(range(0, view.store.passages.count(), PAGE)):
-                found = view.store.passages.get(limit=PAGE, offset=offset, include=["documents", "metadatas"])
+            for found in _found_pages(view.store):
                 known = {passage.id: passage for passage in passages(found)}
                 vectors = _vectors(view.store.passages, found["ids"])
                 yield [(i, known.get(i), vectors.get(i)) for i in found["ids"]]
@@ -444,8 +444,8 @@ class IndexWriter(Index):
             except InternalError:  # a lost vector; what is near cannot be told until a check mends it
                 return [[] for _ in vectors]
         return [
-            [Neighbour(i, 1 - d, str(row["story"]), str(row["sketch"])) for i, d, row in zip(*one, strict=True)]
-            for one in zip(found["ids"], found["distances"] or (), found["metadatas"] or (), strict=True)
+            [Neighbour(1 - d, str(row["story"]), str(row["sketch"])) for d, row in zip(*one, strict=True)]
+            for one in zip(found["distances"] or (), found["metadatas"] or (), strict=True)
         ]
 
     def remove(self, article_ids: Sequence[str]) -> int:
@@ -752,9 +752,13 @@ def _digests(store: _Connection) -> dict[str, str]:
 
 
 def _pages(store: _Connection) -> Iterator[list[Passage]]:
+    return map(passages, _found_pages(store))
+
+
+def _found_pages(store: _Connection) -> Iterator[Any]:
     # From the end, so that a page may be deleted while the pages before it are still to come.
     for offset in reversed(range(0, store.passages.count(), PAGE)):
-        yield passages(store.passages.get(limit=PAGE, offset=offset, include=["documents", "metadatas"]))
+        yield store.passages.get(limit=PAGE, offset=offset, include=["documents", "metadatas"])
 
 
 def _committed_passages(store: _Connection) -> Iterator[Passage]:

@@ -35,9 +35,8 @@ class StoredArticle:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """An article near to another one: its id, the cosine of their vectors, its story and its sketch."""
+    """An article near to another one: the cosine of their vectors, its story and its sketch."""
 
-    article_id: str
     similarity: float
     story: str
     sketch: str

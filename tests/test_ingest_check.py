@@ -181,5 +181,8 @@ def test_rows_that_lost_what_belongs_to_them(config: Config, corpus: Path, embed
         database.execute("DELETE FROM embedding_metadata WHERE id = ?", (row,))
     findings = check(config, quiet)
     assert (findings.incomplete, len(findings.orphans)) == (["a2"], 1)
+    index = Index(config.index, PACKAGED_MODEL)
+    every = [passage_id for page in index.rows() for passage_id, _, _ in page]
+    assert len(index.passages(every)) == len(every) - 1, "a question is answered out of the others"
     assert mend(config, findings, quiet).lines == []
     assert ingest([corpus], config, model=Model(PACKAGED_MODEL, embedder)).added == 1

@@ -449,7 +449,7 @@ OLD_WORD = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 @pytest.mark.parametrize("data", [b"", b"Text.", b"PK\x03\x04", zipped({"a.txt": "x"}), OLD_WORD])
 def test_what_is_no_document_is_refused(data: bytes) -> None:
-    assert document_kind(content(data)) == ""
+    assert document_kind(content(data), data) == ""
     with pytest.raises(ReadError, match=r"save it as \.docx"):
         read(data)
 

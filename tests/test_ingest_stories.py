@@ -32,7 +32,7 @@ def test_any_text_has_a_sketch(a: str, b: str) -> None:
 def test_a_story_is_that_of_the_nearest_like_it() -> None:
     vectors = np.eye(4, dtype=np.float32)[[0, 0, 1, 2]]
     sketches = [sketch(text) for text in (STORY, EDITED, OTHER, STORY)]
-    near = [[Neighbour("x", 0.99, "of x", sketch(EDITED))], [], [], []]
+    near = [[Neighbour(0.99, "of x", sketch(EDITED))], [], [], []]
     own = ["a", "b", "c", "d"]
     # The last one has the words of the first, but a vector far from it: it is not even compared.
     assert stories(vectors, sketches, own, [[], [], [], []]) == ["a", "a", "c", "d"]
