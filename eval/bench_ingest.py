@@ -99,7 +99,10 @@ def grown_records(articles: Sequence[Article], count: int) -> Iterator[dict[str,
 def markdown(cost: IngestCost) -> str:
     """The table of the README."""
     rows = (
-        (f"bare encoder, {cost.passages:,} passages", f"{cost.encoded:,.0f} passages/s"),
+        (
+            f"bare encoder, sentence-transformers' `encode`, {cost.passages:,} passages",
+            f"{cost.encoded:,.0f} passages/s",
+        ),
         ("whole ingest of the same", f"{cost.ingested:,.0f} passages/s, {cost.share:.0%} of the encoder's speed"),
         (f"{cost.memory_articles:,} articles of 8 kB: memory beside the model", f"{cost.memory:,.0f} MiB"),
         ("unchanged, read again from a JSON Lines file that was touched", f"{cost.reread:,.0f} articles/s"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -31,7 +33,7 @@ Vectors = npt.NDArray[np.float32]
 PACKAGED_MODEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of sentence-transformers/all-MiniLM-L6-v2's model.safetensors, as published on its model card's file list."""
 
-BATCH = 32
+BATCH = 16
 LLM_SECONDS, LLM_RETRIES = 60.0, 3
 
 
@@ -59,7 +61,7 @@ class SentenceTransformerEmbedder:
     """A sentence-transformers model behind `Embedder`."""
 
     def __init__(self, model: SentenceTransformer) -> None:
-        self._model = model
+        self._model = model.eval()
         self._options: dict[str, Any] = {"batch_size": BATCH, "show_progress_bar": False}
         self._pools_late = _pools_late(model)
 
@@ -81,38 +83,86 @@ class SentenceTransformerEmbedder:
             return self._embed(texts), [
                 self._embed([text[a:b] for a, b in p]) for text, p in zip(texts, parts, strict=True)
             ]
-        read = self._model.encode(list(texts), output_value=None, **self._options)
-        pooled = [self._pooled(*one) for one in zip(texts, read, self._offsets(texts), parts, strict=True)]
-        return normalized(np.stack([whole for whole, _ in pooled])), [vectors for _, vectors in pooled]
+        features = self._model.preprocess(list(texts), processing_kwargs={"text": {"return_offsets_mapping": True}})
+        wholes: dict[int, Vectors] = {}
+        pooled: dict[int, Vectors] = {}
+        with _workers() as (workers, pool):
+            batches = _batches(features["attention_mask"].sum(dim=1).tolist(), workers)
+            read = pool.map(lambda own: self._read(features, own, [parts[i] for i in own]), batches)
+            for own, (vectors, of_parts) in zip(batches, read, strict=True):
+                wholes |= zip(own, vectors, strict=True)
+                pooled |= zip(own, of_parts, strict=True)
+        self._embed_unread(texts, parts, pooled)
+        every = range(len(texts))
+        return normalized(np.stack([wholes[i] for i in every])), [normalized(pooled[i]) for i in every]
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """The model's own vectors of texts, and nothing else: what the rest can be measured beside."""
         return np.asarray(self._model.encode(list(texts), **self._options), dtype=np.float32)
 
-    def _pooled(
-        self, text: str, read: dict[str, torch.Tensor], offsets: Sequence[Span], parts: Sequence[Span]
-    ) -> tuple[Vectors, Vectors]:
-        tokens = read["token_embeddings"][read["attention_mask"].bool()].float().numpy()
-        whole = read["sentence_embedding"].float().numpy()
-        vectors = np.zeros((len(parts), tokens.shape[1]), dtype=np.float32)
-        starts, ends = np.array(offsets).reshape(-1, 2).T
-        for vector, (start, end) in zip(vectors, parts, strict=True):
-            inside = (starts >= start) & (ends <= end) & (ends > starts)  # a token of no length is the model's own
-            vector[:] = tokens[inside].mean(axis=0) if inside.any() else self._embed([text[start:end]])[0]
-        return whole, normalized(vectors)
+    def _read(
+        self, features: Mapping[str, Any], own: Sequence[int], parts: Sequence[Sequence[Span]]
+    ) -> tuple[Vectors, list[Vectors]]:
+        """One batch, those rows of the features. A part beyond what the model reads gets a row of zeros."""
+        import torch
 
-    def _offsets(self, texts: Sequence[str]) -> list[list[Span]]:
-        """Where in its text each token stands that the model reads."""
-        read = self._model.tokenizer(
-            list(texts), truncation=True, max_length=self._model.max_seq_length, return_offsets_mapping=True
-        )
-        found: list[list[Span]] = read["offset_mapping"]
-        return found
+        used = features["attention_mask"][own].bool().any(dim=0)
+        batch = {name: v[own][:, used] if isinstance(v, torch.Tensor) else v for name, v in features.items()}
+        offsets = batch.pop("offset_mapping").numpy()
+        with torch.inference_mode():
+            read = self._model(batch)
+        tokens, wholes = (read[name].float().numpy() for name in ("token_embeddings", "sentence_embedding"))
+        return wholes, [_means(*one) for one in zip(tokens, offsets, parts, strict=True)]
+
+    def _embed_unread(
+        self, texts: Sequence[str], parts: Sequence[Sequence[Span]], pooled: Mapping[int, Vectors]
+    ) -> None:
+        """Fill in the rows of zeros."""
+        unread = [(i, int(n)) for i, vectors in pooled.items() for n in np.flatnonzero(~vectors.any(axis=1))]
+        if unread:
+            alone = self._embed([texts[i][slice(*parts[i][n])] for i, n in unread])
+            for (i, n), vector in zip(unread, alone, strict=True):
+                pooled[i][n] = vector
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         # An empty batch makes an array without its second dimension.
         vectors = self._model.encode_document(list(texts) or [""], normalize_embeddings=True, **self._options)
         return np.asarray(vectors, dtype=np.float32)[: len(texts)]
+
+
+def _batches(tokens: Sequence[int], workers: int) -> list[list[int]]:
+    """Texts of like length together, by their numbers, the longest first; as many batches as can use the workers."""
+    order = sorted(range(len(tokens)), key=tokens.__getitem__, reverse=True)
+    size = min(BATCH, math.ceil(len(order) / workers))
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def _means(tokens: Vectors, offsets: npt.NDArray[np.int64], parts: Sequence[Span]) -> Vectors:
+    """The mean of the tokens inside each part: `tokens` and `offsets` have a row a token; zeros where there is none."""
+    starts, ends = offsets.T
+    spans = np.array(parts, dtype=np.int64).reshape(-1, 2)
+    inside = (starts >= spans[:, :1]) & (ends <= spans[:, 1:]) & (ends > starts)  # the model's own have no length
+    counts = np.maximum(inside.sum(axis=1, keepdims=True), 1).astype(np.float32)
+    means: Vectors = inside.astype(np.float32) @ tokens / counts
+    return means
+
+
+@contextmanager
+def _workers() -> Iterator[tuple[int, Executor]]:
+    """As many threads as the processor has cores, each of which computes by itself.
+
+    Threads that share each operation wait for the slowest of them, which is, beside a thread that writes, every time
+    another one. Measured on two cores, with batches by length in tokens: 8.4 ms a passage instead of 9.7.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads, "embedder", torch.set_num_threads, (1,))
+    try:
+        yield threads, pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # some builds keep one number for all threads
 
 
 @contextmanager
@@ -139,11 +189,15 @@ def normalized(vectors: Vectors) -> Vectors:
 
 def _pools_late(model: SentenceTransformer) -> bool:
     """Is a text's vector the mean of its tokens', at places in the text that can be told?"""
+    from sentence_transformers.base.modules import Normalize, Transformer
     from sentence_transformers.sentence_transformer.modules import Pooling
 
-    means = [module.pooling_mode == "mean" for module in model.children() if isinstance(module, Pooling)]
+    modules = list(model.children())
+    means = [module.pooling_mode == "mean" for module in modules if isinstance(module, Pooling)]
+    # Whatever else comes after the mean, such as a dense layer, leads to another space than the tokens'.
+    plain = all(isinstance(module, (Transformer, Pooling, Normalize)) for module in modules) and not model.truncate_dim
     prompted = model.default_prompt_name or model.prompts.get("document")
-    return means == [True] and not prompted and bool(getattr(model.tokenizer, "is_fast", False))
+    return means == [True] and plain and not prompted and bool(getattr(model.tokenizer, "is_fast", False))
 
 
 def load_embedder(name: str) -> Embedder:

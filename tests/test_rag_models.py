@@ -12,7 +12,7 @@ from llm_server import scripted
 import rag.models
 from rag.config import PACKAGED_MODEL
 from rag.errors import ModelError
-from rag.models import Embedder, Usage, load_embedder, load_llm, load_reranker, model_path
+from rag.models import BATCH, Embedder, Usage, load_embedder, load_llm, load_reranker, model_path
 
 pytestmark = pytest.mark.slow
 
@@ -44,6 +44,33 @@ def test_a_part_beyond_what_the_model_reads_is_embedded_by_itself(embedder: Embe
     _, [[vector]] = embedder.embed_texts([text], [[(2000, len(text))]])
     [alone] = embedder.embed_texts([text[2000:]], [()])[0]
     assert vector @ alone == pytest.approx(1, abs=1e-2)
+
+
+def test_a_text_among_many_has_the_vectors_that_it_has_alone(embedder: Embedder) -> None:
+    import torch
+
+    texts = [f"{TEXTS[n % 3]} {'More of it. ' * (n * 7 % 40)}" for n in range(3 * BATCH + 1)]
+    spans = [[(0, len(TEXTS[n % 3]))] for n in range(len(texts))]
+    threads = torch.get_num_threads()
+    vectors, parts = embedder.embed_texts(texts, spans)
+    assert torch.get_num_threads() == threads
+    for n in range(0, len(texts), 5):
+        [alone], [[part]] = embedder.embed_texts([texts[n]], [spans[n]])
+        assert vectors[n] @ alone > 0.999
+        assert parts[n][0] @ part > 0.999
+    assert np.max(vectors[0] @ vectors[1:].T) < 0.99, "or any row would do"
+
+
+def test_a_model_with_a_layer_after_its_mean_embeds_sentences_by_themselves(tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Dense
+
+    model = SentenceTransformer(model_path(PACKAGED_MODEL), device="cpu")
+    model.append(Dense(384, 16))
+    model.save(str(tmp_path / "dense"))
+    embedder = load_embedder(str(tmp_path / "dense"))
+    vectors, [parts] = embedder.embed_texts(TEXTS[:1], [[(0, 26)]])
+    assert (vectors.shape, parts.shape) == ((1, 16), (1, 16))
 
 
 def test_a_model_that_pools_otherwise_embeds_sentences_by_themselves(tmp_path: Path) -> None:
