@@ -77,33 +77,34 @@ class SentenceTransformerEmbedder:
         Günther et al., Late Chunking (2024). Such a part is read in its context. Any other model, and a part beyond
         what the model reads of a text, is embedded by itself.
         """
-        if not texts:
-            return self._embed([""])[:0], []
-        if not self._pools_late:
-            return self._embed(texts), [
-                self._embed([text[a:b] for a, b in p]) for text, p in zip(texts, parts, strict=True)
-            ]
-        features = self._model.preprocess(list(texts), processing_kwargs={"text": {"return_offsets_mapping": True}})
-        wholes: dict[int, Vectors] = {}
-        pooled: dict[int, Vectors] = {}
-        with _workers() as (workers, pool):
-            batches = _batches(features["attention_mask"].sum(dim=1).tolist(), workers)
-            read = pool.map(lambda own: self._read(features, own, [parts[i] for i in own]), batches)
-            for own, (vectors, of_parts) in zip(batches, read, strict=True):
-                wholes |= zip(own, vectors, strict=True)
-                pooled |= zip(own, of_parts, strict=True)
-        self._embed_unread(texts, parts, pooled)
-        every = range(len(texts))
-        return normalized(np.stack([wholes[i] for i in every])), [normalized(pooled[i]) for i in every]
+        if texts and self._pools_late:
+            wholes, of_parts = self._read(texts, parts)
+        else:
+            wholes = self._embed(texts)
+            of_parts = [np.zeros((len(spans), wholes.shape[1]), dtype=np.float32) for spans in parts]
+        self._embed_unread(texts, parts, of_parts)
+        return normalized(wholes), [normalized(vectors) for vectors in of_parts]
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """The model's own vectors of texts, and nothing else: what the rest can be measured beside."""
         return np.asarray(self._model.encode(list(texts), **self._options), dtype=np.float32)
 
-    def _read(
+    def _read(self, texts: Sequence[str], parts: Sequence[Sequence[Span]]) -> tuple[Vectors, list[Vectors]]:
+        """Each text once; a part beyond what the model reads of it has a row of zeros."""
+        features = self._model.preprocess(list(texts), processing_kwargs={"text": {"return_offsets_mapping": True}})
+        read: dict[int, tuple[Vectors, Vectors]] = {}
+        with _workers() as (workers, pool):
+            batches = _batches(features["attention_mask"].sum(dim=1).tolist(), workers)
+            pairs = pool.map(lambda own: self._read_batch(features, own, [parts[i] for i in own]), batches)
+            for own, of_batch in zip(batches, pairs, strict=True):
+                read |= zip(own, of_batch, strict=True)
+        wholes, of_parts = zip(*(read[i] for i in range(len(texts))), strict=True)
+        return np.stack(wholes), list(of_parts)
+
+    def _read_batch(
         self, features: Mapping[str, Any], own: Sequence[int], parts: Sequence[Sequence[Span]]
-    ) -> tuple[Vectors, list[Vectors]]:
-        """One batch, those rows of the features. A part beyond what the model reads gets a row of zeros."""
+    ) -> list[tuple[Vectors, Vectors]]:
+        """Those rows of the features: each text's vector, and those of its parts."""
         import torch
 
         used = features["attention_mask"][own].bool().any(dim=0)
@@ -112,17 +113,14 @@ class SentenceTransformerEmbedder:
         with torch.inference_mode():
             read = self._model(batch)
         tokens, wholes = (read[name].float().numpy() for name in ("token_embeddings", "sentence_embedding"))
-        return wholes, [_means(*one) for one in zip(tokens, offsets, parts, strict=True)]
+        return [(whole, _means(*one)) for whole, *one in zip(wholes, tokens, offsets, parts, strict=True)]
 
-    def _embed_unread(
-        self, texts: Sequence[str], parts: Sequence[Sequence[Span]], pooled: Mapping[int, Vectors]
-    ) -> None:
-        """Fill in the rows of zeros."""
-        unread = [(i, int(n)) for i, vectors in pooled.items() for n in np.flatnonzero(~vectors.any(axis=1))]
-        if unread:
-            alone = self._embed([texts[i][slice(*parts[i][n])] for i, n in unread])
-            for (i, n), vector in zip(unread, alone, strict=True):
-                pooled[i][n] = vector
+    def _embed_unread(self, texts: Sequence[str], parts: Sequence[Sequence[Span]], of_parts: Sequence[Vectors]) -> None:
+        """Fill in the rows of zeros: those parts are embedded by themselves, all at once."""
+        unread = [(i, int(n)) for i, vectors in enumerate(of_parts) for n in np.flatnonzero(~vectors.any(axis=1))]
+        alone = self._embed([texts[i][slice(*parts[i][n])] for i, n in unread]) if unread else ()
+        for (i, n), vector in zip(unread, alone, strict=True):
+            of_parts[i][n] = vector
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         # An empty batch makes an array without its second dimension.
