@@ -91,7 +91,13 @@ def first_score(reply: str) -> tuple[float | None, str]:
 
 
 async def _all_of(asked: Mapping[str, Coroutine[Any, Any, float | None]]) -> dict[str, float | None]:
-    return dict(zip(asked, await asyncio.gather(*asked.values()), strict=True))
+    tasks = [asyncio.ensure_future(one) for one in asked.values()]
+    try:
+        return dict(zip(asked, await asyncio.gather(*tasks), strict=True))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)  # after the first that failed; left alone, the others would go on asking
 
 
 def _contexts(row: Row) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
@@ -140,6 +141,18 @@ def test_a_judge_that_fails_on_the_way_leaves_the_report_of_what_was_asked() -> 
         report = evaluate(Parrot(), PAIRS, judge=judge)  # type: ignore[arg-type]
     assert (report.asked, report.interrupted) == (1, True)
     assert "HTTP 404" in report.stopped_by
+
+
+def test_after_a_refusal_nothing_more_is_asked() -> None:
+    def reply(prompt: str) -> Reply:
+        return 404 if "supported by the context" in prompt else 503  # which is tried again after half a second or so
+
+    with scripted(reply) as server, Judge(load_llm("tiny", server.url)) as judge:
+        with pytest.raises(ModelError, match="HTTP 404"):
+            judge.scores(PAIR, ROW)
+        asked = len(server.prompts)
+        judge._runner.run(asyncio.sleep(1.5))
+        assert len(server.prompts) == asked
 
 
 @pytest.mark.parametrize(("reply", "score"), [("YES.", 1), ("Answer: NO", 0), ("There is no doubt: YES", None)])
