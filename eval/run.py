@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,7 @@ def evaluate(  # noqa: PLR0913 - what a run depends on; all but the first two ha
         try:
             for pair in check_pairs(pairs, ArticleNames.of(entries)):
                 if isinstance(pair, QAPair):
-                    collected.add(pair, _row(chain, pair, file, run, judge))
+                    _take(pair, file, partial(_asked, chain, run, judge), collected)
                 else:
                     collected.fail(pair)
                 if progress:
@@ -194,15 +195,18 @@ def _settings(part: Any) -> dict[str, Any]:
     return found
 
 
-def _row(chain: Chain, pair: QAPair, file: RowsFile | None, run: str, judge: Judge | None) -> Row:
-    row = file.earlier(pair) if file else None
-    if row is None:
-        row = Row.of(pair, chain.ask(pair.question, pair.history), chain.index, run)
-        if judge:
-            row = replace(row, judged=judge.scores(pair, row))
-        if file:
-            file.add(row)
-    return row
+def _asked(chain: Chain, run: str, judge: Judge | None, pair: QAPair) -> Row:
+    row = Row.of(pair, chain.ask(pair.question, pair.history), chain.index, run)
+    return replace(row, judged=judge.scores(pair, row)) if judge else row
+
+
+def _take(pair: QAPair, file: RowsFile | None, asked: Callable[[QAPair], Row], collected: _Collected) -> None:
+    """Count a pair's row, which an earlier run may have made, and write it if it is new."""
+    earlier = file.earlier(pair) if file else None
+    row = earlier or asked(pair)
+    collected.add(pair, row)
+    if file and not earlier:
+        file.add(row)  # last: whenever a run is stopped, its report has all that is on disk
 
 
 @dataclass(slots=True)
