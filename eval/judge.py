@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from eval.rows import Row
 from rag.cite import MARKER
-from rag.models import LanguageModel
+from rag.llm import LanguageModel, Session
 from rag.schema import QAPair
 
 WORST_SCORE, BEST_SCORE = 1, 5
@@ -31,6 +31,10 @@ class Judge:
 
     model: LanguageModel
     _runner: asyncio.Runner = field(default_factory=asyncio.Runner)
+    _session: Session = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._session = self.model.session()
 
     def __enter__(self) -> Self:
         return self
@@ -38,8 +42,11 @@ class Judge:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._runner.run(self.model.aclose())
+        self._runner.run(self._close())
         self._runner.close()
+
+    async def _close(self) -> None:
+        await self._session.aclose()
 
     def scores(self, pair: QAPair, row: Row) -> dict[str, float]:
         """From 0 to 1: faithful, relevant, and correct where there is a gold answer; none of what was not answered.
@@ -64,21 +71,21 @@ class Judge:
         from llama_index.core.evaluation.faithfulness import DEFAULT_EVAL_TEMPLATE
 
         context = "\n\n".join(contexts)
-        reply = await self.model.llm.apredict(DEFAULT_EVAL_TEMPLATE, query_str=said, context_str=context)
+        reply = await self._session.llm.apredict(DEFAULT_EVAL_TEMPLATE, query_str=said, context_str=context)
         found = _VERDICT.match(reply)
         return float(found[1].lower() == "yes") if found else None
 
     async def _relevant(self, question: str, said: str) -> float | None:
         from llama_index.core.evaluation import AnswerRelevancyEvaluator
 
-        evaluator = AnswerRelevancyEvaluator(self.model.llm)
+        evaluator = AnswerRelevancyEvaluator(self._session.llm)
         score = (await evaluator.aevaluate(question, said)).score
         return score if score is not None and 0 <= score <= 1 else None
 
     async def _correct(self, pair: QAPair, said: str) -> float | None:
         from llama_index.core.evaluation import CorrectnessEvaluator
 
-        evaluator = CorrectnessEvaluator(self.model.llm, parser_function=first_score)
+        evaluator = CorrectnessEvaluator(self._session.llm, parser_function=first_score)
         score = (await evaluator.aevaluate(pair.question, said, reference=" / ".join(pair.answers))).score
         return None if score is None else (score - WORST_SCORE) / (BEST_SCORE - WORST_SCORE)
 

@@ -31,6 +31,9 @@ _FACT = re.compile(
 """A number that is no part of another, or a name after a word in lower case, so that it is a whole one."""
 _WHOLE = re.compile(r"[“\"‘']?[A-Z0-9].*[.!?][”\"’']?", re.DOTALL)
 
+Write = Callable[[prompt.Prompt], str]
+"""Prompt → reply."""
+
 
 def cloze_pairs(index: Index, count: int, seed: int = 1) -> Iterator[QAPair]:
     """At most `count` pairs: a sentence with a number or a name blanked out, which is the answer (Taylor 1953).
@@ -42,8 +45,8 @@ def cloze_pairs(index: Index, count: int, seed: int = 1) -> Iterator[QAPair]:
     return islice(_in_rounds(index, _drawn_ids(index, seed), seed, count), count)
 
 
-def written_pairs(index: Index, write: Callable[[str], str], count: int, seed: int = 1) -> Iterator[QAPair | Failure]:
-    """At most `count` pairs whose questions a model wrote, `write` being prompt → reply; the articles drawn at random.
+def written_pairs(index: Index, write: Write, count: int, seed: int = 1) -> Iterator[QAPair | Failure]:
+    """At most `count` pairs whose questions a model wrote; the articles are drawn at random.
 
     A question whose evidence is not in its article, word for word, or does not hold the answer, is a failure.
     """
@@ -60,7 +63,7 @@ def written_pairs(index: Index, write: Callable[[str], str], count: int, seed: i
             return
 
 
-def _written(article: Article, write: Callable[[str], str], count: int, seed: int) -> Iterator[QAPair | Failure]:
+def _written(article: Article, write: Write, count: int, seed: int) -> Iterator[QAPair | Failure]:
     reply = write(prompt.questions(article.title, _part(article.text, seed), count))
     try:
         entries = json.loads(reply[reply.index("[") : reply.rindex("]") + 1])[:count]

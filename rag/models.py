@@ -5,26 +5,27 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
 
 from rag.config import PACKAGED_MODEL
 from rag.errors import ModelError
+from rag.llm import LanguageModel, Session, Usage
 from rag.schema import Span
 
 if TYPE_CHECKING:
     import torch
-    from llama_index.core.callbacks.base_handler import BaseCallbackHandler
-    from llama_index.core.llms import LLM
-    from openai import AsyncOpenAI, OpenAI
+    from llama_index.core.callbacks import CallbackManager
     from sentence_transformers import CrossEncoder, SentenceTransformer
 
 Vectors = npt.NDArray[np.float32]
@@ -34,7 +35,10 @@ PACKAGED_MODEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4f
 """Of sentence-transformers/all-MiniLM-L6-v2's model.safetensors, as published on its model card's file list."""
 
 BATCH = 16
-LLM_SECONDS, LLM_RETRIES = 60.0, 3
+LLM_SECONDS, LLM_CONTEXT, LLM_RETRIES = 60.0, 8192, 3
+LOCAL_LLMS = ("http://127.0.0.1:11434/v1", "http://127.0.0.1:8080/v1")
+"""Where Ollama and llama.cpp's server listen if nobody tells them otherwise."""
+PROBE_SECONDS = 1.0
 
 
 class Embedder(Protocol):
@@ -216,6 +220,14 @@ def load_embedder(name: str) -> Embedder:
     return SentenceTransformerEmbedder(model)
 
 
+class Entailment(Protocol):
+    """Reads a text and a sentence together, and says whether the one follows from the other."""
+
+    def entails(self, texts: Sequence[str], sentence: str) -> list[float]:
+        """A probability for each text, in order."""
+        ...
+
+
 class CrossEncoderReranker:
     """A sentence-transformers CrossEncoder behind `Reranker`."""
 
@@ -236,16 +248,55 @@ def load_reranker(name: str) -> Reranker | None:
     """
     if not name:
         return None
+    model = _cross_encoder("reranker", name)
+    if model.config.num_labels != 1:
+        raise ModelError(f"the reranker {name!r} gives {model.config.num_labels} scores; use one that gives one")
+    return CrossEncoderReranker(model)
+
+
+class CrossEncoderEntailment:
+    """A CrossEncoder behind `Entailment`: its probability of "entailment", or its only score as a probability."""
+
+    def __init__(self, model: CrossEncoder, label: int) -> None:
+        self._model = model
+        self._label = label
+
+    def entails(self, texts: Sequence[str], sentence: str) -> list[float]:
+        """For each text: does the sentence follow from it?"""
+        import torch
+
+        pairs = [(text, sentence) for text in texts]
+        scores = self._model.predict(
+            pairs, batch_size=BATCH, show_progress_bar=False, activation_fn=torch.nn.Identity(), convert_to_tensor=True
+        )
+        scores = scores.reshape(len(pairs), -1).float()
+        likely = scores.softmax(dim=1)[:, self._label] if scores.shape[1] > 1 else scores.sigmoid()[:, 0]
+        return [float(one) for one in likely]
+
+
+def load_entailment(name: str) -> Entailment | None:
+    """Build the model that agrees to written sentences: none for none, a CrossEncoder for entailment or for ranking.
+
+    Only a hub name that is not in the local cache uses the network. Raises ModelError if there is no such model, or it
+    has several labels and none of them is "entailment".
+    """
+    if not name:
+        return None
+    model = _cross_encoder("support model", name)
+    labels = {str(label).lower(): int(number) for number, label in model.config.id2label.items()}
+    if model.config.num_labels > 1 and "entailment" not in labels:
+        raise ModelError(f"the support model {name!r} has no label 'entailment'; use one for entailment (NLI)")
+    return CrossEncoderEntailment(model, labels.get("entailment", 0))
+
+
+def _cross_encoder(what: str, name: str) -> Any:
     path = model_path(name)
     from sentence_transformers import CrossEncoder
 
     try:
-        model = CrossEncoder(path, device="cpu", local_files_only=Path(path).is_dir())
+        return CrossEncoder(path, device="cpu", local_files_only=Path(path).is_dir())
     except (OSError, ValueError) as error:
-        raise _not_loaded("reranker", name, error, "use a CrossEncoder's name or folder, or none") from error
-    if model.config.num_labels != 1:
-        raise ModelError(f"the reranker {name!r} gives {model.config.num_labels} scores; use one that gives one")
-    return CrossEncoderReranker(model)
+        raise _not_loaded(what, name, error, "use a CrossEncoder's name or folder, or none") from error
 
 
 def _not_loaded(what: str, name: str, error: Exception, hint: str) -> ModelError:
@@ -294,112 +345,158 @@ def _fast_dtype() -> torch.dtype:
     return torch.bfloat16 if torch.cpu.get_capabilities().get("avx512_bf16") else torch.float32
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What was asked of a language model."""
-
-    calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.calls + other.calls,
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class LanguageModel:
-    """A language model as LlamaIndex has it, which its own evaluators take, and what was asked of it."""
-
-    name: str
-    llm: LLM
-    _used: list[Usage]
-    _client: OpenAI
-    _async_client: AsyncOpenAI
-
-    @property
-    def usage(self) -> Usage:
-        """What was asked of it so far."""
-        return self._used[0]
-
-    def close(self) -> None:
-        """Ends its connections."""
-        self._client.close()
-
-    async def aclose(self) -> None:
-        """Ends its connections, those of the running event loop included."""
-        self.close()
-        await self._async_client.close()
-
-    def complete(self, prompt: str) -> str:
-        """What it writes after a prompt. Raises ModelError if it does not answer."""
-        with self.errors():
-            return self.llm.complete(prompt).text
-
-    @contextmanager
-    def errors(self) -> Iterator[None]:
-        """A failed request becomes a ModelError, without the server's own words: they may repeat the key."""
-        from openai import APIConnectionError, APIStatusError, OpenAIError
-
-        try:
-            yield
-        except APIConnectionError as error:
-            raise ModelError(f"no language model answers ({error}); start its server, or mend its URL") from None
-        except APIStatusError as error:
-            hint = "mend its name, its URL or the key in PULLQUOTE_API_KEY"
-            raise ModelError(f"the model {self.name!r} was refused (HTTP {error.status_code}); {hint}") from None
-        except (OpenAIError, AttributeError, TypeError, ValueError) as error:
-            # The client takes whatever a server sends for a completion, and stumbles over it later.
-            hint = "mend its URL, which mostly ends in /v1"
-            raise ModelError(f"the reply for {self.name!r} is none ({type(error).__name__}); {hint}") from None
-
-
-def load_llm(name: str, url: str, key: str = "") -> LanguageModel:
+def load_llm(
+    name: str, url: str, key: str = "", context: int = LLM_CONTEXT, seconds: float = LLM_SECONDS
+) -> LanguageModel:
     """A model behind a server that speaks OpenAI's protocol: Ollama, llama.cpp, vLLM, or a vendor's.
 
-    `url` is the address its API has, such as http://localhost:11434/v1. Requests that fail for a while are tried again.
+    `url` is the address its API has, such as http://localhost:11434/v1; `context` and `seconds` are as in
+    LanguageModel. Connects to nothing before it is asked; requests that fail for a while are then tried again.
     Raises ModelError if the library for it is not installed, or the address is none.
     """
-    if not url.startswith(("http://", "https://")):
+    if not _is_address(url):
         raise ModelError(f"{url!r} is no address of a language model; give one such as http://localhost:11434/v1")
-    if not find_spec("llama_index.llms") or not find_spec("llama_index.llms.openai_like"):
-        raise ModelError("the library for language models is not installed; run: pip install 'pullquote[llm]'")
+    try:
+        from llama_index.llms import ollama, openai_like  # noqa: F401 - now, and not while a reader waits
+        from openai.resources.chat import AsyncCompletions  # noqa: F401
+    except ImportError:
+        hint = "run: pip install 'pullquote[llm]'"
+        raise ModelError(f"the library for language models is not installed; {hint}") from None
     if not key.isascii():
         raise ModelError("the key in PULLQUOTE_API_KEY has letters that no key has; copy it again")
-    from llama_index.core.callbacks import CallbackManager
-    from llama_index.llms.openai_like import OpenAILike
-    from openai import AsyncOpenAI, OpenAI
-
-    used = [Usage()]
-    # Without a key it would send OPENAI_API_KEY to whatever the address is.
-    client: dict[str, Any] = {"api_key": key or "none", "base_url": url, "timeout": LLM_SECONDS}
-    clients = OpenAI(**client, max_retries=LLM_RETRIES), AsyncOpenAI(**client, max_retries=LLM_RETRIES)
-    llm = OpenAILike(  # type: ignore[call-arg] # its base class takes clients
-        model=name,
-        api_base=url,
-        api_key=client["api_key"],
-        is_chat_model=True,
-        temperature=0.0,
-        max_retries=0,  # its own retries would multiply with the client's, and log what the server says
-        openai_client=clients[0],
-        async_openai_client=clients[1],
-        callback_manager=CallbackManager([_counter(used)]),
-    )
-    return LanguageModel(name, llm, used, *clients)
+    tokens_of("")  # the tokenizer takes a while to load, too
+    server = _Server(name, url.rstrip("/"), key or "none", context, seconds)
+    return LanguageModel(name, server.session, context, seconds)
 
 
-def _counter(used: list[Usage]) -> BaseCallbackHandler:
-    """LlamaIndex's counter of tokens, adding up into `used`; by itself it keeps every prompt."""
-    from llama_index.core.callbacks import TokenCountingHandler
+def local_llms() -> list[tuple[str, str]]:
+    """The models that run on this machine, where Ollama and llama.cpp put them: names, each with its URL."""
+    found: list[tuple[str, str]] = []
+    for url in LOCAL_LLMS:
+        listed = _fetched(f"{url}/models")
+        models = listed.get("data") if isinstance(listed, dict) else None
+        names = (model.get("id") for model in models if isinstance(model, dict)) if isinstance(models, list) else ()
+        found += [(name, url) for name in names if isinstance(name, str) and name and name.isprintable()]
+    return found
+
+
+def _fetched(url: str) -> Any:
+    """What a server on this machine, or one that was asked for, says in JSON; None if that is nothing."""
+    import httpx
+
+    try:
+        options: dict[str, Any] = {"trust_env": not _is_here(url), "verify": url.startswith("https:")}
+        return httpx.get(url, timeout=PROBE_SECONDS, **options).raise_for_status().json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        return None
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _is_here(url: str) -> bool:
+    """Is it an address of this machine, to which no proxy leads?"""
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """What a session with a model's server is made of."""
+
+    name: str
+    url: str
+    key: str = field(repr=False)
+    context: int
+    seconds: float
+    _known: list[ssl.SSLContext] = field(default_factory=list, repr=False)
+
+    def session(self, count: Callable[[Usage], None]) -> Session:
+        """A new one; by Ollama's own protocol where it is Ollama's, which takes the size of the context only there."""
+        options: dict[str, Any] = {"verify": self._certificates(), "trust_env": not _is_here(self.url)}
+        own = self.url.startswith("http:") and self._is_ollama()
+        return (self._of_ollama if own else self._like_openai)(_counting(count), options)
+
+    def _certificates(self) -> ssl.SSLContext:
+        """Read once: it takes longer than everything else about a client."""
+        import httpx
+
+        if not self._known:
+            self._known.append(httpx.create_ssl_context())
+        return self._known[0]
+
+    @property
+    def _root(self) -> str:
+        return self.url.removesuffix("/v1")
+
+    def _is_ollama(self) -> bool:
+        told = _fetched(f"{self._root}/api/version")
+        return isinstance(told, dict) and "version" in told
+
+    def _like_openai(self, callbacks: CallbackManager, options: Mapping[str, Any]) -> Session:
+        import httpx
+        from llama_index.llms.openai_like import OpenAILike
+        from openai import AsyncOpenAI
+
+        client = AsyncOpenAI(
+            api_key=self.key,  # left out, it would send OPENAI_API_KEY to whatever the address is
+            base_url=self.url,
+            timeout=self.seconds,
+            max_retries=LLM_RETRIES,
+            http_client=httpx.AsyncClient(timeout=self.seconds, follow_redirects=True, **options),
+        )
+        llm = OpenAILike(  # type: ignore[call-arg] # its base class takes clients
+            model=self.name,
+            api_base=self.url,
+            api_key=self.key,
+            context_window=self.context,
+            is_chat_model=True,
+            temperature=0.0,
+            max_retries=0,  # its own retries would multiply with the client's, and log what the server says
+            async_openai_client=client,
+            callback_manager=callbacks,
+        )
+        return Session(llm, client.close)
+
+    def _of_ollama(self, callbacks: CallbackManager, options: Mapping[str, Any]) -> Session:
+        from llama_index.llms.ollama import Ollama
+        from ollama import AsyncClient
+
+        # Left out, it would send OLLAMA_API_KEY to whatever the address is.
+        headers = {"authorization": f"Bearer {self.key}"}
+        client = AsyncClient(self._root, timeout=self.seconds, headers=headers, **options)
+        llm = Ollama(
+            model=self.name,
+            base_url=self._root,
+            temperature=0.0,
+            context_window=self.context,
+            async_client=client,
+            callback_manager=callbacks,
+        )
+        return Session(llm, client.close)
+
+
+def _counting(count: Callable[[Usage], None]) -> CallbackManager:
+    """LlamaIndex's counter of tokens, telling `count`; by itself it keeps every prompt."""
+    from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 
     class Counter(TokenCountingHandler):
         def on_event_end(self, *arguments: Any, **named: Any) -> None:
             super().on_event_end(*arguments, **named)
             calls = len(self.llm_token_counts)
-            used[0] += Usage(calls, self.prompt_llm_token_count, self.completion_llm_token_count)
+            count(Usage(calls, self.prompt_llm_token_count, self.completion_llm_token_count))
             self.reset_counts()
 
-    return Counter()
+    return CallbackManager([Counter()])
+
+
+def tokens_of(text: str) -> int:
+    """About how many tokens a text has, by a tokenizer that comes with LlamaIndex; models have their own."""
+    from llama_index.core.utils import get_tokenizer
+
+    return len(get_tokenizer()(text))

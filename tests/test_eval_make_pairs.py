@@ -18,6 +18,7 @@ from test_ui_cli import run
 from eval.make_pairs import BLANK, PROMPT_CHARACTERS, WRITTEN, cloze_pairs, clozes, written_pairs
 from eval.pairs import read_pairs
 from rag.chain import Chain
+from rag.prompt import Prompt
 from rag.schema import Article, ArticleEntry, Failure, QAPair
 
 
@@ -151,11 +152,11 @@ def test_no_more_are_written_than_were_asked_for() -> None:
 
 
 def test_a_long_article_is_sent_in_part() -> None:
-    prompts: list[str] = []
+    prompts: list[Prompt] = []
     text = " ".join(f"Sentence {number} is here." for number in range(2000))
     list(written_pairs(cast("Any", Shelf({"long": text})), lambda prompt: prompts.append(prompt) or "[]", 1))
     [sent] = prompts
-    part = sent.partition("<article>\nlong\n\n")[2].partition("\n</article>")[0]
+    part = sent.user.partition("<article>\nlong\n\n")[2].partition("\n</article>")[0]
     assert len(part) == PROMPT_CHARACTERS
     assert part in text
     assert part.startswith("Sentence ")
@@ -163,8 +164,8 @@ def test_a_long_article_is_sent_in_part() -> None:
 
 @pytest.mark.slow
 def test_the_command_asks_a_model_for_questions(sample_index: Path) -> None:
-    def reply(prompt: str) -> str:
-        article = prompt.partition("<article>\n")[2].partition("\n</article>")[0]
+    def reply(prompt: Prompt) -> str:
+        article = prompt.user.partition("<article>\n")[2].partition("\n</article>")[0]
         sentence = article.splitlines()[2].split(". ")[0]
         made_up = {"question": "Why?", "answer": "so", "evidence": "It is so."}
         return json.dumps([{"question": "What?", "answer": sentence.split()[-1], "evidence": sentence}, made_up])

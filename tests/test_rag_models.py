@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,9 @@ from llm_server import scripted
 import rag.models
 from rag.config import PACKAGED_MODEL
 from rag.errors import ModelError
-from rag.models import BATCH, Embedder, Usage, load_embedder, load_llm, load_reranker, model_path
+from rag.llm import Usage
+from rag.models import BATCH, Embedder, load_embedder, load_llm, load_reranker, model_path
+from rag.prompt import Prompt
 
 pytestmark = pytest.mark.slow
 
@@ -133,8 +134,12 @@ def test_a_language_model_needs_an_address(url: str) -> None:
 def test_no_key_is_sent_but_its_own(no_settings: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-somebody-elses")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://203.0.113.1/")
-    with scripted(lambda _: "Tea is hot.") as server, closing(load_llm("tiny", server.url)) as model:
-        assert model.complete("How is tea?") == "Tea is hot."
-        assert model.usage == Usage(1, 10, 2)
-    assert (server.keys, server.prompts) == (["Bearer none"], ["How is tea?"])
+    monkeypatch.setenv("OLLAMA_API_KEY", "somebody-elses")
+    for ollama in (False, True):
+        with scripted(lambda _: "Tea is hot.", ollama=ollama) as server:
+            model = load_llm("tiny", server.url)
+            assert model.complete(Prompt("", "How is tea?")) == "Tea is hot."
+        assert model.usage.calls == 1
+        assert model.usage.prompt_tokens > 3
+        assert (server.keys, server.prompts) == (["Bearer none"], ["How is tea?"])
     assert Usage(1, 10, 2) + Usage(1, 1, 1) == Usage(2, 11, 3)

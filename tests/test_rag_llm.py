@@ -1,0 +1,155 @@
+"""A model that is asked over HTTP: its words as they come, and what is told when they don't."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import pytest
+from llm_server import BREAK, Refused, Reply, scripted
+
+import rag.llm
+from rag.errors import ModelError
+from rag.models import load_llm, local_llms
+from rag.prompt import Prompt
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_settings")]
+
+ASKED = Prompt("Be brief.", "How is tea?")
+REASONING = [{"role": "assistant"}, {"reasoning_content": "Hm."}, "Tea ", {"tool_calls": []}, "is hot."]
+CHOICE = b'{"index": 0, "delta": {"content": "T"}}'
+UNENDED = b'data: {"id": "1", "object": "x", "created": 1, "model": "m", "choices": [' + CHOICE + b"]}\n\n"
+
+
+@pytest.mark.parametrize("ollama", [False, True])
+def test_words_come_one_by_one_before_the_end(ollama: bool) -> None:
+    proceed = threading.Event()
+
+    def reply(_: str) -> Iterator[str]:
+        yield "Tea "
+        assert proceed.wait(30)
+        yield "is hot."
+
+    with scripted(reply, ollama=ollama) as server:
+        model = load_llm("tiny", server.url, context=3000)
+        with closing(model.write(ASKED)) as pieces:
+            assert next(filter(None, pieces)) == "Tea "
+            proceed.set()
+            assert "".join(pieces) == "is hot."
+    [asked] = server.requests
+    assert [message["content"] for message in asked["messages"]] == ["Be brief.", "How is tea?"]
+    assert asked["path"] == ("/api/chat" if ollama else "/v1/chat/completions")
+    assert asked.get("options", {}).get("num_ctx") == (3000 if ollama else None)
+    assert model.usage.calls == 1
+
+
+def test_thoughts_roles_and_tool_calls_are_no_words() -> None:
+    with scripted(lambda _: REASONING) as server:
+        assert load_llm("tiny", server.url).complete(ASKED) == "Tea is hot."
+
+
+@pytest.mark.parametrize("first", [Refused(429, "1"), 500, 503])
+def test_what_fails_for_a_while_is_tried_again(first: Reply) -> None:
+    replies: list[Reply] = [first, "Tea is hot."]
+    with scripted(lambda _: replies.pop(0)) as server:
+        assert load_llm("tiny", server.url).complete(ASKED) == "Tea is hot."
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (401, "PULLQUOTE_API_KEY"),
+        (403, "PULLQUOTE_API_KEY"),
+        (404, "mend its name"),
+        (400, "llm_context"),
+        (Refused(429, "0.1"), "wait a while"),
+        (["Tea", BREAK], "broke off"),
+        ([UNENDED, BREAK], "broke off"),
+        ([b"data: {not json\n\n"], "/v1"),
+        ([b'data: {"error": {"message": "sesame is not allowed"}}\n\n'], "broke off"),
+        (b"[]", "wrote nothing"),
+        ([2], "said nothing for 1 seconds"),
+    ],
+)
+def test_what_fails_is_told_with_what_to_do_and_without_the_key(
+    reply: Reply, why: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    seconds = 1 if reply == [2] else 30
+    with scripted(lambda _: reply) as server:
+        model = load_llm("tiny", server.url, "sesame", seconds=seconds)
+        if why == "wrote nothing":  # what holds no completion is an empty one
+            assert model.complete(ASKED) == ""
+            return
+        with pytest.raises(ModelError, match=why) as caught:
+            model.complete(ASKED)
+    assert server.keys[0] == "Bearer sesame"
+    told = "".join(traceback.format_exception(caught.value)) + "".join(capfd.readouterr())
+    assert "sesame" not in told + str([record.getMessage() for record in caplog.records if record.levelno > 10])
+    assert "sesame" not in repr(model)
+
+
+def test_a_server_that_is_not_there() -> None:
+    with scripted(lambda _: "") as server:
+        pass
+    with pytest.raises(ModelError, match="start its server"):
+        load_llm("tiny", server.url).complete(ASKED)
+
+
+@pytest.mark.parametrize("pieces", [["Tea "] * 50, [{"reasoning_content": "Hm. "}] * 50])
+def test_what_does_not_end_is_ended(pieces: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rag.llm, "MOST_PIECES", 10)
+    monkeypatch.setattr(rag.llm, "MOST_THOUGHTS", 10)
+    with scripted(lambda _: pieces) as server, pytest.raises(ModelError, match="does not come to an end"):
+        load_llm("tiny", server.url).complete(ASKED)
+
+
+@pytest.mark.parametrize("pieces", [["Tea ", 60, "is hot."], [60, "Tea is hot."]])
+def test_who_goes_away_ends_the_request_even_of_a_silent_model(pieces: list[Any]) -> None:
+    with scripted(lambda _: pieces) as server:
+        with closing(load_llm("tiny", server.url).write(ASKED)) as words:
+            next(words)
+            until = time.monotonic() + 20
+            while not server.prompts and time.monotonic() < until:
+                next(words)
+        until = time.monotonic() + 20
+        while not server.broken_off and time.monotonic() < until:
+            time.sleep(0.02)
+        assert server.broken_off == 1
+
+
+def test_two_replies_at_once() -> None:
+    with scripted(lambda prompt: [prompt[-5:], 0.3, "!"]) as server, ThreadPoolExecutor(2) as pool:
+        model = load_llm("tiny", server.url)
+        replies = pool.map(lambda word: model.complete(Prompt("", f"Say {word}")), ["black", "green"])
+        assert list(replies) == ["black!", "green!"]
+    assert model.usage.calls == 2
+
+
+def test_no_proxy_leads_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with scripted(lambda _: "Tea is hot.", models=["tiny"]) as server:
+        assert load_llm("tiny", server.url).complete(ASKED) == "Tea is hot."
+        monkeypatch.setattr("rag.models.LOCAL_LLMS", (server.url,))
+        assert local_llms() == [("tiny", server.url)]
+
+
+def test_models_of_this_machine_are_only_what_servers_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scripted(lambda _: "") as gone:
+        pass
+    with scripted(lambda _: "", models=["a", "", "b\x1b[31m"]) as one, scripted(lambda _: "", models=[]) as none:
+        monkeypatch.setattr("rag.models.LOCAL_LLMS", (gone.url, one.url, none.url, f"{one.url}/nowhere"))
+        assert local_llms() == [("a", one.url)]
+
+
+@pytest.mark.parametrize("url", ["http://", "http://[::1", "ftp://a/v1", "http://a:99999/v1", "http://a:0/v1"])
+def test_addresses_that_are_none(url: str) -> None:
+    with pytest.raises(ModelError, match="http://localhost:11434/v1"):
+        load_llm("tiny", url)
