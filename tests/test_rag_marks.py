@@ -1,0 +1,161 @@
+"""What a model writes, read as it arrives: marks, wherever they stand, and nothing that is none of its words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.marks import Reading, Written, marks_for, without_thoughts
+
+MARKS = ["bb1", "bb2", "bb3"]
+
+
+def read(*pieces: str) -> list[Written]:
+    reading = Reading(MARKS)
+    return [*(written for piece in pieces for written in reading.add(piece)), *reading.end()]
+
+
+def said(*pieces: str) -> list[tuple[str, tuple[str, ...]]]:
+    return [(written.text, written.marks) for written in read(*pieces)]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("The pier closed. [bb1] It was old.", [("The pier closed.", ("bb1",)), ("It was old.", ())]),
+        ("The pier closed [bb1]. It was old [bb2].", [("The pier closed.", ("bb1",)), ("It was old.", ("bb2",))]),
+        ("The pier closed.[bb1][bb2]It was old.", [("The pier closed.", ("bb1", "bb2")), ("It was old.", ())]),
+        ("The pier closed. [bb1, bb3]", [("The pier closed.", ("bb1", "bb3"))]),
+        ("The pier closed. [bb1] [bb1]", [("The pier closed.", ("bb1",))]),
+        ("The pier closed (bb1).", [("The pier closed.", ("bb1",))]),
+        ("The pier closed 【bb2†source】.", [("The pier closed.", ("bb2",))]),
+        ("The pier closed [BB2].", [("The pier closed.", ("bb2",))]),
+        ("The pier closed bb3.", [("The pier closed.", ("bb3",))]),
+        ("[bb1] The pier closed. It was old.", [("The pier closed.", ("bb1",)), ("It was old.", ())]),
+        ("The pier closed.\n[bb2] It was old.", [("The pier closed.", ()), ("It was old.", ("bb2",))]),
+        ("The pier closed.\n[bb2]", [("The pier closed.", ("bb2",))]),
+        ("On Nov. 8 Mr. Moor of the U.S. Navy came. [bb1]", [("On Nov. 8 Mr. Moor of the U.S. Navy came.", ("bb1",))]),
+        ("- The pier closed [bb1]\n- It was old", [("The pier closed", ("bb1",)), ("It was old", ())]),
+        ("1. **The pier** closed.\n2. It was *old*.", [("The pier closed.", ()), ("It was old.", ())]),
+        ("", []),
+        (" [bb1] ", []),
+    ],
+)
+def test_marks_belong_to_their_sentence(text: str, sentences: list[tuple[str, tuple[str, ...]]]) -> None:
+    assert said(text) == sentences
+    assert said(*text) == sentences, "whatever it is cut into"
+
+
+@pytest.mark.parametrize(
+    "mark",
+    ["[bb4]", "[bb99]", "[1]", "[2, 3]", "[^1]", "[passage 2]", "[Source: 1]", "【3】", "[a1]", "bb17", "[bb4, 1]"],
+)
+def test_unknown_marks_are_removed_and_none_is_guessed(mark: str) -> None:
+    assert said(f"The pier closed. {mark} It was old.") == [("The pier closed.", ()), ("It was old.", ())]
+
+
+def test_other_brackets_stay() -> None:
+    assert said("He said that it [the pier] was “old [sic]”.") == [("He said that it [the pier] was “old [sic]”.", ())]
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("See ![a pixel](http://evil.example/p.png) here.", "See here."),
+        ("See [this](http://evil.example/) here.", "See this here."),
+        ("See <a href='http://evil.example/'>this</a><img src=x onerror=alert(1)> here.", "See this here."),
+        ("See <!-- hidden words --> here.", "See here."),
+        ("See this<script>alert(1)", "See thisalert(1)"),
+        ("See ![a pixel](http://evil.exam", "See"),
+        ("See <img src=x onerror=", "See"),
+        ("See \u202ethis\u2066 \u200bhe\x1b[31mre\x00.", "See this he[31mre."),
+        ("<think>No [bb1] way.\n\nHm.</think>\n\nSee here.", "See here."),
+        ("<think>No way.", ""),
+        ("# See here", "See here"),
+        ("Take 5 < 6 and 7 > 6.", "Take 5 < 6 and 7 > 6."),
+        ("It is 2 * 3 * 4, or snake_case_name.", "It is 2 * 3 * 4, or snake_case_name."),
+    ],
+)
+def test_what_is_no_word_is_not_read(text: str, plain: str) -> None:
+    assert " ".join(written.text for written in read(text)) == plain
+    assert " ".join(written.text for written in read(*text)) == plain
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            "The pier closed.",
+            " It is old",
+            "[bb1]",
+            "[bb",
+            "2]",
+            " [9]",
+            "\n",
+            "\n- ",
+            "**",
+            "bb3",
+            "b",
+            "<b>",
+            "<",
+            "](",
+            "[x]",
+            "(http://e.example)",
+            "!",
+            " Mr. Moor",
+            ". ",
+            "Nov. 8",
+            "<think>",
+            "</think>",
+            "(",
+            ")",
+            "1. ",
+            "“Yes.” ",
+        ]
+    ),
+    max_size=14,
+)
+
+
+@given(PIECES, st.lists(st.integers(0, 120), max_size=8))
+def test_it_does_not_matter_how_a_reply_is_cut(pieces: list[str], cuts: list[int]) -> None:
+    text = "".join(pieces)
+    edges = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+    parts = [text[a:b] for a, b in pairwise(edges)]
+    letters = "".join("".join(text for text, _ in said(*parts)).split())
+    assert letters == "".join("".join(text for text, _ in said(text)).split())
+    assert "[bb1]" not in letters
+
+
+@given(PIECES)
+def test_what_is_pending_has_no_mark_in_it(pieces: list[str]) -> None:
+    reading = Reading(MARKS)
+    for piece in pieces if "[bb" not in pieces else ():  # parts of a mark around something else are only words
+        reading.add(piece)
+        assert not re.search(r"\bbb\d\b|\[9|<b>|\*\*", reading.pending)
+
+
+def test_a_pending_sentence_only_grows() -> None:
+    reading, before = Reading(MARKS), ""
+    for character in "The U.S. Navy closed the old pier in Tolm.":
+        assert reading.add(character) == []
+        assert reading.pending.startswith(before)
+        before = reading.pending
+    assert before == "The U.S. Navy closed the old pier in Tolm."
+
+
+@given(st.lists(st.text(alphabet="bcd 123", max_size=30), max_size=5), st.integers(1, 12))
+def test_marks_stand_in_none_of_the_texts(texts: Iterable[str], number: int) -> None:
+    marks = marks_for(number, list(texts))
+    assert len(set(marks)) == number
+    assert not any(mark in text.split() for mark in marks for text in texts)
+
+
+def test_thoughts_are_no_part_of_a_reply() -> None:
+    assert without_thoughts("<think>Hm.") == ""
+    assert without_thoughts("<thinking>Hm.</thinking>\nYes.") == "Yes."
+    assert without_thoughts("I <think> so.") == "I <think> so."
