@@ -36,6 +36,11 @@ _JOINT = re.compile(
 )
 """Where a question over two things may be cut into its sides."""
 LEAST_WORDS_OF_A_SIDE = 3
+_COMPARES = re.compile(
+    r"\b(?:compar\w+|differ\w*|versus|vs|both|either|same|more|less|fewer|earlier|later|before|after|first|than"
+    r"|between|while|whereas|respectively|agree\w*|contradict\w*)\b|[,;] (?:and|but|or) ",
+    re.IGNORECASE,
+)
 
 
 class Asked(Enum):
@@ -124,6 +129,11 @@ def denies(question: str) -> bool:
     return bool(_DENYING.search(question)) and not _WHETHER.match(question)
 
 
+def says_not(sentence: str) -> bool:
+    """Does a sentence say "not", or another of the words for it?"""
+    return bool(_DENYING.search(sentence))
+
+
 def can_deny(sentence: str) -> bool:
     """Does a sentence say what is not so, in such words or in effect ("refused to")?"""
     return bool(_DENYING.search(sentence) or _IN_EFFECT.search(sentence))
@@ -137,6 +147,11 @@ def named(question: str) -> list[str]:
 def leans(sentence: str) -> bool:
     """Does a sentence begin with a word that stands for something said before it?"""
     return bool(_LEANING.match(sentence))
+
+
+def compares(question: str) -> bool:
+    """May a question be over several things, so that each of them has to be looked up?"""
+    return bool(sides(question)) or (bool(_COMPARES.search(question)) and len(named(question)) > 1)
 
 
 def sides(question: str) -> list[str]:

@@ -1,0 +1,157 @@
+"""What in a sentence can be checked word by word: its figures, its names, and whether it denies something."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+
+from rag.question import can_deny, says_not
+
+_UNITS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+)
+_WORDS = {word: number for number, word in enumerate(f"{_UNITS} eighteen nineteen".split())}
+_TENS = {word: 10 * n for n, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
+_ORDINALS = {
+    word: number
+    for number, word in enumerate(
+        "second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(), 2
+    )
+}
+_SCALES = {"m": "million", "mn": "million", "bn": "billion", "tn": "trillion", "k": "thousand"}
+_NUMBER = re.compile(
+    r"(?P<digits>\d+(?:[.,]\d+)*)(?P<scale>(?:mn?|bn|tn|k)\b)?"
+    rf"|\b(?P<tens>{'|'.join(_TENS)})(?:[- ](?P<unit>{'|'.join(list(_WORDS)[1:10])}))?\b"
+    rf"|\b(?P<word>{'|'.join([*list(_WORDS)[2:], *_ORDINALS, 'dozen'])})\b"
+    r"|\b(?P<large>hundred|thousand|million|billion|trillion)s?\b",
+    re.IGNORECASE,
+)
+"""Not "one", which is mostly no number, and not "first"."""
+_WORD = re.compile(r"(?:[^\W\d_]\.){2,}|[^\W_]+(?:[’'][^\W_]+)*")
+_GAP = re.compile(r"[ \u00a0]|-| of | of the | and | & | de | van | von | al-| bin ")
+_OPENERS = frozenset(
+    "a about according after all almost also although among an and another any are as at because before being"
+    " both but by can close could despite did do does during each earlier either even finally for from given had"
+    " has have having he her here his how however i if in instead is it its just later like many meanwhile more"
+    " moreover most much nearly neither no nobody none nor not nothing now of officials on once one only or other"
+    " others our overall people police rather researchers same scientists several she since so some still such"
+    " than that the their them then there therefore these they this those though through thus to today together"
+    " under unlike until upon was we were what when where whether which while who whom whose why will with within"
+    " without would yes yet you your".split()
+)
+"""Words that begin a sentence with a capital and name nobody."""
+_REFUSES = re.compile(
+    r"\b(?:fail|refus|declin|reject|den(?:y|ies|ied)|oppos|prohibit|prevent|unable|ban(?:s|ned)?\b)", re.I
+)
+_ENDINGS = ("", "s", "es", "i", "n", "an", "ian", "ans", "ians", "ese", "ish", "a", "e", "o", "y", "ain")
+_SHORTEST_STEM = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The figures of a text, its names as runs of words, all its words, and the initials of its names.
+
+    `may_deny`, `denies` and `says_not` are ever surer signs that it says what is not so.
+
+    Words are in lower case and without accents.
+    """
+
+    figures: frozenset[str]
+    names: tuple[tuple[str, ...], ...]
+    words: frozenset[str]
+    initials: frozenset[str]
+    may_deny: bool
+    denies: bool
+    says_not: bool
+
+    def without_figures(self) -> Facts:
+        """The same but for its figures."""
+        return replace(self, figures=frozenset())
+
+    def missing(self, told: Iterable[Facts]) -> list[str]:
+        """Figures of these facts, and words of their names, that none of the texts has."""
+        texts = list(told)
+        figures = frozenset[str]().union(*(text.figures for text in texts))
+        words = frozenset[str]().union(*(text.words for text in texts))
+        initials = frozenset[str]().union(*(text.initials for text in texts))
+        lacking = sorted(self.figures - figures)
+        for name in self.names:
+            if _initials(name) not in words:
+                lacking += [word for word in name if word not in initials and not _is_among(word, words)]
+        return lacking
+
+
+def facts_of(text: str, plain: Collection[str] = ()) -> Facts:
+    """The facts of a sentence or of a few; `plain` are words that may begin a sentence without being a name."""
+    found = [(match, _folded(match[0])) for match in _WORD.finditer(text)]
+    names: list[list[str]] = []
+    end = -1
+    for number, (match, word) in enumerate(found):
+        begins = number == 0 or re.search(r"[.!?:“\"]['’”\"]?\s*$", text[: match.start()]) is not None
+        if match[0][0].isupper() and word != "i" and not (begins and (word in _OPENERS or word in plain)):
+            if names and end >= 0 and _GAP.fullmatch(text[end : match.start()]):
+                names[-1].append(word)
+            else:
+                names.append([word])
+            end = match.end()
+    runs = tuple(tuple(name) for name in names)
+    return Facts(
+        frozenset(_figures(text)),
+        runs,
+        frozenset(word for _, word in found),
+        frozenset(_initials(run) for run in runs if len(run) > 1),
+        can_deny(text),
+        says_not(text) or _REFUSES.search(text) is not None,
+        says_not(text),
+    )
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in order, in lower case and without accents."""
+    return [_folded(match[0]) for match in _WORD.finditer(text)]
+
+
+def lower_words(text: str) -> frozenset[str]:
+    """The words that a text has in lower case, and that are no names for that."""
+    return frozenset(_folded(match[0]) for match in _WORD.finditer(text) if match[0].islower())
+
+
+def _figures(text: str) -> Iterable[str]:
+    for match in _NUMBER.finditer(text):
+        if match["digits"]:
+            yield _plain_number(match["digits"])
+            if match["scale"]:
+                yield _SCALES[match["scale"].lower()]
+        elif match["tens"]:
+            yield str(_TENS[match["tens"].lower()] + _WORDS[(match["unit"] or "zero").lower()])
+        elif match["word"]:
+            word = match["word"].lower()
+            yield str(12 if word == "dozen" else _WORDS.get(word, _ORDINALS.get(word)))
+        else:
+            yield match["large"].lower()
+
+
+def _plain_number(digits: str) -> str:
+    """Without signs between thousands, and without zeros that say nothing."""
+    whole = re.sub(r"[.,](?=\d{3}(?!\d))", "", digits)
+    number = whole.replace(",", ".")
+    return re.sub(r"\.0+$", "", number).lstrip("0") or "0"
+
+
+def _folded(word: str) -> str:
+    bare = re.sub(r"[’']s?$", "", word.replace(".", ""))
+    return "".join(c for c in unicodedata.normalize("NFKD", bare).casefold() if not unicodedata.combining(c))
+
+
+def _initials(name: Iterable[str]) -> str:
+    return "".join(word[:1] for word in name)
+
+
+def _is_among(word: str, words: frozenset[str]) -> bool:
+    """One of the words, or one that differs as names and what is named after them do: China, Chinese."""
+    if word in words:
+        return True
+    stems = [word.removesuffix(ending) for ending in _ENDINGS if word.endswith(ending)]
+    return any(len(stem) >= _SHORTEST_STEM and f"{stem}{ending}" in words for stem in stems for ending in _ENDINGS)
