@@ -12,6 +12,7 @@ import random
 import sys
 import tempfile
 import zlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
@@ -121,9 +122,9 @@ def _sample(folder: Path) -> list[QAPair]:
 def _example(chain: Chain, corpus: str, pair: QAPair, kind: str) -> Example:
     lexical = chain.index.lexical
     hits = chain.retrieve(pair.question)
-    statements = list(chain.generator.generate(pair.question, hits))
-    text, citations, _ = cite(statements)
-    answer = Answer(pair.question, text, citations, tuple(hits), grounded=True, confidence=1.0)
+    drafts = deque(chain.generator.generate(pair.question, hits), maxlen=1)
+    cited = cite([statement for draft in drafts for statement in draft.statements])
+    answer = Answer(pair.question, cited.text, cited.citations, tuple(hits), grounded=True, confidence=1.0)
     scores = score(pair, Row.of(pair, answer, chain.index, run=""))
     signs = signs_of(Need.of(pair.question, lexical), hits, lexical)
     held_out = zlib.crc32(pair.id.encode()) % 2 == 1

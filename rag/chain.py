@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections import abc, deque
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from itertools import zip_longest
 from pathlib import Path
 from typing import Self, TypedDict, Unpack
 
 from rag.cite import cite, difference
 from rag.confidence import Confidence, signs_of
-from rag.config import Config
+from rag.config import Config, api_key
 from rag.conversation import in_context
 from rag.errors import QuestionError
 from rag.filters import Known, described, read_filters
 from rag.generate import ExtractiveGenerator, Generator
 from rag.index import Index
 from rag.lexical import LexicalIndex
-from rag.models import load_embedder, load_reranker
+from rag.llm import LanguageModel
+from rag.models import load_embedder, load_entailment, load_llm, load_reranker
 from rag.retrieve import Retriever
-from rag.schema import NO_FILTERS, Answer, Copy, Extra, Filters, Hit, Query, ReadFilter, Stage, Statement, Turn
+from rag.rewrite import Plan, planned
+from rag.schema import NO_FILTERS, Answer, Copy, Draft, Extra, Filters, Hit, Query, ReadFilter, Stage, Statement, Turn
 from rag.sentences import Need
+from rag.support import Checker
+from rag.write import REPLACED, WritingGenerator
 
 LONGEST_QUESTION = 2000
+MOST_PARTS_HITS = 2
+"""What a question in several parts may be answered out of, as a multiple of the hits that one question has."""
 NO_ANSWER = "The articles do not answer this."
 UNHEARD, UNKNOWN = 0.5, 0.2
 """What is left of the confidence in a follow-up if none of its own words is in the hits, or in any article at all."""
@@ -56,13 +63,17 @@ class Scope(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Answers questions over one index. Make one with `from_config` and keep it: it holds the loaded model."""
+    """Answers questions over one index. Make one with `from_config` and keep it: it holds the loaded model.
+
+    With a language model (`model`), that writes the answers and says what is looked up.
+    """
 
     index: Index
     retriever: Retriever
     generator: Generator
     confidence: Confidence
     min_confidence: float
+    model: LanguageModel | None = None
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
@@ -71,7 +82,24 @@ class Chain:
         embedder, reranker = load_embedder(config.embedding_model), load_reranker(config.reranker)
         retriever = Retriever(index, embedder, config.candidates, config.hits, reranker)
         generator = ExtractiveGenerator(index, config.sentences)
-        return cls(index, retriever, generator, Confidence.packaged(), config.min_confidence)
+        chain = cls(index, retriever, generator, Confidence.packaged(), config.min_confidence)
+        return chain.with_llm(config, api_key()) if config.llm else chain
+
+    def with_llm(self, config: Config, key: str = "") -> Self:
+        """The same chain, but that its answers are written by the language model of these settings.
+
+        Raises ModelError if the library for it is not installed, or if its address is none.
+        """
+        limits = (config.llm_context, config.llm_seconds)
+        model = load_llm(config.llm, config.llm_base_url, key, *limits)
+        checker = Checker(self.index, self.retriever.embedder, load_entailment(config.support_model))
+        plain = ExtractiveGenerator(self.index, config.sentences)
+        return replace(self, generator=WritingGenerator(model, checker, plain, config.sentences), model=model)
+
+    def without_llm(self) -> Self:
+        """The same chain, but that it answers in the articles' own sentences."""
+        plain = self.generator.plain if isinstance(self.generator, WritingGenerator) else self.generator
+        return replace(self, generator=plain, model=None)
 
     def ask(self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> Answer:
         """The answer, with a citation for every sentence; or, not grounded, the nearest passages as hits.
@@ -81,13 +109,23 @@ class Chain:
         """
         return deque(self.stream(question, history, **scope), maxlen=1)[0]
 
-    def stream(self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> Iterator[Answer]:
-        """The answer as it grows, sentence by sentence; the last one is complete and is what `ask` returns."""
+    def stream(
+        self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]
+    ) -> abc.Generator[Answer, None, None]:
+        """The answer as it grows; the last one is complete and is what `ask` returns.
+
+        Until its first words are there, `doing` says what is being done. A language model's answer grows word by word,
+        and may give way to another one in the end. Closing the iterator ends the model's work.
+        """
         clock = _Clock()
         question = checked(question)
         query, read = self._understood(question, history, scope)
+        plan = Plan(query)
+        for plan in planned(self.model, query, history, self.index.lexical) if self.model else ():
+            if plan.doing:
+                yield clock.timed(Answer(question, "", (), (), grounded=False, confidence=0.0, doing=plan.doing))
         clock.ends("understand")
-        finding, kept, notice = self._find(query, read)
+        finding, kept, notice = self._find(plan, read)
         clock.ends("retrieve")
         told = Answer(
             question,
@@ -98,19 +136,26 @@ class Chain:
             confidence=finding.confidence,
             notice=notice,
             read=kept,
+            searched=plan.parts or (() if plan.query.question == question else (plan.query.question,)),
         )
-        statements: list[Statement] = []
-        known: dict[str, tuple[tuple[Copy, ...], Extra]] = {}
+        answer = told
         if finding.confidence >= self.min_confidence:
-            for statement in self.generator.generate(question, finding.hits):
-                statements.append(statement)
-                yield clock.timed(self._placed(_telling(told, statements), known))
-        if not statements:
-            yield clock.timed(replace(told, notice=notice or (NEAREST if finding.hits else NOTHING_LEFT)))
+            telling = _Telling(self, told)
+            for draft in self._generator(plan).generate(plan.query.question, finding.hits):
+                answer = telling.of(_noted(draft, plan.failed))
+                yield clock.timed(answer)
+        if not answer.grounded:
+            why = answer.notice or (NEAREST if finding.hits else NOTHING_LEFT)
+            yield clock.timed(replace(answer, text=NO_ANSWER, notice=why, doing=""))
+
+    def _generator(self, plan: Plan) -> Generator:
+        """Without the language model once it has failed: it would only be waited for again."""
+        return self.generator.plain if plan.failed and isinstance(self.generator, WritingGenerator) else self.generator
 
     def retrieve(self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> list[Hit]:
         """The passages that may answer a question, best first."""
-        return list(self._find(*self._understood(checked(question), history, scope))[0].hits)
+        query, read = self._understood(checked(question), history, scope)
+        return list(self._find(Plan(query), read)[0].hits)
 
     def _understood(self, question: str, history: Sequence[Turn], scope: Scope) -> tuple[Query, tuple[ReadFilter, ...]]:
         """What is searched for, and the filters the question asks for, but those that were taken off."""
@@ -120,15 +165,15 @@ class Chain:
         read = read_filters(question, known, scope.get("today") or date.today())
         return query, tuple(f for f in read if not any(_lifted(f, words) for words in scope.get("lifted", ())))
 
-    def _find(self, query: Query, read: tuple[ReadFilter, ...]) -> tuple[Finding, tuple[ReadFilter, ...], str]:
+    def _find(self, plan: Plan, read: tuple[ReadFilter, ...]) -> tuple[Finding, tuple[ReadFilter, ...], str]:
         """What is found, the filters that were held to, and a notice if those read out of the question were not.
 
         They are dropped where they leave no answer, and it is found without them.
         """
-        finding = self._finding(self._narrowed(query, read))
+        finding = self._finding(plan, read)
         if not read or finding.confidence >= self.min_confidence:
             return finding, read, ""
-        wider = self._finding(query)
+        wider = self._finding(plan)
         if finding.hits and wider.confidence < self.min_confidence:
             return finding, read, ""
         asked = ", ".join(described(each.filters) for each in read)
@@ -143,14 +188,20 @@ class Chain:
                 rest = rest.replace(words, " ")
         return replace(query, filters=filters, question=rest if self.index.lexical.terms(rest) else query.question)
 
-    def _finding(self, query: Query) -> Finding:
-        hits = tuple(self.retriever.retrieve(query))
-        return Finding(hits, self._confidence(query, hits) if hits else 0.0)
+    def _finding(self, plan: Plan, read: Sequence[ReadFilter] = ()) -> Finding:
+        """Hits for the question and for each of its parts, taken from all of them in turn."""
+        whole = self._narrowed(plan.query, read)
+        queries = [whole, *(replace(whole, question=part) for part in plan.parts)]
+        found = [tuple(self.retriever.retrieve(query)) for query in queries]
+        sure = [self._confidence(query, hits) if hits else 0.0 for query, hits in zip(queries, found, strict=True)]
+        in_turn = (hit for rank in zip_longest(*found) for hit in rank if hit)
+        hits = tuple({hit.passage.id: hit for hit in reversed([*in_turn])}.values())[::-1]
+        return Finding(hits[: max(map(len, found)) * MOST_PARTS_HITS], max(sure[0], min(sure[1:], default=0.0)))
 
     def _placed(self, answer: Answer, known: dict[str, tuple[tuple[Copy, ...], Extra]]) -> Answer:
         """The answer with what is known of each cited article besides its passage; `known` is what was asked before."""
-        unknown = {c.passage.article_id for c in answer.citations} - known.keys()
-        for article_id, entry in self.index.entries(sorted(unknown)).items():
+        unknown = sorted({c.passage.article_id for c in answer.citations} - known.keys())
+        for article_id, entry in self.index.entries(unknown).items() if unknown else ():
             known[article_id] = (self.index.elsewhere(entry), entry.extra)
         more = [(citation, *known.get(citation.passage.article_id, ((), ()))) for citation in answer.citations]
         return replace(answer, citations=tuple(replace(c, also=also, extra=extra) for c, also, extra in more))
@@ -178,10 +229,51 @@ def _lifted(read: ReadFilter, words: str) -> bool:
     return words == read.words or all(part in words for part in read.words.split(", "))
 
 
-def _telling(told: Answer, statements: Sequence[Statement]) -> Answer:
-    text, citations, emphasis = cite(statements)
-    notice = " ".join(filter(None, (told.notice, difference(citations))))
-    return replace(told, text=text, citations=citations, emphasis=emphasis, grounded=True, notice=notice)
+def _noted(draft: Draft, failed: str) -> Draft:
+    """With why there is no language model in it, if it was to be."""
+    return replace(draft, notice=f"{failed}. {REPLACED}") if failed else draft
+
+
+@dataclass(slots=True)
+class _Telling:
+    """Drafts → answers; what did not change from one to the next is not worked out again."""
+
+    chain: Chain
+    told: Answer
+    _statements: tuple[Statement, ...] = ()
+    _answer: Answer | None = None
+    _known: dict[str, tuple[tuple[Copy, ...], Extra]] = field(default_factory=dict)
+
+    def of(self, draft: Draft) -> Answer:
+        """The answer as far as the draft goes."""
+        if self._answer is None or draft.statements != self._statements:
+            self._answer = self._checked(draft.statements)
+            self._statements = draft.statements
+        answer = self._answer
+        text = f"{answer.text} {draft.pending}".strip() if draft.pending else answer.text
+        notice = " ".join(filter(None, (answer.notice, draft.notice)))
+        return replace(
+            answer,
+            text=text,
+            grounded=bool(text),
+            notice=notice,
+            written_by=draft.written_by,
+            doing="" if text else draft.doing,
+        )
+
+    def _checked(self, statements: tuple[Statement, ...]) -> Answer:
+        cited = cite(statements)
+        borne_out = sum(bool(statement.quotes) for statement in statements) / len(statements) if statements else 1.0
+        answer = replace(
+            self.told,
+            text=cited.text,
+            citations=cited.citations,
+            emphasis=cited.emphasis,
+            sentences=cited.sentences,
+            confidence=self.told.confidence * borne_out,
+            notice=" ".join(filter(None, (self.told.notice, difference(cited.citations)))),
+        )
+        return self.chain._placed(answer, self._known)
 
 
 @dataclass(slots=True)
@@ -202,13 +294,21 @@ class _Clock:
         return time.perf_counter() - self.started - sum(stage.seconds for stage in self.over)
 
 
-def ask(question: str, index: str | Path | None = None, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> Answer:
+def ask(
+    question: str,
+    index: str | Path | None = None,
+    history: Sequence[Turn] = (),
+    llm: str | None = None,
+    llm_base_url: str | None = None,
+    **scope: Unpack[Scope],
+) -> Answer:
     """Answer one question over the index in a folder (default `.pullquote`, or what the settings say).
 
     Loads the model each time; for more than one question make a `Chain` and keep it.
     """
     question = checked(question)  # before the model is loaded for nothing
-    return Chain.from_config(Config.load(index=index)).ask(question, history, **scope)
+    config = Config.load(index=index, llm=llm, llm_base_url=llm_base_url)
+    return Chain.from_config(config).ask(question, history, **scope)
 
 
 def checked(question: str) -> str:

@@ -4,42 +4,58 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 from rag.question import FIGURE
-from rag.schema import Citation, Quote, Span, Statement, long_date
+from rag.schema import Citation, Quote, Sentence, Span, Statement, long_date
 from rag.sentences import jaccard
 
 MARKER = re.compile(r"\[(\d+)\]")
+UNSUPPORTED = "[unsupported]"
+"""Stands behind a sentence of a language model that no passage supports."""
 WORD = re.compile(r"\w+")
 SAME_MATTER = 0.5
 """Words in common, of all words of both, from which on two sentences are about the same thing."""
 
 
-def cite(statements: Sequence[Statement]) -> tuple[str, tuple[Citation, ...], tuple[Span, ...]]:
-    """The text, its citations, and where in it the emphasis lies.
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """Statements as one text, its citations, where in it the emphasis lies, and its sentences."""
+
+    text: str = ""
+    citations: tuple[Citation, ...] = ()
+    emphasis: tuple[Span, ...] = ()
+    sentences: tuple[Sentence, ...] = ()
+
+
+def cite(statements: Sequence[Statement]) -> Cited:
+    """The text of statements with their markers.
 
     Quotes are numbered in order of first use; a quote used twice keeps its number. Brackets that would read as a marker
     inside a statement's own text ("[2]" in a wiki article) become parentheses, so that every marker in the text is a
-    citation.
+    citation. A statement without a quote is marked as unsupported.
     """
-    numbers: dict[tuple[str, int, int], int] = {}
-    citations: list[Citation] = []
+    citations: dict[tuple[str, int, int], Citation] = {}
     emphasis: list[Span] = []
+    sentences: list[Sentence] = []
     text = ""
     for statement in statements:
-        markers = []
-        for quote in statement.quotes:
-            key = (quote.passage.article_id, quote.start, quote.end)
-            if key not in numbers:
-                numbers[key] = len(numbers) + 1
-                citations.append(_citation(numbers[key], quote))
-            markers.append(f"[{numbers[key]}]")
         text += " " if text else ""
-        emphasis += [(start + len(text), end + len(text)) for start, end in statement.emphasis]
-        said = MARKER.sub(r"(\1)", statement.text)
-        text += f"{said} {''.join(markers)}"
-    return text, tuple(citations), tuple(emphasis)
+        start = len(text)
+        text += MARKER.sub(r"(\1)", statement.text).replace(UNSUPPORTED, UNSUPPORTED.strip("[]"))
+        numbers = tuple(_numbered(citations, quote) for quote in statement.quotes)
+        emphasis += [(first + start, last + start) for first, last in statement.emphasis]
+        sentences.append(Sentence(start, len(text), numbers, statement.support if numbers else 0.0))
+        text += f" {''.join(f'[{number}]' for number in numbers) or UNSUPPORTED}"
+    return Cited(text, tuple(citations.values()), tuple(emphasis), tuple(sentences))
+
+
+def _numbered(citations: dict[tuple[str, int, int], Citation], quote: Quote) -> int:
+    key = (quote.passage.article_id, quote.start, quote.end)
+    if key not in citations:
+        citations[key] = Citation(len(citations) + 1, quote.passage, quote.text, quote.start, quote.end)
+    return citations[key].number
 
 
 def difference(citations: Sequence[Citation]) -> str:
@@ -68,7 +84,3 @@ def _figures(of: Citation, beside: Citation) -> str:
 def _when(citation: Citation) -> str:
     passage = citation.passage
     return ", ".join(filter(None, (passage.source or passage.title, long_date(passage.published))))
-
-
-def _citation(number: int, quote: Quote) -> Citation:
-    return Citation(number, quote.passage, quote.text, quote.start, quote.end)

@@ -16,7 +16,7 @@ CONFIG_FILE = "pullquote.toml"
 ENVIRONMENT_PREFIX = "PULLQUOTE_"
 API_KEY = "PULLQUOTE_API_KEY"
 """The key of a language model's server: no setting, so that it stands in no file and no report."""
-MOST = 10_000
+MOST, MOST_CONTEXT = 10_000, 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,11 @@ class Config:
     hits: passages that an answer may be made of.
     sentences: most sentences in an answer.
     min_confidence: below this (0–1) the answer is that the articles do not say.
+    llm: name of the language model that writes the answers; empty for answers in the articles' own sentences.
+    llm_base_url: where it is served, by OpenAI's protocol; the default is Ollama's.
+    llm_context: tokens that it reads and writes at once.
+    llm_seconds: how long it may be silent before the answer is made without it.
+    support_model: a CrossEncoder, for entailment or for ranking, that has to agree to each sentence; none if empty.
     source_seconds: how long one file may take to be taken apart, or one URL to be fetched.
     source_megabytes: how large a file may be that is read at once, or a page, or what an archive's file unpacks to.
     allow_private_addresses: whether URLs may lead to this machine and to its own network.
@@ -42,14 +47,21 @@ class Config:
     hits: int = 10
     sentences: int = 3
     min_confidence: float = 0.24
+    llm: str = ""
+    llm_base_url: str = "http://localhost:11434/v1"
+    llm_context: int = 8192
+    llm_seconds: float = 60.0
+    support_model: str = ""
     source_seconds: float = 60.0
     source_megabytes: int = 200
     allow_private_addresses: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("candidates", "hits", "sentences", "source_seconds", "source_megabytes"):
+        for name in ("candidates", "hits", "sentences", "llm_seconds", "source_seconds", "source_megabytes"):
             if not 1 <= getattr(self, name) <= MOST:
                 raise ConfigError(f"{name} is {getattr(self, name)}; set it between 1 and {MOST}")
+        if not 1024 <= self.llm_context <= MOST_CONTEXT:
+            raise ConfigError(f"llm_context is {self.llm_context}; set it between 1024 and {MOST_CONTEXT}")
         if not 0 <= self.min_confidence <= 1:
             raise ConfigError(f"min_confidence is {self.min_confidence}; set it between 0 and 1")
         if not str(self.index).strip("."):

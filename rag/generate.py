@@ -10,7 +10,7 @@ from rag.cite import figures_differ
 from rag.index import Index
 from rag.lexical import LexicalIndex
 from rag.question import FIGURE, answering, asked, leans, offers
-from rag.schema import Hit, Passage, Quote, Statement
+from rag.schema import Draft, Hit, Passage, Quote, Statement
 from rag.sentences import is_prose, jaccard
 
 PASSAGE_WEIGHT = 0.3
@@ -26,8 +26,8 @@ MOST_SOURCES = 3
 class Generator(Protocol):
     """Writes an answer out of hits."""
 
-    def generate(self, question: str, hits: Sequence[Hit]) -> Iterator[Statement]:
-        """Statements in reading order, as they are made; none when the hits hold nothing to say."""
+    def generate(self, question: str, hits: Sequence[Hit]) -> Iterator[Draft]:
+        """The answer as it grows; without a statement in the end if the hits hold nothing to say."""
         ...
 
 
@@ -59,7 +59,7 @@ class ExtractiveGenerator:
     index: Index
     sentences: int
 
-    def generate(self, question: str, hits: Sequence[Hit]) -> Iterator[Statement]:
+    def generate(self, question: str, hits: Sequence[Hit]) -> Iterator[Draft]:
         """The best sentences, those of one article together and in their order, the best one's article first.
 
         A question with several sides gets the best sentence for each, in the order of its sides.
@@ -69,10 +69,13 @@ class ExtractiveGenerator:
         if not told:
             best = select(candidates(question, hits, lexical), self.sentences)
             told = in_reading_order(with_leads(best, self.sentences))
+        draft = Draft()
         for candidate in told:
             text = " ".join(candidate.quote.text.split())
             support = supporting(candidate, hits, lexical)
-            yield Statement(text, (candidate.quote, *support), answering(text, kind, question))
+            statement = Statement(text, (candidate.quote, *support), answering(text, kind, question))
+            draft = replace(draft, statements=(*draft.statements, statement))
+            yield draft
 
 
 def candidates(question: str, hits: Sequence[Hit], lexical: LexicalIndex, side: int | None = None) -> list[Candidate]:

@@ -241,12 +241,30 @@ class Quote:
 class Statement:
     """One sentence of an answer and the quotes it stands on.
 
-    `emphasis` are the spans of its text that say what was asked for: the date, the number, the name.
+    `emphasis` are the spans of its text that say what was asked for: the date, the number, the name. `support` says how
+    well the quotes bear it out, 0–1; without any it is 0.
     """
 
     text: str
     quotes: tuple[Quote, ...]
     emphasis: tuple[Span, ...] = ()
+    support: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An answer as far as it is made.
+
+    `pending` is the beginning of its next sentence, which nobody has checked; `doing` says what is being done;
+    `written_by` names the language model, if it is one's. `unanswered` is True if its writer found no answer.
+    """
+
+    statements: tuple[Statement, ...] = ()
+    pending: str = ""
+    doing: str = ""
+    notice: str = ""
+    written_by: str = ""
+    unanswered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +285,19 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class Sentence:
+    """One sentence of an answer: its span in the answer's text without its markers, and its citations' numbers.
+
+    `support` is as in Statement: 0 if no passage supports it.
+    """
+
+    start: int
+    end: int
+    citations: tuple[int, ...]
+    support: float
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """A part of the work on an answer, and how long it took."""
 
@@ -281,7 +312,9 @@ class Answer:
     `grounded` is False when the articles do not hold the answer; `hits` are then the nearest passages.
     `confidence` lies in 0–1; `notice` is a sentence for the reader, or empty; `seconds` is the time it took, and
     `stages` says what of it went where. `emphasis` are the spans of `text` that say what was asked for; `read` are
-    the filters that were read out of the question and held to.
+    the filters that were read out of the question and held to. `sentences` are those of `text`, in order; a language
+    model's answer that is not complete goes on behind them. `written_by` is that model's name, `searched` what was
+    looked up instead of the question, and `doing` what is being done as long as the answer is not there.
     """
 
     question: str
@@ -295,6 +328,10 @@ class Answer:
     stages: tuple[Stage, ...] = ()
     emphasis: tuple[Span, ...] = ()
     read: tuple[ReadFilter, ...] = ()
+    sentences: tuple[Sentence, ...] = ()
+    written_by: str = ""
+    searched: tuple[str, ...] = ()
+    doing: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ pytestmark = pytest.mark.slow
 IRAQ = "What did Iraq tell the Security Council?"
 
 
-def assert_true_to_the_articles(answer: Answer, chain: Chain) -> None:
+def assert_quotes(answer: Answer, chain: Chain) -> None:
+    """Every marker is a citation of a hit, and every citation an exact quote."""
     markers = {int(number) for number in re.findall(r"\[(\d+)\]", answer.text)}
     assert markers == {citation.number for citation in answer.citations}
     hits = {passage.id for hit in answer.hits for passage in (hit.passage, *hit.also)}
@@ -35,6 +36,11 @@ def assert_true_to_the_articles(answer: Answer, chain: Chain) -> None:
         assert article is not None
         assert article.text[citation.start : citation.end] == citation.quote
         assert citation.passage.id in hits
+
+
+def assert_true_to_the_articles(answer: Answer, chain: Chain) -> None:
+    """And every sentence is one of the quotes."""
+    assert_quotes(answer, chain)
     quotes = {" ".join(citation.quote.split()).replace("[", "(").replace("]", ")") for citation in answer.citations}
     sentences = [said.strip() for said in re.split(r"(?:\[\d+\])+", answer.text)][:-1]
     assert not answer.grounded or quotes.issuperset(sentences)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.cite import cite, difference, figures_differ
+from rag.cite import Cited, cite, difference, figures_differ
 from rag.schema import Citation, Passage, Quote, Statement
 
 TEXT = "One fact. Another fact. A third."
@@ -23,7 +23,8 @@ def passage(article_id: str, text: str = TEXT, start: int = 0) -> Passage:
 
 def test_quotes_are_numbered_in_order_of_first_use() -> None:
     a, b = Quote(passage("a"), 0, 9), Quote(passage("b"), 10, 23)
-    text, citations, _ = cite([Statement("Said b.", (b,)), Statement("Said both.", (a, b))])
+    cited = cite([Statement("Said b.", (b,)), Statement("Said both.", (a, b))])
+    text, citations = cited.text, cited.citations
     assert text == "Said b. [1] Said both. [2][1]"
     assert [(c.number, c.passage.article_id, c.quote) for c in citations] == [
         (1, "b", "Another fact."),
@@ -32,13 +33,14 @@ def test_quotes_are_numbered_in_order_of_first_use() -> None:
 
 
 def test_offsets_are_those_of_the_article() -> None:
-    [citation] = cite([Statement("x", (Quote(passage("a", start=100), 110, 123),))])[1]
+    [citation] = cite([Statement("x", (Quote(passage("a", start=100), 110, 123),))]).citations
     assert (citation.quote, citation.start, citation.end) == ("Another fact.", 110, 123)
 
 
 def test_emphasis_moves_with_the_text() -> None:
     statements = [Statement("Said (2).", (Quote(passage("a"), 0, 9),)), Statement("It was May.", (), ((7, 10),))]
-    text, _, emphasis = cite(statements)
+    cited = cite(statements)
+    text, emphasis = cited.text, cited.emphasis
     assert [text[start:end] for start, end in emphasis] == ["May"]
 
 
@@ -67,12 +69,13 @@ def test_figures_that_do_not_contradict(other: str) -> None:
 
 
 def test_nothing_said_nothing_cited() -> None:
-    assert cite([]) == ("", (), ())
+    assert cite([]) == Cited()
 
 
 @given(st.lists(st.tuples(st.text(alphabet="ab [1]2", max_size=12), st.lists(st.sampled_from("abc"), max_size=3))))
 def test_every_marker_is_a_citation_and_every_citation_has_one(said: list[tuple[str, list[str]]]) -> None:
     statements = [Statement(text, tuple(Quote(passage(i), 0, 9) for i in ids)) for text, ids in said]
-    text, citations, _ = cite(statements)
+    cited = cite(statements)
+    text, citations = cited.text, cited.citations
     assert {int(number) for number in re.findall(r"\[(\d+)\]", text)} == {c.number for c in citations}
     assert [c.number for c in citations] == list(range(1, len(citations) + 1))

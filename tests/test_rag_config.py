@@ -50,3 +50,9 @@ def test_a_key_is_no_setting() -> None:
     environment = {"PULLQUOTE_API_KEY": "sesame"}
     assert "sesame" not in repr(Config.load(environment=environment))
     assert (api_key(environment), api_key({})) == ("sesame", "")
+
+
+@pytest.mark.parametrize("given", [{"llm_context": 100}, {"llm_seconds": 0}, {"llm_context": 10**8}])
+def test_limits_of_a_language_model(given: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match=f"{next(iter(given))} is .*; set it between"):
+        Config.load(environment={}, **given)
