@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -20,7 +21,7 @@ from rag.chain import Scope
 from rag.errors import IndexMissing, QuestionError
 from rag.schema import Answer, Citation, Filters, Hit, Passage, ReadFilter, Turn
 from ui import app as ui_app
-from ui.app import Desk, Floor, build_app
+from ui.app import Desk, Floor, build_app, turns
 from ui.render import Exchange
 
 TEXT = "Tea is hot. Ice is cold."
@@ -57,6 +58,7 @@ class Parrot:
     """
 
     index: Shelf = field(default_factory=Shelf)
+    model: None = None
     asked: list[tuple[str, tuple[Turn, ...], Scope]] = field(default_factory=list)
 
     def stream(self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> Iterator[Answer]:
@@ -326,3 +328,78 @@ def post(url: str, data: dict[str, Any]) -> None:
     request = urllib.request.Request(url, json.dumps(data).encode(), {"Content-Type": "application/json"})
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as response:
         assert response.status == 200
+
+
+@dataclass
+class Writer(Parrot):
+    """A chain whose model writes a word at a time and never comes to an end."""
+
+    closed: int = 0
+
+    def stream(self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> Iterator[Answer]:
+        told = Answer(question, "", (), (), grounded=False, confidence=0.9, written_by="tiny", doing="tiny reads …")
+        yield told
+        try:
+            for number in range(10_000):
+                words = f"Tea is hot{' indeed' * number}"
+                yield replace(told, text=words, grounded=True, doing="", seconds=float(number))
+        finally:
+            self.closed += 1
+
+
+def test_an_answer_under_way_can_be_stopped_and_keeps_its_words() -> None:
+    writer, floor = Writer(), Floor()
+    desk = Desk(writer)  # type: ignore[arg-type]
+    pages = []
+    for page in desk.reply("A?", (), floor=floor):
+        pages.append(page)
+        if len(pages) == 4:
+            desk.stop(floor)
+    assert ["pq-live" in texts(page)[1] for page in pages] == [False, True, True, True, False]
+    last = pages[-1][2][0]
+    assert last.answer is not None
+    assert last.answer.text.startswith("Tea is hot")
+    assert (last.answer.notice, last.done, writer.closed) == (ui_app.STOPPED, True, 1)
+    assert turns(pages[-1][2])[0].answer.startswith("Tea is hot"), "nothing is lost"
+
+
+def test_one_stopped_before_its_first_word_says_so() -> None:
+    floor = Floor()
+    desk = Desk(Writer())  # type: ignore[arg-type]
+    pages = []
+    for page in desk.reply("A?", (), floor=floor):
+        pages.append(page)
+        desk.stop(floor)
+    assert pages[-1][2][0].error == ui_app.STOPPED_EARLY
+
+
+def test_a_new_conversation_ends_the_models_work() -> None:
+    writer, floor = Writer(), Floor()
+    desk = Desk(writer)  # type: ignore[arg-type]
+    steps = desk.reply_to_box("A?", (), floor)
+    next(steps)
+    next(steps)
+    desk.start_anew(floor)
+    assert list(steps) == []
+    assert writer.closed == 1
+
+
+def test_the_first_word_is_shown_at_once_and_the_rest_not_too_often() -> None:
+    pages = [page for page, _ in zip(Desk(Writer()).reply("A?", ()), range(5), strict=False)]  # type: ignore[arg-type]
+    shown = [page[2][0].answer for page in pages if page[2][0].answer]
+    assert [answer.text for answer in shown[:2]] == ["", "Tea is hot"]
+    assert all(after.seconds - before.seconds > 1 for before, after in pairwise(shown[1:]))
+
+
+def test_a_reader_chooses_who_writes() -> None:
+    plain, tiny = Parrot(), Parrot()
+    desk = Desk(plain, {"The articles": plain, "tiny": tiny})  # type: ignore[dict-item, arg-type]
+    list(desk.reply("A?", (), writer="tiny"))
+    list(desk.reply("B?", (), writer="The articles"))
+    list(desk.reply("C?", (), writer="gone"))
+    assert [[question for question, _, _ in chain.asked] for chain in (plain, tiny)] == [["B?", "C?"], ["A?"]]
+    page = build_app(plain, (), {"tiny": tiny})  # type: ignore[dict-item, arg-type]
+    [chooser] = [block for block in page.blocks.values() if block.elem_id == "pq-writer"]
+    assert (chooser.visible, [value for _, value in chooser.choices]) == (True, ["The articles’ own sentences", "tiny"])
+    [chooser] = [block for block in build_app(plain).blocks.values() if block.elem_id == "pq-writer"]  # type: ignore[arg-type]
+    assert not chooser.visible

@@ -6,14 +6,17 @@ import json
 import re
 import shutil
 import threading
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 from urllib.parse import urlsplit
 
 import pytest
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
+from llm_server import BREAK, Scripted, scripted  # noqa: E402
 from playwright.sync_api import Browser, Page, expect, sync_playwright  # noqa: E402
 from test_ui_app import Parrot, Shelf  # noqa: E402
 from test_ui_server import _no_open_loops, served  # noqa: E402, F401
@@ -28,6 +31,7 @@ from rag.models import load_embedder  # noqa: E402
 from rag.rows import StoredArticle  # noqa: E402
 from rag.schema import Answer, Article, Turn  # noqa: E402
 from ui.app import build_app  # noqa: E402
+from ui.render import writer_label  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
@@ -113,6 +117,36 @@ def tab(browser: Browser) -> Iterator[Page]:
 def page(tab: Page, url: str) -> Page:
     """The chat over the two articles."""
     return opened(tab, url)
+
+
+@dataclass
+class WrittenPage:
+    """A page whose answers are written by a scripted model; MARK in its pieces is the first passage's mark."""
+
+    url: str
+    server: Scripted
+    pieces: list[Any] = field(default_factory=list)
+
+    def reply(self, prompt: str) -> Iterator[Any]:
+        [mark, *_] = re.findall(r"^mark: \[(\w+)\]$", prompt, re.MULTILINE)
+        for piece in self.pieces:
+            if isinstance(piece, threading.Event):
+                assert piece.wait(60)
+            else:
+                yield piece.replace("MARK", mark) if isinstance(piece, str) else piece
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Iterator[WrittenPage]:
+    (tmp_path / "articles.json").write_text(json.dumps(HARBOUR), "utf-8")
+    config = Config(index=tmp_path / "index")
+    ingest([tmp_path / "articles.json"], config)
+    plain = Chain.from_config(config)
+    page = WrittenPage("", Scripted())
+    with scripted(page.reply) as page.server:
+        chain = plain.with_llm(replace(config, llm="tiny", llm_base_url=page.server.url))
+        with served(build_app(chain, others={writer_label(""): plain})) as page.url:
+            yield page
 
 
 def opened(tab: Page, url: str) -> Page:
@@ -423,3 +457,44 @@ def test_a_thumb_is_written_down(browser: Browser, tmp_path: Path) -> None:
     [draft] = read_drafts(tmp_path / "index.feedback.jsonl")
     assert isinstance(draft, Draft)
     assert (draft.pair.question, draft.verdict) == ("What is hot?", "disliked it")
+
+
+LETTER = "The Varnmouth harbour will reopen on Friday after a strike."
+
+
+def test_a_model_writes_is_stopped_breaks_off_and_the_chat_goes_on(tab: Page, written: WrittenPage) -> None:
+    page = opened(tab, written.url)
+    box, live = page.get_by_label("Your question"), page.locator(".pq-live")
+    expect(page.get_by_role("button", name="Stop")).not_to_be_visible()
+    written.pieces = [f"{LETTER} [MARK] It was quite long", threading.Event(), " ago.", BREAK]
+    box.fill(QUESTION)
+    box.press("Enter")
+    expect(page.locator(".pq-unchecked")).to_have_text("It was quite long")
+    expect(page.locator("a.pq-marker")).to_have_count(1)
+    expect(live).to_have_count(1)
+    written.pieces[1].set()
+    expect(live).to_have_count(0)
+    expect(page.locator(".pq-text")).to_have_text(f"{LETTER} [1] It was quite long ago. unsupported")
+    expect(page.locator(".pq-notice")).to_contain_text("broke off")
+    page.locator("a.pq-marker").click()
+    expect(page.locator("mark").first).to_have_text(HARBOUR["text"].partition("\n")[0])
+
+    written.pieces = ["<img src=x onerror=window.hacked=1>It is [a link](http://203.0.113.5/) and", 600]
+    box.fill(QUESTION)
+    box.press("Enter")
+    expect(page.locator(".pq-unchecked")).to_have_text("It is a link and")
+    page.get_by_role("button", name="Stop").click()
+    expect(live).to_have_count(0)
+    expect(page.locator(".pq-notice").last).to_contain_text("Stopped")
+    expect(page.locator(".pq-text").last).to_have_text("It is a link and …")
+    assert page.locator(".pq-answer img, .pq-answer a[href^=http]").count() == 0
+
+    page.get_by_label("Answers").click()
+    page.get_by_role("option", name="The articles’ own sentences").click()
+    ask(page, QUESTION)
+    expect(page.locator(".pq-text").last).to_contain_text("after a strike of three weeks. [1]")
+    expect(page.locator(".pq-footing").last).not_to_contain_text("written by")
+    until = time.monotonic() + 20
+    while not written.server.broken_off and time.monotonic() < until:
+        time.sleep(0.05)
+    assert written.server.broken_off == 1, "the model's work was ended"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import subprocess
 import sys
 import textwrap
+import threading
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ import pytest
 from conftest import ROOT, SAMPLE
 from hypothesis import given
 from hypothesis import strategies as st
+from llm_server import scripted
 from typer.testing import CliRunner
 
 from rag.chain import Chain
@@ -79,14 +84,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     calls: list[dict[str, Any]] = []
     text = "The ministry said at last that the harbour, which a strike had closed, opens again on 4 November 2024."
 
-    def answer(question: str, index: Path | None = None, **scope: Any) -> Answer:
-        calls.append(scope)
-        read = (ReadFilter("in March's\n1\x1b[31m week", MARCH),) if "March" in question else ()
-        return Answer(
-            question, text, (), (), grounded=True, confidence=1.0, emphasis=((text.index("4 Nov"), 500),), read=read
-        )
+    class Parrot:
+        def stream(self, question: str, **scope: Any) -> Iterator[Answer]:
+            calls.append(scope)
+            read = (ReadFilter("in March's\n1\x1b[31m week", MARCH),) if "March" in question else ()
+            bold = ((text.index("4 Nov"), 500),)
+            yield Answer(question, text, (), (), grounded=True, confidence=1.0, emphasis=bold, read=read)
 
-    monkeypatch.setattr("rag.chain.ask", answer)
+    monkeypatch.setattr("rag.chain.Chain.from_config", lambda _: Parrot())
     return calls
 
 
@@ -102,6 +107,19 @@ def test_what_narrows_a_question(asked: list[dict[str, Any]], monkeypatch: pytes
         {"filters": Filters(article_ids=("a", "b")), "today": date(2024, 4, 2)},
         {"lifted": ("Who?", "in May", "The Age")},
     ]
+
+
+def test_the_models_of_this_machine_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scripted(lambda _: "", models=["qwen2.5:7b", "a b"]) as server:
+        monkeypatch.setattr("rag.models.LOCAL_LLMS", (server.url,))
+        assert run("models") == (
+            0,
+            f"--llm qwen2.5:7b --llm-url {server.url}\n--llm 'a b' --llm-url {server.url}\n",
+            "",
+        )
+    status, out, err = run("models")
+    assert (status, out) == (1, "")
+    assert "no language model runs here" in err
 
 
 @pytest.mark.parametrize("option", ["--after", "--before", "--today"])
@@ -147,7 +165,7 @@ class TestOverTheSample:
         assert (status, err) == (0, "")
         assert list(answer) == [
             "question", "text", "grounded", "confidence", "citations", "hits", "notice", "seconds", "emphasis",
-            "filters",
+            "filters", "sentences", "written_by", "searched",
         ]  # fmt: skip
         assert answer["grounded"] is True
         for citation in answer["citations"]:
@@ -158,6 +176,51 @@ class TestOverTheSample:
             assert article is not None
             assert article.text[citation["start"] : citation["end"]] == citation["quote"]
         assert all(list(hit) == ["article_id", "passage_id", "score", "text"] for hit in answer["hits"])
+
+    def test_ask_in_json_of_a_language_model(self, sample_index: Path) -> None:
+        letter = "Iraq has answered Israeli threats with an official letter to the U.N. Security Council."
+
+        def reply(prompt: str) -> str:
+            return f"{letter} [{re.findall(r'^mark: .(.*).$', prompt, re.MULTILINE)[0]}] The moon is made of cheese."
+
+        with scripted(reply) as server:
+            model = ["--llm", "tiny", "--llm-url", server.url]
+            status, out, err = run("ask", QUESTION, "--index", sample_index, *model, "--json")
+            words = run("ask", QUESTION, "--index", sample_index, *model)[1]
+        written, plain = json.loads(out), json.loads(run("ask", QUESTION, "--index", sample_index, "--json")[1])
+        assert (status, err, list(written)) == (0, "", list(plain))
+        [first, second] = written["sentences"]
+        assert (first["text"], first["citations"], first["support"] > 0.6) == (letter, [1], True)
+        assert second == {"text": "The moon is made of cheese.", "citations": [], "support": 0.0}
+        assert "[1] “BAGHDAD — Iraq has answered" in words
+        assert "cheese. [unsupported]" in words
+
+    def test_a_terminal_shows_the_words_of_a_model_as_they_come(self, sample_index: Path) -> None:
+        proceed = threading.Event()
+
+        def reply(prompt: str) -> Iterator[str]:
+            yield "Iraq has answered "
+            assert proceed.wait(60)
+            yield "Israeli threats with an official letter to the U.N. Security Council."
+
+        leader, follower = pty.openpty()
+        with scripted(reply) as server:
+            options = ["--index", str(sample_index), "--llm", "tiny", "--llm-url", server.url]
+            command = [sys.executable, "-c", "from ui.cli import app; app()", "ask", QUESTION, *options]
+            with subprocess.Popen(command, stdout=follower, stderr=follower, cwd=ROOT) as process:
+                told = ""
+                while "Iraq has answered" not in told:
+                    told += os.read(leader, 1000).decode()
+                assert "threats" not in told
+                assert "tiny reads 10 passages" in told
+                proceed.set()
+                while "harbour-wire.example" not in told:
+                    told += os.read(leader, 1000).decode()
+                process.wait(60)
+        os.close(leader)
+        os.close(follower)
+        assert told.count("Iraq has answered Israeli threats with an official") == 1 + told.count("“BAGHDAD")
+        assert "Security Council. [1]" in told
 
     def test_ask_in_words(self, sample_index: Path) -> None:
         status, out, _ = run("ask", QUESTION, "--index", sample_index)

@@ -6,12 +6,13 @@ import re
 from dataclasses import dataclass, field, replace
 from datetime import date
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.schema import Answer, Citation, Copy, Filters, Hit, Passage, ReadFilter
+from rag.schema import Answer, Citation, Copy, Filters, Hit, Passage, ReadFilter, Sentence
 from ui import render
 from ui.render import Exchange
 
@@ -351,7 +352,15 @@ def test_the_empty_page_says_what_is_indexed(counts: tuple[int, int], words: str
 
 
 def test_the_json_of_an_answer() -> None:
-    given_answer = answer("One. [1]", cited(1, passage(), "One."), seconds=0.123456)
+    sentences = (Sentence(0, 4, (1,), 0.77777),)
+    given_answer = answer(
+        "One. [1]",
+        cited(1, passage(), "One."),
+        seconds=0.123456,
+        sentences=sentences,
+        written_by="tiny",
+        searched=("Who?",),
+    )
     assert render.answer_json(given_answer) == {
         "question": "Why?",
         "text": "One. [1]",
@@ -377,6 +386,9 @@ def test_the_json_of_an_answer() -> None:
         "seconds": 0.1235,
         "emphasis": [],
         "filters": [],
+        "sentences": [{"text": "One.", "citations": [1], "support": 0.7778}],
+        "written_by": "tiny",
+        "searched": ["Who?"],
     }
 
 
@@ -443,3 +455,49 @@ def test_where_else_a_story_stands_and_what_else_is_said_of_it() -> None:
         "source": "The Age",
         "url": "https://age.example/b",
     }
+
+
+def written(text: str, *sentences: Sentence, **more: Any) -> Answer:
+    return answer(text, cited(1, passage(), "One."), sentences=sentences, written_by="<b>tiny", **more)
+
+
+def test_what_a_model_wrote_without_support_is_shown_as_such() -> None:
+    text = "One. [1] Made up. [unsupported] So is this. [unsupported]"
+    html = render.answer_html(
+        written(text, Sentence(0, 4, (1,), 0.9), Sentence(9, 17, (), 0), Sentence(32, 44, (), 0)), 1
+    )
+    assert re.findall(r'<span class="pq-unsupported">(.*?)</span>', html) == ["Made up&#46;", "So is this&#46;"]
+    assert html.count(">unsupported</span>") == 2
+    assert "written by &#60;b&#62;tiny&#44; 1 of 3 sentences supported" in html
+    assert "pq-unchecked" not in html
+
+
+def test_what_is_not_checked_yet_is_shown_as_such() -> None:
+    html = render.answer_html(written("One. [1] And then the", Sentence(0, 4, (1,), 0.9)), 1, done=False)
+    assert '<span class="pq-unchecked"> And then the</span>' in html
+    assert "pq-live" in html
+    assert "sentences supported" not in html
+
+
+def test_what_is_being_done_stands_in_for_an_answer() -> None:
+    doing = Exchange("Why?", answer("", doing="<i>tiny reads 3 passages …"))
+    [_, reply] = render.messages([doing])
+    assert "&#60;i&#62;tiny reads 3 passages …" in reply["content"]
+    assert "pq-live" in reply["content"], "it can be stopped"
+    assert "pq-live" not in render.messages([Exchange("Why?")])[1]["content"]
+
+
+def test_what_was_looked_up_is_shown_on_demand() -> None:
+    html = render.answer_html(answer("One. [1]", cited(1, passage(), "One."), searched=("<b>Who?", "When?")), 1)
+    assert re.findall(r"<li[^>]*>(.*?)</li>", html) == ["&#60;b&#62;Who&#63;", "When&#63;"]
+    assert "<details" in html
+    assert "<details" not in render.answer_html(answer("One. [1]", cited(1, passage(), "One.")), 1)
+
+
+def test_who_writes_is_chosen_by_name() -> None:
+    names = ["", "tiny\n\x1b", "qwen2.5:7b"]
+    assert [render.writer_label(name, found=name == "qwen2.5:7b") for name in names] == [
+        render.OWN_SENTENCES,
+        "tiny \ufffd",
+        "qwen2.5:7b, found on this machine",
+    ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeVar
 
 import gradio as gr
@@ -21,11 +23,16 @@ from ui.render import Exchange
 CONCURRENT_ANSWERS = 4
 """Questions answered at once. More would only share the same cores; the rest wait their turn."""
 INTERRUPTED = "This question was interrupted by the next one; ask it again."
+REDRAWN = 0.05
+"""Seconds between two states of an answer that is being written; more would only keep the browser busy."""
+STOPPED = "Stopped; this is as far as it came."
+STOPPED_EARLY = "Stopped before the first word; ask again."
 
 Conversation = tuple[Exchange, ...]
 Step = TypeVar("Step")
 Shown = tuple[list[dict[str, Any]], str, Conversation]
 """What an event changes: the chat's messages, the panel, the conversation."""
+Steps = Generator[Shown, None, None]
 
 
 @dataclass(slots=True)
@@ -33,15 +40,18 @@ class Floor:
     """Who has the floor in a session: events run side by side, and each would write its own conversation."""
 
     holder: object = None
+    stopped: bool = False
 
-    def held(self, steps: Iterable[Step]) -> Iterator[Step]:
-        """An event's steps, up to where another event takes the floor."""
+    def held(self, steps: Generator[Step, None, None]) -> Iterator[Step]:
+        """An event's steps, up to where another event takes the floor; then they are closed."""
         own = self.holder = object()
+        self.stopped = False
         try:
-            for step in steps:
-                if self.holder is not own:
-                    return
-                yield step
+            with closing(steps):
+                for step in steps:
+                    if self.holder is not own:
+                        return
+                    yield step
         finally:
             if self.holder is own:
                 self.holder = None
@@ -49,36 +59,52 @@ class Floor:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What the page's events do, over one chain."""
+    """What the page's events do, over one chain, or over one of several that a reader chooses from.
+
+    `writers` are chains by what they are called in the page; `chain` is asked unless another one is chosen.
+    """
 
     chain: Chain
+    writers: Mapping[str, Chain] = field(default_factory=dict)
 
-    def reply(
+    def reply(  # noqa: PLR0913, PLR0917 - Gradio passes a value for each part of the page
         self,
         question: str,
         conversation: Conversation,
         sources: Sequence[str] = (),
         after: str = "",
         before: str = "",
-    ) -> Iterator[Shown]:
+        writer: str = "",
+        *,
+        floor: Floor | None = None,
+    ) -> Steps:
         """The page as the answer grows; an error that is raised on purpose becomes a line of the conversation."""
         if not question.strip():
             return
         earlier = settled(conversation)
         try:
-            asked = Exchange(question, filters=scope.filters(after, before, sources))
+            asked = Exchange(question, filters=scope.filters(after, before, sources), writer=writer or "")
         except PullquoteError as error:
             yield show((*earlier, Exchange(question, error=str(error), done=True)))
         else:
-            yield from self._answered(earlier, asked)
+            yield from self._answered(earlier, asked, floor or Floor())
 
-    def _answered(self, earlier: Conversation, exchange: Exchange) -> Iterator[Shown]:
+    def _answered(self, earlier: Conversation, exchange: Exchange, floor: Floor) -> Steps:
         yield show((*earlier, exchange))
         narrowed: Scope = {"filters": exchange.filters, "lifted": exchange.lifted}
+        chain = self.writers.get(exchange.writer, self.chain)
         try:
-            for answer in self.chain.stream(exchange.question, turns(earlier), **narrowed):
-                exchange = replace(exchange, answer=answer)
-                yield show((*earlier, exchange))
+            with closing(chain.stream(exchange.question, turns(earlier), **narrowed)) as answers:
+                drawn, begun = 0.0, False
+                for answer in answers:
+                    if floor.stopped:
+                        exchange = broken_off(exchange)
+                        break
+                    exchange = replace(exchange, answer=answer)
+                    first = bool(answer.text) and not begun
+                    if first or not answer.written_by or time.monotonic() - drawn > REDRAWN:
+                        drawn, begun = time.monotonic(), bool(answer.text)
+                        yield show((*earlier, exchange))
         except PullquoteError as error:
             exchange = replace(exchange, answer=None, error=str(error))
         yield show((*earlier, replace(exchange, done=True)))
@@ -90,7 +116,7 @@ class Desk:
 
         A question always takes the floor: what a click asked for ends there.
         """
-        for step, shown in enumerate(floor.held(self.reply(question, conversation, *chosen))):
+        for step, shown in enumerate(floor.held(self.reply(question, conversation, *chosen, floor=floor))):
             refused = shown[2][-1].error
             yield (gr.skip() if step or refused else "", *shown)
 
@@ -101,11 +127,13 @@ class Desk:
         sources: Sequence[str],
         after: str,
         before: str,
+        writer: str,
         event: gr.SelectData,
     ) -> Iterator[Shown]:
         """As `reply`, for an example question that was clicked."""
         if not floor.holder:
-            yield from floor.held(self.reply(event.value["text"], conversation, sources, after, before))
+            text = event.value["text"]
+            yield from floor.held(self.reply(text, conversation, sources, after, before, writer, floor=floor))
 
     def reply_without(self, conversation: Conversation, floor: Floor, event: gr.SelectData) -> Iterator[Shown]:
         """The last question asked again without the filter whose chip was clicked, in place of its answer.
@@ -117,7 +145,11 @@ class Desk:
             if last.answer and event.value in values:
                 words = last.answer.read[values.index(event.value)].words
                 again = replace(last, answer=None, lifted=(*last.lifted, words), done=False)
-                yield from floor.held(self._answered(conversation[:-1], again))
+                yield from floor.held(self._answered(conversation[:-1], again, floor))
+
+    def stop(self, floor: Floor) -> None:
+        """End the answer under way; what there is of it stays."""
+        floor.stopped = True
 
     def start_anew(self, floor: Floor) -> Shown:
         """An empty page, into which no answer under way may write."""
@@ -195,6 +227,14 @@ def settled(conversation: Conversation) -> Conversation:
     return (*conversation[:-1], replace(conversation[-1], answer=None, error=INTERRUPTED, done=True))
 
 
+def broken_off(exchange: Exchange) -> Exchange:
+    """A question whose answer was stopped: with what there is of it, checked or not."""
+    answer = exchange.answer
+    if not answer or not answer.text:
+        return replace(exchange, answer=None, error=STOPPED_EARLY)
+    return replace(exchange, answer=replace(answer, text=f"{answer.text} …", notice=STOPPED))
+
+
 def turns(conversation: Conversation) -> tuple[Turn, ...]:
     """What was said so far, with the articles that each answer cited; one that is not grounded cited none."""
     return tuple(Turn(e.question, e.answer.text, _cited(e.answer)) for e in conversation if e.answer)
@@ -219,9 +259,13 @@ class _Page(gr.Blocks):
         return prepared
 
 
-def build_app(chain: Chain, examples: Sequence[str] = ()) -> gr.Blocks:
-    """The chat page over a chain, with example questions to click; `ui.server` puts it on an address."""
-    desk = Desk(chain)
+def build_app(chain: Chain, examples: Sequence[str] = (), others: Mapping[str, Chain] | None = None) -> gr.Blocks:
+    """The chat page over a chain, with example questions to click; `ui.server` puts it on an address.
+
+    `others` are chains that a reader may choose instead, by what they are called.
+    """
+    own_name = render.writer_label(chain.model.name if chain.model else "") if others else ""
+    desk = Desk(chain, {own_name: chain, **(others or {})})
     page = _Page(title="Pullquote", analytics_enabled=False, fill_width=True, fill_height=True)
     with page:
         conversation, floor = gr.State(()), gr.State(Floor())
@@ -231,12 +275,16 @@ def build_app(chain: Chain, examples: Sequence[str] = ()) -> gr.Blocks:
         with gr.Row(elem_id="pq-desk"):
             with gr.Column(elem_id="pq-talk", scale=5, min_width=0):
                 chat = _chat(desk.empty(), examples)
+                stop = gr.Button("Stop", elem_id="pq-stop", size="sm", min_width=0)
                 box = _box()
-                only = _Only.built()
+                with gr.Row(elem_id="pq-choices"):
+                    only = _Only.built()
+                    writer = _writer(list(desk.writers))
             with gr.Column(elem_id="pq-panel", scale=4, min_width=0):
                 panel = gr.HTML(render.sources_html(()), elem_id="pq-sources")
         shown = [chat, panel, conversation]
-        chosen = [only.sources, only.after, only.before]
+        narrowed = [only.sources, only.after, only.before]
+        chosen = [*narrowed, writer]
         own: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         limit: dict[str, Any] = {"concurrency_limit": CONCURRENT_ANSWERS, "concurrency_id": "answers"}
         talk = [conversation, floor]
@@ -246,9 +294,10 @@ def build_app(chain: Chain, examples: Sequence[str] = ()) -> gr.Blocks:
         )
         clicked = chat.example_select(desk.reply_to_example, [*talk, *chosen], shown, **own, **limit)
         lifted = chat.option_select(desk.reply_without, talk, shown, **own, **limit)
+        stop.click(desk.stop, floor, concurrency_limit=None, **own)
         again.click(desk.start_anew, floor, shown, cancels=[asked, clicked, lifted], **own)
         chat.like(desk.rate, conversation, **own)
-        gr.on(only.changed, desk.chosen, chosen, [only.group, only.problems], **own)
+        gr.on(only.changed, desk.chosen, narrowed, [only.group, only.problems], **own)
         page.load(desk.opened, outputs=[chat, only.sources], **own)
         api(desk.ask, api_name="ask", **limit)
     return page
@@ -295,6 +344,20 @@ def _chat(placeholder: str, examples: Sequence[str]) -> gr.Chatbot:
         latex_delimiters=[],
         placeholder=placeholder,
         examples=[{"text": example} for example in examples],
+    )
+
+
+def _writer(names: Sequence[str]) -> gr.Dropdown:
+    """Who is to write the answers, if there is a choice."""
+    return gr.Dropdown(
+        list(names),
+        value=names[0],
+        label="Answers",
+        elem_id="pq-writer",
+        visible=len(names) > 1,
+        filterable=False,
+        min_width=240,
+        scale=0,
     )
 
 

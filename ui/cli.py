@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -13,18 +16,25 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from rag.config import Config
+from rag.errors import ModelError
 from rag.schema import Answer, Citation, Passage, Span, long_date
 from ui import scope
 from ui.eval_cli import eval_app
 from ui.index_cli import index_app
-from ui.render import answer_json, only_line, showable
-from ui.terminal import AsJson, IndexDir, announce, byline, errors_as_lines, print_json
+from ui.render import answer_json, only_line, showable, writer_label
+from ui.terminal import AsJson, IndexDir, Teller, announce, byline, complain, errors_as_lines, print_json
 
 if TYPE_CHECKING:
-    from rag.chain import Scope
+    from rag.chain import Chain, Scope
 
 WIDTH = 100
 NEAREST_SHOWN = 3
+ModelName = Annotated[
+    str | None, typer.Option("--llm", metavar="NAME", help="Have this language model write the answers.")
+]
+ModelAddress = Annotated[
+    str | None, typer.Option("--llm-url", metavar="URL", help="Where it is served: http://localhost:11434/v1.")
+]
 
 app = typer.Typer(
     name="pullquote",
@@ -54,20 +64,39 @@ def ask(
     lift: Annotated[
         list[str] | None, typer.Option(metavar="WORDS", help="Read no filter out of these words; may be repeated.")
     ] = None,
+    llm: ModelName = None,
+    llm_url: ModelAddress = None,
 ) -> None:
     """Answer a question with exact quotes from the articles.
 
     Dates are written as YYYY-MM-DD.
     """
-    from rag.chain import ask as answer_to
+    from rag.chain import Chain, checked
 
     lifted = (*([question] if as_asked else []), *(lift or ()))
     with errors_as_lines():
         filters = scope.filters(after, before, _spelled(source, index), article or ())
         given = {"filters": filters, "lifted": lifted, "today": scope.day(today)}
         narrowed = cast("Scope", {name: value for name, value in given.items() if value})
-        answer = answer_to(question, index, **narrowed)
-    print_json(answer_json(answer)) if as_json else _print_answer(answer)
+        checked(question)  # before the models are loaded for nothing
+        chain = Chain.from_config(Config.load(index=index, llm=llm, llm_base_url=llm_url))
+        if as_json:
+            print_json(answer_json(chain.ask(question, **narrowed)))
+        else:
+            _tell(chain.stream(question, **narrowed))
+
+
+def _tell(answers: Generator[Answer, None, None]) -> None:
+    """Print an answer, on a terminal as it grows."""
+    teller = Teller(WIDTH) if sys.stdout.isatty() else None
+    answer: Answer | None = None
+    with closing(answers):
+        for answer in answers:
+            if teller and answer.written_by:
+                teller.tell(answer.text, answer.doing)
+    if answer:
+        told = bool(teller and teller.end(answer.text))
+        _print_answer(answer, told=told)
 
 
 def _spelled(names: Sequence[str] | None, index: Path | None) -> list[str]:
@@ -83,8 +112,13 @@ def _spelled(names: Sequence[str] | None, index: Path | None) -> list[str]:
 def chat(
     index: IndexDir = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 7860,
+    llm: ModelName = None,
+    llm_url: ModelAddress = None,
 ) -> None:
-    """Open the chat page on this machine; Ctrl-C ends it."""
+    """Open the chat page on this machine; Ctrl-C ends it.
+
+    Language models that run on this machine can be chosen in the page.
+    """
     from eval.pairs import sample_questions
     from rag.chain import Chain
     from ui.app import build_app
@@ -92,12 +126,41 @@ def chat(
 
     with errors_as_lines():
         typer.echo("Loading the model and the index …", err=True)
-        chain = Chain.from_config(Config.load(index=index))
-        serve(lambda: build_app(chain, sample_questions(chain.index)), port=port, ready=announce)
+        config = Config.load(index=index, llm=llm, llm_base_url=llm_url)
+        chain = Chain.from_config(config)
+        examples, others = sample_questions(chain.index), _other_writers(chain, config)
+        serve(lambda: build_app(chain, examples, others), port=port, ready=announce)
 
 
-def _print_answer(answer: Answer) -> None:
-    typer.echo(_filled(answer.text, answer.emphasis))
+def _other_writers(chain: Chain, config: Config) -> dict[str, Chain]:
+    """Who else could write the answers: nobody, and the models that run on this machine."""
+    from rag.models import local_llms
+
+    others = {writer_label(""): chain.without_llm()} if chain.model else {}
+    for name, url in local_llms():
+        if name != config.llm:
+            with suppress(ModelError):  # the library for it is not installed: then it is not offered
+                others[writer_label(name, found=True)] = chain.with_llm(replace(config, llm=name, llm_base_url=url))
+    return others
+
+
+@app.command()
+def models() -> None:
+    """List the language models that run on this machine, each with the options that use it."""
+    from rag.models import local_llms
+
+    found = local_llms()
+    for name, url in found:
+        typer.echo(f"--llm {shlex.quote(name)} --llm-url {url}")
+    if not found:
+        complain("no language model runs here, neither Ollama's nor llama.cpp's; start one, or name another with --llm")
+        raise typer.Exit(1)
+
+
+def _print_answer(answer: Answer, *, told: bool) -> None:
+    """An answer and its sources; `told` if its text is there already."""
+    if not told:
+        typer.echo(_filled(answer.text, answer.emphasis))
     if answer.read:
         typer.echo()
     for read in answer.read:
@@ -112,6 +175,8 @@ def _print_answer(answer: Answer) -> None:
         _print_more(citations, answer.text)
     if answer.notice:
         typer.echo(textwrap.fill(answer.notice, WIDTH))
+    if answer.searched:
+        typer.echo(textwrap.fill(f"Looked up: {' — '.join(map(showable, answer.searched))}", WIDTH))
     if not answer.grounded:
         for hit in answer.hits[:NEAREST_SHOWN]:
             _print_source("\n·  ", hit.passage)

@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +23,7 @@ from ui.terminal import INTERRUPTED_STATUS, AsJson, IndexDir, announce, complain
 
 if TYPE_CHECKING:
     from eval.run import Report
-    from rag.models import LanguageModel
+    from rag.llm import LanguageModel
 
 ModelUrl = Annotated[
     str | None,
@@ -190,8 +190,7 @@ def make_pairs(
         config, server = Config.load(index=index), Server.of("llm", llm, llm_url)
         opened = Index(config.index, config.embedding_model)
         if server:
-            with closing(server.load()) as model:
-                _print_pairs(written_pairs(opened, model.complete, count, seed))
+            _print_pairs(written_pairs(opened, server.load().complete, count, seed))
         else:
             _print_pairs(cloze_pairs(opened, count, seed))
 
@@ -271,6 +270,22 @@ def bench_ingest(
     with errors_as_lines(), tempfile.TemporaryDirectory(prefix="pullquote-") as work:
         sizes = (articles, without_model)
         cost = benchmark.bench_ingest(paths or [SAMPLE_ARTICLES], sizes, Config.load(), Path(work), complain)
+    typer.echo(json.dumps(asdict(cost), indent=1) if as_json else benchmark.markdown(cost))
+
+
+@eval_app.command()
+def bench_llm(
+    question: Annotated[str, typer.Argument(help="What to ask; the index has to hold an answer.")],
+    index: IndexDir = None,
+    tokens: Annotated[int, typer.Option(min=10, help="Length of the answer.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what a language model's stream costs on its way to a reader; prints a Markdown table."""
+    from eval import bench_llm as benchmark
+    from rag.chain import Chain
+
+    with errors_as_lines():
+        cost = benchmark.bench_llm(Chain.from_config(Config.load(index=index, llm="")), question, tokens)
     typer.echo(json.dumps(asdict(cost), indent=1) if as_json else benchmark.markdown(cost))
 
 

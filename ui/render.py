@@ -10,8 +10,21 @@ from itertools import groupby, pairwise
 from operator import itemgetter
 from typing import Any
 
-from rag.cite import MARKER
-from rag.schema import Answer, Article, Citation, Copy, Filters, Hit, Passage, ReadFilter, Span, Turn, long_date
+from rag.cite import MARKER, UNSUPPORTED
+from rag.schema import (
+    Answer,
+    Article,
+    Citation,
+    Copy,
+    Filters,
+    Hit,
+    Passage,
+    ReadFilter,
+    Sentence,
+    Span,
+    Turn,
+    long_date,
+)
 
 NEAREST_SHOWN = 3
 KEPT_TURNS = 20
@@ -22,6 +35,9 @@ LINK = re.compile(r"https?://[^\s/?#\\]\S*", re.IGNORECASE | re.ASCII)
 PLAIN = re.compile(r"[^A-Za-z0-9 \u00a0-\U0010ffff]")
 """ASCII that could mean something to Markdown, HTML, a template or LaTeX: everything but letters, digits, space."""
 
+SIGN = re.compile(rf"{MARKER.pattern}|{re.escape(UNSUPPORTED)}")
+"""What stands behind a sentence of an answer."""
+OWN_SENTENCES = "The articles’ own sentences"
 PARAGRAPHS = re.compile(r"&#10;(?: |&#9;|&#10;)*&#10;")
 """An empty line between paragraphs, once escaped."""
 
@@ -31,7 +47,7 @@ class Exchange:
     """One question of the page's conversation and what came of it: an answer, an error, or nothing yet.
 
     `lifted` are words of the question that were not to be read as a filter, `filters` those that were chosen beside
-    the box; `done` is False for as long as the answer may grow.
+    the box, `writer` what was chosen to write the answer; `done` is False for as long as the answer may grow.
     """
 
     question: str
@@ -40,6 +56,7 @@ class Exchange:
     lifted: tuple[str, ...] = ()
     filters: Filters = field(default_factory=Filters)
     done: bool = False
+    writer: str = ""
 
 
 def escape(text: str) -> str:
@@ -81,10 +98,11 @@ def messages(conversation: Sequence[Exchange]) -> list[dict[str, Any]]:
 def _reply_html(exchange: Exchange, turn: int, with_chips: bool) -> str:
     if exchange.error:
         return error_html(exchange.error)
-    if not exchange.answer:
-        return pending_html()
-    read = [] if with_chips else [read.filters for read in exchange.answer.read]
-    return answer_html(exchange.answer, turn) + _only_html([exchange.filters, *read])
+    answer, done = exchange.answer, exchange.done
+    if not answer or answer.doing:
+        return pending_html(answer.doing if answer else "")
+    read = [] if with_chips else [read.filters for read in answer.read]
+    return answer_html(answer, turn, done=done) + _only_html([exchange.filters, *read])
 
 
 def _only_html(filters: Iterable[Filters]) -> str:
@@ -127,9 +145,10 @@ def question_html(question: str) -> str:
     return f'<div class="pq-question" dir="auto">{escape(question.strip())}</div>'
 
 
-def pending_html() -> str:
-    """What stands in for an answer until its first sentence is there."""
-    return '<div class="pq-pending">Reading the articles …</div>'
+def pending_html(doing: str = "") -> str:
+    """What stands in for an answer until its first words are there."""
+    live = " pq-live" if doing else ""  # what a language model does can be stopped
+    return f'<div class="pq-pending{live}">{escape(doing or "Reading the articles …")}</div>'
 
 
 def error_html(error: str) -> str:
@@ -137,20 +156,38 @@ def error_html(error: str) -> str:
     return f'<div class="pq-error" role="alert">{escape(" ".join(error.split()))}</div>'
 
 
-def answer_html(answer: Answer, turn: int) -> str:
-    """An answer with its markers as links to the quotes in the panel, and a line on how well it is supported."""
+def answer_html(answer: Answer, turn: int, *, done: bool = True) -> str:
+    """An answer with its markers as links to the quotes in the panel, and a line on how well it is supported.
+
+    What comes behind the last checked sentence of a language model, as long as it is not `done` or when it was stopped,
+    is shown as unchecked.
+    """
     citations = {str(citation.number): citation for citation in answer.citations}
     parts, end = [], 0
-    for marker in MARKER.finditer(answer.text):
-        if marker[1] in citations:
-            sentence = answer.text[end : marker.start()]
+    for sign in SIGN.finditer(answer.text):
+        if not sign[1] or sign[1] in citations:
+            sentence = answer.text[end : sign.start()]
             gap = "&#160;" if sentence.endswith(" ") else ""  # no line starts with a marker
             said = _emphasised_html(sentence.removesuffix(" "), end, answer.emphasis)
-            parts += [said, _marker_html(citations[marker[1]], turn, gap)]
-            end = marker.end()
-    text = "".join([*parts, _emphasised_html(answer.text[end:], end, answer.emphasis)])
+            parts.append(" " * said.startswith(" "))
+            said = said.removeprefix(" ")
+            parts += [said, _marker_html(citations[sign[1]], turn, gap)] if sign[1] else [_unsupported_html(said, gap)]
+            end = sign.end()
+    rest = _emphasised_html(answer.text[end:], end, answer.emphasis)
+    if rest and answer.written_by:
+        rest = f'<span class="pq-unchecked">{rest}</span>'
     kind = "pq-answer" if answer.grounded else "pq-answer pq-unanswered"
-    return f'<div class="{kind}"><p class="pq-text" dir="auto">{text}</p>{_footing_html(answer)}</div>'
+    footing = _footing_html(answer) if done or not answer.written_by else _writing_html(answer.written_by)
+    return f'<div class="{kind}"><p class="pq-text" dir="auto">{"".join([*parts, rest])}</p>{footing}</div>'
+
+
+def _unsupported_html(said: str, gap: str) -> str:
+    tag = '<span class="pq-tag" title="No passage that was found bears this out">unsupported</span>'
+    return f'<span class="pq-unsupported">{said}</span>{gap}{tag}'
+
+
+def _writing_html(name: str) -> str:
+    return f'<p class="pq-footing pq-live">{escape(name)} is writing; each sentence is checked when it ends.</p>'
 
 
 def _emphasised_html(text: str, start: int, emphasis: Iterable[Span]) -> str:
@@ -172,11 +209,34 @@ def _marker_html(citation: Citation, turn: int, gap: str) -> str:
 
 def _footing_html(answer: Answer) -> str:
     notice = f'<p class="pq-notice">{escape(answer.notice)}</p>' if answer.notice else ""
+    searched = _searched_html(answer.searched)
     if not answer.grounded:
-        return notice
+        return f"{notice}{searched}"
     articles = {citation.passage.article_id for citation in answer.citations}
     counted = f"{_counted(len(answer.citations), 'quote')} from {_counted(len(articles), 'article')}"
-    return f'<p class="pq-footing"><b>{confidence_words(answer.confidence)}</b> · {counted}</p>{notice}'
+    written = f" · {escape(_written(answer))}" if answer.written_by else ""
+    footing = f"<b>{confidence_words(answer.confidence)}</b> · {counted}{written}"
+    return f'<p class="pq-footing">{footing}</p>{notice}{searched}'
+
+
+def _written(answer: Answer) -> str:
+    """Who wrote an answer, and how much of it is supported."""
+    supported = sum(bool(sentence.citations) for sentence in answer.sentences)
+    return f"written by {answer.written_by}, {supported} of {_counted(len(answer.sentences), 'sentence')} supported"
+
+
+def _searched_html(searched: Sequence[str]) -> str:
+    """On demand: what was looked up instead of the question as it was asked."""
+    if not searched:
+        return ""
+    questions = "".join(f'<li dir="auto">{escape(question)}</li>' for question in searched)
+    return f'<details class="pq-searched"><summary>What was looked up</summary><ul>{questions}</ul></details>'
+
+
+def writer_label(name: str, *, found: bool = False) -> str:
+    """Who writes the answers, to choose from: a language model, by name, or nobody. Plain text."""
+    where = ", found on this machine" if found else ""
+    return f"{_one_line(name)}{where}" if name else OWN_SENTENCES
 
 
 def confidence_words(confidence: float) -> str:
@@ -226,14 +286,14 @@ def empty_html(articles: int, passages: int) -> str:
     held = f"{_counted(articles, 'article')} ({_counted(passages, 'passage')})"
     return (
         '<div class="pq-empty"><h2>Ask your articles.</h2>'
-        f"<p>{held} to ask. Every sentence of an answer is an exact quote, "
+        f"<p>{held} to ask. Every sentence of an answer is an exact quote, or is held to one, "
         "and every number leads to the passage it stands in.</p></div>"
     )
 
 
 def sources_html(conversation: Sequence[Exchange]) -> str:
     """The panel: a block for each answered turn, of which only the last is shown until a marker asks for another."""
-    answered = [(turn, e.answer) for turn, e in enumerate(conversation, start=1) if e.answer]
+    answered = [(t, e.answer) for t, e in enumerate(conversation, start=1) if e.answer and (e.done or e.answer.hits)]
     if not answered:
         hint = hint_html("The passages an answer quotes appear here.")
         return f'<section class="pq-turn"><h2>Sources</h2>{hint}</section>'
@@ -243,7 +303,8 @@ def sources_html(conversation: Sequence[Exchange]) -> str:
 
 def _turn_html(answer: Answer, turn: int, *, hidden: bool) -> str:
     citations = answer.citations if answer.grounded else ()
-    heading = "Sources" if citations else "Nearest passages"
+    under_way = answer.doing or (answer.grounded and not answer.citations)
+    heading = "Sources" if citations else "Passages that are read" if under_way else "Nearest passages"
     passages = [c.passage for c in citations] or [hit.passage for hit in answer.hits[:NEAREST_SHOWN]]
     cards = "".join(_card_html(group, citations, turn) for group in _by_article(passages))
     return (
@@ -366,6 +427,17 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "seconds": round(answer.seconds, 4),
         "emphasis": [list(span) for span in answer.emphasis],
         "filters": [_read_json(read) for read in answer.read],
+        "sentences": [_sentence_json(sentence, answer.text) for sentence in answer.sentences],
+        "written_by": answer.written_by,
+        "searched": list(answer.searched),
+    }
+
+
+def _sentence_json(sentence: Sentence, text: str) -> dict[str, Any]:
+    return {
+        "text": text[sentence.start : sentence.end],
+        "citations": list(sentence.citations),
+        "support": round(sentence.support, 4),
     }
 
 

@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,9 @@ import typer
 from rag.errors import PullquoteError
 from ui.render import showable
 
+CLEARED = "\r\033[K"
+"""Empties the line a terminal is at."""
+ROOM = 10
 INTERRUPTED_STATUS = 130
 """The exit status of what Ctrl-C ended, by the shells' custom."""
 IndexDir = Annotated[
@@ -45,6 +49,42 @@ def same_index(index: Path | None) -> str:
 def announce(url: str) -> None:
     """Where the page is, on stdout."""
     typer.echo(f"Pullquote is at {url}  (Ctrl-C ends it)")
+
+
+@dataclass(slots=True)
+class Teller:
+    """Prints a text as it grows, in lines of a width; what it is doing before that is a line that goes away again."""
+
+    width: int
+    _told: str = ""
+    _column: int = 0
+    _doing: str = ""
+
+    def tell(self, text: str, doing: str) -> None:
+        """The text as far as it is there."""
+        if doing != self._doing:
+            typer.echo(f"{CLEARED}{showable(doing)}", nl=False, err=True)
+            self._doing = doing
+        if text.startswith(self._told):
+            self._print(text[len(self._told) :])
+            self._told = text
+
+    def end(self, text: str) -> bool:
+        """Print the rest; False if the text has become another one, and is to be printed anew."""
+        self.tell(text, "")
+        if self._told:
+            typer.echo("")
+        return bool(self._told) and text.startswith(self._told)
+
+    def _print(self, text: str) -> None:
+        """Lines are broken before a word of which a good part might not fit."""
+        for character in showable(text):
+            if character == " " and self._column > self.width - ROOM:
+                typer.echo("")
+                self._column = 0
+            else:
+                typer.echo(character, nl=False)
+                self._column += 1
 
 
 @contextmanager
