@@ -31,7 +31,7 @@ def test_the_python_runs(sample_index: Path, tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "articles").mkdir()
     (tmp_path / "articles" / "pier.txt").write_text("The council of Tolm closed the pier on Tuesday after a storm.")
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
