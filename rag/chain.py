@@ -27,7 +27,7 @@ from rag.rewrite import Plan, planned
 from rag.schema import NO_FILTERS, Answer, Copy, Draft, Extra, Filters, Hit, Query, ReadFilter, Stage, Statement, Turn
 from rag.sentences import Need
 from rag.support import Checker
-from rag.write import REPLACED, WritingGenerator
+from rag.write import REPLACED, WritingGenerator, as_sentence
 
 LONGEST_QUESTION = 2000
 MOST_PARTS_HITS = 2
@@ -231,7 +231,7 @@ def _lifted(read: ReadFilter, words: str) -> bool:
 
 def _noted(draft: Draft, failed: str) -> Draft:
     """With why there is no language model in it, if it was to be."""
-    return replace(draft, notice=f"{failed}. {REPLACED}") if failed else draft
+    return replace(draft, notice=f"{as_sentence(failed)} {REPLACED}") if failed else draft
 
 
 @dataclass(slots=True)

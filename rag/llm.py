@@ -6,7 +6,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -75,7 +75,7 @@ class LanguageModel:
         """What it writes, whole. Raises ModelError as `write` does."""
         return "".join(self.write(prompt))
 
-    def write(self, prompt: Prompt) -> Iterator[str]:
+    def write(self, prompt: Prompt) -> Generator[str, None, None]:
         """What it writes, in pieces as they arrive; an empty one now and then as long as none does.
 
         Closing the iterator ends the request. Raises ModelError, once all that arrived is told, if the model does not

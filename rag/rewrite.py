@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from rag import prompt
@@ -63,11 +64,12 @@ def _lines(model: LanguageModel, request: prompt.Prompt) -> Iterator[list[str]]:
     """The lines of a reply as far as it is there."""
     text = ""
     yield []
-    for piece in model.write(request):
-        text += piece
-        yield without_thoughts(text).splitlines()
-        if len(text) > MOST_SIDES * 2 * LONGEST and without_thoughts(text):
-            return
+    with closing(model.write(request)) as pieces:
+        for piece in pieces:
+            text += piece
+            yield without_thoughts(text).splitlines()
+            if len(without_thoughts(text)) > MOST_SIDES * 2 * LONGEST:
+                return
 
 
 def _fitting(lines: Sequence[str], said: str, lexical: LexicalIndex) -> list[str]:

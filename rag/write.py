@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -56,12 +57,13 @@ class WritingGenerator:
         transcript = Transcript(question, request, self.checker, self.checker.grounds(passages[: len(request.marks)]))
         broken = ""
         try:
-            for piece in self.model.write(request.prompt):
-                transcript.add(piece)
-                if transcript.refused or transcript.repeats:
-                    break
-                draft = replace(draft, statements=tuple(transcript.statements), pending=transcript.pending)
-                yield draft
+            with closing(self.model.write(request.prompt)) as pieces:
+                for piece in pieces:
+                    transcript.add(piece)
+                    if transcript.refused or transcript.repeats:
+                        break
+                    draft = replace(draft, statements=tuple(transcript.statements), pending=transcript.pending)
+                    yield draft
         except ModelError as error:
             broken = str(error)
         if not transcript.repeats:
@@ -74,10 +76,10 @@ class WritingGenerator:
         if transcript.refused and not broken:
             yield Draft(unanswered=True, notice=NOT_FOUND.format(name), written_by=name)
         elif any(statement.quotes for statement in statements):
-            notes = [f"{_sentence(broken)} {CUT_SHORT}" if broken else "", transcript.note(name)]
+            notes = [f"{as_sentence(broken)} {CUT_SHORT}" if broken else "", transcript.note(name)]
             yield Draft(statements, notice=" ".join(filter(None, notes)), written_by=name)
         elif broken:
-            yield from self._instead(question, hits, f"{_sentence(broken)} {REPLACED}", statements)
+            yield from self._instead(question, hits, f"{as_sentence(broken)} {REPLACED}", statements)
         elif statements:
             yield from self._instead(question, hits, UNSUPPORTED_ALL.format(name))
         else:
@@ -190,5 +192,6 @@ class Transcript:
         return all(known or len(list(run)) <= MOST_UNKNOWN for known, run in runs)
 
 
-def _sentence(error: str) -> str:
+def as_sentence(error: str) -> str:
+    """An error as a sentence of a notice."""
     return f"{error[:1].upper()}{error[1:].rstrip('.')}."
