@@ -265,12 +265,13 @@ def build_app(chain: Chain, examples: Sequence[str] = (), others: Mapping[str, C
     `others` are chains that a reader may choose instead, by what they are called.
     """
     own_name = render.writer_label(chain.model.name if chain.model else "") if others else ""
+    motto = render.CHECKED_WORDS if chain.model else render.OWN_WORDS
     desk = Desk(chain, {own_name: chain, **(others or {})})
     page = _Page(title="Pullquote", analytics_enabled=False, fill_width=True, fill_height=True)
     with page:
         conversation, floor = gr.State(()), gr.State(Floor())
         with gr.Row(elem_id="pq-head"):
-            gr.HTML(render.masthead_html(), elem_id="pq-masthead")
+            gr.HTML(render.masthead_html(motto), elem_id="pq-masthead")
             again = gr.Button("New conversation", elem_id="pq-again", scale=0, min_width=0)
         with gr.Row(elem_id="pq-desk"):
             with gr.Column(elem_id="pq-talk", scale=5, min_width=0):

@@ -38,6 +38,7 @@ PLAIN = re.compile(r"[^A-Za-z0-9 \u00a0-\U0010ffff]")
 SIGN = re.compile(rf"{MARKER.pattern}|{re.escape(UNSUPPORTED)}")
 """What stands behind a sentence of an answer."""
 OWN_SENTENCES = "The articles’ own sentences"
+OWN_WORDS, CHECKED_WORDS = "Answers in your articles’ own words", "Answers held to your articles’ own words"
 PARAGRAPHS = re.compile(r"&#10;(?: |&#9;|&#10;)*&#10;")
 """An empty line between paragraphs, once escaped."""
 
@@ -248,7 +249,7 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def masthead_html(motto: str = "Answers in your articles’ own words") -> str:
+def masthead_html(motto: str = OWN_WORDS) -> str:
     """The page's title line."""
     return f'<h1 class="pq-name">Pullquote</h1><p class="pq-motto">{escape(motto)}</p>'
 
