@@ -116,8 +116,7 @@ class Transcript:
     """What a model has written so far, checked sentence by sentence.
 
     `refused` is True once its first sentence says that the passages hold no answer, `repeats` once it goes round in
-    circles, as small models do. What repeats the prompt, or has
-    nothing to do with the articles in any language that is theirs, is left out.
+    circles, as small models do. What repeats the prompt, or is in no language of the articles, is left out.
     """
 
     question: str
