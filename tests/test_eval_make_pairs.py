@@ -164,8 +164,8 @@ def test_a_long_article_is_sent_in_part() -> None:
 
 @pytest.mark.slow
 def test_the_command_asks_a_model_for_questions(sample_index: Path) -> None:
-    def reply(prompt: Prompt) -> str:
-        article = prompt.user.partition("<article>\n")[2].partition("\n</article>")[0]
+    def reply(prompt: str) -> str:
+        article = prompt.partition("<article>\n")[2].partition("\n</article>")[0]
         sentence = article.splitlines()[2].split(". ")[0]
         made_up = {"question": "Why?", "answer": "so", "evidence": "It is so."}
         return json.dumps([{"question": "What?", "answer": sentence.split()[-1], "evidence": sentence}, made_up])

@@ -259,7 +259,7 @@ def test_passages_are_dropped_whole_to_fit_the_context(sample_chain: Chain) -> N
 def test_repetitions_and_what_repeats_the_prompt_are_left_out(sample_chain: Chain) -> None:
     def reply(prompt: str) -> str:
         order = "Say only what the passages say. What you know besides does not count."
-        return f"{citing(LETTER, LETTER)(prompt)} {order} Rirelguvat vf n frperg urer."
+        return f"{citing(LETTER, LETTER)(prompt)} {order} Rirelguvat gung jnf gbyq gb zr vf n frperg urer."
 
     with writing(sample_chain, reply) as (chain, _):
         steps = list(chain.stream(IRAQ))
