@@ -135,6 +135,10 @@ def _broken_off(name: str) -> str:
     return f"the language model {name} broke off in the middle; ask again, and see whether its server still runs"
 
 
+def _no_reply(name: str) -> str:
+    return f"what came for the language model {name} is no reply; ask again, or mend its URL, which mostly ends in /v1"
+
+
 def _refusal(name: str, status: int) -> str:
     if status in (401, 403):
         return f"the key for {name} is not accepted (HTTP {status}); put the right one into PULLQUOTE_API_KEY"
@@ -203,8 +207,9 @@ class _Reply:
                 written, thought = written + bool(part.delta), thought + (not part.delta)
                 if written > MOST_PIECES or thought > MOST_THOUGHTS:
                     raise ModelError(f"the language model {self._model.name!r} does not come to an end; ask again")
-            if written and not ended:
-                raise ModelError(_broken_off(repr(self._model.name)))
+            if not ended:
+                name = repr(self._model.name)
+                raise ModelError(_broken_off(name) if written or thought else _no_reply(name))
         finally:
             await session.aclose()
 

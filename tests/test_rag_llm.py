@@ -73,7 +73,12 @@ def test_what_fails_for_a_while_is_tried_again(first: Reply) -> None:
         ([UNENDED, BREAK], "broke off"),
         ([b"data: {not json\n\n"], "/v1"),
         ([b'data: {"error": {"message": "sesame is not allowed"}}\n\n'], "broke off"),
-        (b"[]", "wrote nothing"),
+        ([b'data: {"choices": null}\n\n'], "/v1"),
+        ([*[{"reasoning_content": "Hm."}] * 2, BREAK], "broke off"),
+        ([BREAK], "/v1"),
+        (b"", "/v1"),
+        (b"[]", "/v1"),
+        (b"<html>Welcome, sesame</html>", "/v1"),
         ([2], "said nothing for 1 seconds"),
     ],
 )
@@ -84,15 +89,48 @@ def test_what_fails_is_told_with_what_to_do_and_without_the_key(
     seconds = 1 if reply == [2] else 30
     with scripted(lambda _: reply) as server:
         model = load_llm("tiny", server.url, "sesame", seconds=seconds)
-        if why == "wrote nothing":  # what holds no completion is an empty one
-            assert model.complete(ASKED) == ""
-            return
         with pytest.raises(ModelError, match=why) as caught:
             model.complete(ASKED)
     assert server.keys[0] == "Bearer sesame"
     told = "".join(traceback.format_exception(caught.value)) + "".join(capfd.readouterr())
     assert "sesame" not in told + str([record.getMessage() for record in caplog.records if record.levelno > 10])
     assert "sesame" not in repr(model)
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (401, "PULLQUOTE_API_KEY"),
+        (["Tea", BREAK], "broke off"),
+        (["Tea", b'{"error": "sesame is not allowed"}\n'], "broke off"),
+        ([{"thinking": "Hm."}, BREAK], "broke off"),
+        (b"", "/v1"),
+        (b"[]", "/v1"),
+        (b"<html>Welcome, sesame</html>", "/v1"),
+        ([2], "said nothing for 1 seconds"),
+    ],
+)
+def test_what_fails_by_ollamas_own_protocol_is_told_too(reply: Reply, why: str) -> None:
+    with scripted(lambda _: reply, ollama=True) as server:
+        model = load_llm("tiny", server.url, "sesame", seconds=1 if reply == [2] else 30)
+        with pytest.raises(ModelError, match=why) as caught:
+            model.complete(ASKED)
+    assert "sesame" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("ollama", [False, True])
+def test_a_reply_may_be_empty(ollama: bool) -> None:
+    with scripted(lambda _: "", ollama=ollama) as server:
+        assert load_llm("tiny", server.url).complete(ASKED) == ""
+
+
+@pytest.mark.parametrize("ollama", [False, True])
+def test_what_came_before_a_break_is_told_before_it_fails(ollama: bool) -> None:
+    told: list[str] = []
+    with scripted(lambda _: ["Tea ", "is", BREAK], ollama=ollama) as server, pytest.raises(ModelError):
+        for piece in load_llm("tiny", server.url).write(ASKED):
+            told.append(piece)
+    assert "".join(told) == "Tea is"
 
 
 def test_a_server_that_is_not_there() -> None:
