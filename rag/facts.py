@@ -14,21 +14,22 @@ _UNITS = (
 )
 _WORDS = {word: number for number, word in enumerate(f"{_UNITS} eighteen nineteen".split())}
 _TENS = {word: 10 * n for n, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
+_FIRST_ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
 _ORDINALS = {
-    word: number
-    for number, word in enumerate(
-        "second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(), 2
-    )
+    **{word: number for number, word in enumerate(_FIRST_ORDINALS, 1)},
+    **{f"{word}th": number for word, number in _WORDS.items() if number > 12},
+    **{f"{word[:-1]}ieth": number for word, number in _TENS.items()},
 }
 _SCALES = {"m": "million", "mn": "million", "bn": "billion", "tn": "trillion", "k": "thousand"}
 _NUMBER = re.compile(
-    r"(?P<digits>\d+(?:[.,]\d+)*)(?P<scale>(?:mn?|bn|tn|k)\b)?"
-    rf"|\b(?P<tens>{'|'.join(_TENS)})(?:[- ](?P<unit>{'|'.join(list(_WORDS)[1:10])}))?\b"
-    rf"|\b(?P<word>{'|'.join([*list(_WORDS)[2:], *_ORDINALS, 'dozen'])})\b"
+    r"(?P<digits>(?:(?<![\w.,])\.)?\d+(?:[.,]\d+)*)(?P<scale>(?:mn?|bn|tn|k)\b)?|(?P<part>[¼-¾⅐-⅞])"
+    rf"|\b(?P<tens>{'|'.join(_TENS)})(?:[- ](?P<unit>{'|'.join([*list(_WORDS)[1:10], *_FIRST_ORDINALS[:9]])}))?\b"
+    rf"|\b(?P<word>{'|'.join([*list(_WORDS)[2:], *list(_ORDINALS)[1:], 'dozen'])})\b"
     r"|\b(?P<large>hundred|thousand|million|billion|trillion)s?\b",
     re.IGNORECASE,
 )
-"""Not "one", which is mostly no number, and not "first"."""
+"""Not "one", which is mostly no number, and not "first", but in "twenty-first"."""
+_THOUSANDS = re.compile(r"([1-9]\d{0,2}(?:([.,])\d{3})(?:\2\d{3})*)((?:[.,]\d+)?)")
 _WORD = re.compile(r"(?:[^\W\d_]\.){2,}|[^\W_]+(?:[’'][^\W_]+)*")
 _GAP = re.compile(r"[ \u00a0]|-| of | of the | and | & | de | van | von | al-| bin ")
 _OPENERS = frozenset(
@@ -51,7 +52,7 @@ _SHORTEST_STEM = 4
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The figures of a text, its names as runs of words, all its words, and the initials of its names.
+    """The figures of a text, its names as runs of words, all its words, its abbreviations, and its names' initials.
 
     `may_deny`, `denies` and `says_not` are ever surer signs that it says what is not so.
 
@@ -61,6 +62,7 @@ class Facts:
     figures: frozenset[str]
     names: tuple[tuple[str, ...], ...]
     words: frozenset[str]
+    abbreviations: frozenset[str]
     initials: frozenset[str]
     may_deny: bool
     denies: bool
@@ -75,10 +77,11 @@ class Facts:
         texts = list(told)
         figures = frozenset[str]().union(*(text.figures for text in texts))
         words = frozenset[str]().union(*(text.words for text in texts))
-        initials = frozenset[str]().union(*(text.initials for text in texts))
+        abbreviations = frozenset[str]().union(*(text.abbreviations for text in texts))
+        initials = self.abbreviations & frozenset[str]().union(*(text.initials for text in texts))
         lacking = sorted(self.figures - figures)
         for name in self.names:
-            if _initials(name) not in words:
+            if len(name) == 1 or _initials(name) not in abbreviations:
                 lacking += [word for word in name if word not in initials and not _is_among(word, words)]
         return lacking
 
@@ -90,7 +93,8 @@ def facts_of(text: str, plain: Collection[str] = ()) -> Facts:
     end = -1
     for number, (match, word) in enumerate(found):
         begins = number == 0 or re.search(r"[.!?:“\"]['’”\"]?\s*$", text[: match.start()]) is not None
-        if match[0][0].isupper() and word != "i" and not (begins and (word in _OPENERS or word in plain)):
+        no_name = begins and (word in _OPENERS or word in plain or _NUMBER.fullmatch(word))
+        if match[0][0].isupper() and word != "i" and not no_name:
             if names and end >= 0 and _GAP.fullmatch(text[end : match.start()]):
                 names[-1].append(word)
             else:
@@ -101,6 +105,7 @@ def facts_of(text: str, plain: Collection[str] = ()) -> Facts:
         frozenset(_figures(text)),
         runs,
         frozenset(word for _, word in found),
+        frozenset(word for match, word in found if len(word) > 1 and _bare(match[0]).isupper()),
         frozenset(_initials(run) for run in runs if len(run) > 1),
         can_deny(text),
         says_not(text) or _REFUSES.search(text) is not None,
@@ -124,25 +129,34 @@ def _figures(text: str) -> Iterable[str]:
             yield _plain_number(match["digits"])
             if match["scale"]:
                 yield _SCALES[match["scale"].lower()]
+        elif match["part"]:
+            yield match["part"]
         elif match["tens"]:
-            yield str(_TENS[match["tens"].lower()] + _WORDS[(match["unit"] or "zero").lower()])
+            yield str(_TENS[match["tens"].lower()] + _of_word(match["unit"] or "zero"))
         elif match["word"]:
-            word = match["word"].lower()
-            yield str(12 if word == "dozen" else _WORDS.get(word, _ORDINALS.get(word)))
+            yield str(_of_word(match["word"]))
         else:
             yield match["large"].lower()
 
 
+def _of_word(word: str) -> int:
+    return {**_WORDS, **_ORDINALS, "dozen": 12}[word.lower()]
+
+
 def _plain_number(digits: str) -> str:
     """Without signs between thousands, and without zeros that say nothing."""
-    whole = re.sub(r"[.,](?=\d{3}(?!\d))", "", digits)
+    parts = _THOUSANDS.fullmatch(digits)
+    whole = re.sub("[.,]", "", parts[1]) + parts[3] if parts else digits
     number = whole.replace(",", ".")
     return re.sub(r"\.0+$", "", number).lstrip("0") or "0"
 
 
+def _bare(word: str) -> str:
+    return re.sub(r"[’']s?$", "", word.replace(".", ""))
+
+
 def _folded(word: str) -> str:
-    bare = re.sub(r"[’']s?$", "", word.replace(".", ""))
-    return "".join(c for c in unicodedata.normalize("NFKD", bare).casefold() if not unicodedata.combining(c))
+    return "".join(c for c in unicodedata.normalize("NFKD", _bare(word)).casefold() if not unicodedata.combining(c))
 
 
 def _initials(name: Iterable[str]) -> str:

@@ -18,6 +18,10 @@ from rag.facts import facts_of, lower_words, words_of
         ("The third pier, a dozen years old, fell.", {"3", "12"}),
         ("Some 007 of 1.000.000 came.", {"7", "1000000"}),
         ("One ship came first.", set()),
+        ("It rose by .5, or 0.125, or 1234.567.", {".5", ".125", "1234.567"}),
+        ("It cost 1,234.50, or 1.234.567,8.", {"1234.50", "1234567.8"}),
+        ("It took 5½ days.", {"5", "½"}),
+        ("The twenty-first and the 22nd, the thirteenth, the thirtieth.", {"21", "22", "13", "30"}),
     ],
 )
 def test_figures(text: str, figures: set[str]) -> None:
@@ -64,6 +68,34 @@ def test_what_a_text_lacks(claim: str, told: str, missing: list[str]) -> None:
     assert facts_of(claim).missing([facts_of(told)]) == missing
 
 
+@pytest.mark.parametrize(
+    ("claim", "told", "missing"),
+    [
+        ("Ankara wrote.", "Iraq sent a letter.", ["ankara"]),
+        ("Ian Smith wrote.", "Iraq is to write.", ["ian", "smith"]),
+        ("Al wrote.", "Ada Lane wrote.", ["al"]),
+        ("He met the UN’s men.", "He met men whom the United Nations sent.", []),
+        ("He met men whom the United Nations sent.", "He met the U.N.’s men.", []),
+    ],
+)
+def test_initials_are_those_of_an_abbreviation_and_not_of_any_word(claim: str, told: str, missing: list[str]) -> None:
+    assert facts_of(claim).missing([facts_of(told)]) == missing
+
+
+@pytest.mark.parametrize(("claim", "told"), [("Nine ships came.", "It saw 9 ships."), ("Fifty came.", "All 50 came.")])
+def test_a_number_that_begins_a_sentence_is_no_name(claim: str, told: str) -> None:
+    assert facts_of(claim).names == ()
+    assert facts_of(claim).figures <= facts_of(told).figures
+
+
+@pytest.mark.parametrize(
+    ("claim", "told"),
+    [("0.125", "125"), (".5", "5"), ("5½", "5¼"), ("the twenty-first", "the 20"), ("the thirteenth", "the fourteenth")],
+)
+def test_another_figure_is_missing_however_it_is_written(claim: str, told: str) -> None:
+    assert facts_of(f"It was {claim} then.").missing([facts_of(f"It was {told} then.")])
+
+
 def test_several_texts_have_it_between_them() -> None:
     assert facts_of("Ada Moor paid 9 crowns.").missing([facts_of("He saw Ada Moor."), facts_of("It cost 9.")]) == []
 
@@ -90,6 +122,15 @@ def test_no_text_lacks_anything_of_itself(text: str) -> None:
 def test_another_number_is_missing(one: int, other: int) -> None:
     lacking = facts_of(f"It cost {one} crowns.").missing([facts_of(f"It cost {other} crowns.")])
     assert lacking == ([] if one == other else [str(one)])
+
+
+@given(st.integers(0, 10**9), st.integers(0, 999))
+def test_a_changed_digit_is_missing(number: int, place: int) -> None:
+    digits = f"{number:,}"
+    at = place % len(digits)
+    if digits[at] != ",":
+        changed = f"{digits[:at]}{(int(digits[at]) + 1) % 10}{digits[at + 1 :]}"
+        assert facts_of(f"It cost {changed}.").missing([facts_of(f"It cost {digits}.")])
 
 
 def test_words_are_compared_without_accents_and_endings() -> None:
