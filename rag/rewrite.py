@@ -77,4 +77,4 @@ def _fitting(lines: Sequence[str], said: str, lexical: LexicalIndex) -> list[str
     known = set(lexical.terms(said))
     found = (_NUMBERED.sub("", line).strip(" \t\"'“”*`") for line in lines)
     whole = (line for line in dict.fromkeys(found) if len(line) <= LONGEST and len(line.split()) >= FEWEST_WORDS)
-    return [line for line in whole if known & set(lexical.terms(line))]
+    return [line for line in whole if line[0] not in "{[<" and known & set(lexical.terms(line))]
