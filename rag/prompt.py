@@ -59,7 +59,7 @@ Reply with a JSON list and nothing else: [{{"question": "...", "answer": "...", 
 """
 SAME_LETTERS = 24
 """So many letters in a row, whatever stands between them, are no coincidence."""
-_TAG = re.compile(r"<(?=\s*[/|!A-Za-z<])")
+_TAG = re.compile(r"<(?=\s*[/|｜!A-Za-z<])")
 _TEMPLATE = re.compile(r"\[\s*(/?\s*[A-Z_]{3,})\s*\]")
 """Such as <|im_end|>, </passage> and [/INST]."""
 
@@ -87,13 +87,13 @@ def answer(question: str, passages: Sequence[tuple[str, Passage]], sentences: in
 
 def rewrite(question: str, turns: Sequence[Turn]) -> Prompt:
     """The prompt for a follow-up as it would be asked without the conversation before it."""
-    told = "\n".join(f"Reader: {turn.question}\nAnswer: {turn.answer[:LONGEST_TOLD]}" for turn in turns)
-    return Prompt(REWRITE, f"The conversation:\n{told}\n\nThe question that comes next: {question}")
+    told = "\n".join(f"Reader: {_line(turn.question)}\nAnswer: {_line(turn.answer[:LONGEST_TOLD])}" for turn in turns)
+    return Prompt(REWRITE, f"The conversation:\n{told}\n\nThe question that comes next: {_line(question)}")
 
 
 def split(question: str, most: int) -> Prompt:
     """The prompt for the questions that one question over several things is made of."""
-    return Prompt(SPLIT.format(most=most), f"The question: {question}")
+    return Prompt(SPLIT.format(most=most), f"The question: {_line(question)}")
 
 
 def questions(title: str, text: str, count: int) -> Prompt:
@@ -116,8 +116,13 @@ def _passage(mark: str, passage: Passage) -> str:
         ("source", passage.source),
         ("date", long_date(passage.published)),
     ]
-    head = "\n".join(f"{name}: {' '.join(_inside(value).split())}" for name, value in about if value)
+    head = "\n".join(f"{name}: {_line(value)}" for name, value in about if value)
     return f"<passage>\nmark: [{mark}]\n{head}\n\n{_inside(passage.text.strip())}\n</passage>"
+
+
+def _line(text: str) -> str:
+    """The text as `_inside`, in one line, so that it cannot begin another one."""
+    return " ".join(_inside(text).split())
 
 
 def _inside(text: str) -> str:
