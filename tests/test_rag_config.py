@@ -52,7 +52,27 @@ def test_a_key_is_no_setting() -> None:
     assert (api_key(environment), api_key({})) == ("sesame", "")
 
 
-@pytest.mark.parametrize("given", [{"llm_context": 100}, {"llm_seconds": 0}, {"llm_context": 10**8}])
-def test_limits_of_a_language_model(given: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"llm_context": 1023},
+        {"llm_context": 10**7 + 1},
+        {"llm_seconds": 0.9},
+        {"llm_seconds": 10_001},
+        {"llm_seconds": float("nan")},
+        {"llm_seconds": float("inf")},
+    ],
+)
+def test_limits_of_a_language_model(given: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(given))} is .*; set it between"):
         Config.load(environment={}, **given)
+
+
+def test_settings_of_a_language_model() -> None:
+    names = {"LLM": "tiny", "LLM_BASE_URL": "http://a/v1", "LLM_CONTEXT": "1024", "LLM_SECONDS": "1"}
+    config = Config.load(environment={f"PULLQUOTE_{name}": value for name, value in names.items()})
+    assert config == Config(llm="tiny", llm_base_url="http://a/v1", llm_context=1024, llm_seconds=1.0)
+    with pytest.raises(ConfigError, match="PULLQUOTE_LLM_CONTEXT is '8k'"):
+        Config.load(environment={"PULLQUOTE_LLM_CONTEXT": "8k"})
+    with pytest.raises(ConfigError, match=r"llm_context is 2048\.5"):
+        Config.load(environment={}, llm_context=2048.5)
