@@ -81,6 +81,8 @@ def test_what_a_sentence_says_in_other_words(
         "The pier of Tolm closed on 6 May after a storm.",
         "The pier of Tolm closed on 5 May 2024 after a storm.",
         "Ben Orr said that the repair will cost three million crowns.",
+        "Ankara said that the repair will cost three million crowns.",
+        "Alan Tarr said that the repair will cost three million crowns.",
         "Ada Moor said that the repair will cost four million crowns.",
         "Ada Moor said that the repair will not cost three million crowns.",
         "She said who is to pay for it.",
