@@ -26,7 +26,7 @@ _NUMBER = re.compile(
     rf"|\b(?P<tens>{'|'.join(_TENS)})(?:[- ](?P<unit>{'|'.join([*list(_WORDS)[1:10], *_FIRST_ORDINALS[:9]])}))?\b"
     rf"|\b(?P<word>{'|'.join([*list(_WORDS)[2:], *list(_ORDINALS)[1:], 'dozen'])})\b"
     r"|\b(?P<large>hundred|thousand|million|billion|trillion)s?\b",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,  # in Unicode, "ſixty" is a spelling of sixty
 )
 """Not "one", which is mostly no number, and not "first", but in "twenty-first"."""
 _THOUSANDS = re.compile(r"([1-9]\d{0,2}(?:([.,])\d{3})(?:\2\d{3})*)((?:[.,]\d+)?)")

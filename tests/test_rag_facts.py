@@ -135,3 +135,8 @@ def test_a_changed_digit_is_missing(number: int, place: int) -> None:
 
 def test_words_are_compared_without_accents_and_endings() -> None:
     assert words_of("Zoë’s U.S. co-op") == ["zoe", "us", "co", "op"]
+
+
+@pytest.mark.parametrize("text", ["ſixty ships", "fıfty ships", "the ſecond of 9 ships", "5 \u212a"])
+def test_letters_that_only_fold_to_others_are_none_of_a_number(text: str) -> None:
+    assert facts_of(text).figures <= {"5", "9"}
