@@ -118,7 +118,7 @@ class LanguageModel:
         except (httpx.HTTPError, APIError, ResponseError) as error:
             status = getattr(error, "status_code", -1)
             raise ModelError(_refusal(name, status) if status > 0 else _broken_off(name)) from None
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, httpx.InvalidURL) as error:
             # The client takes whatever a server sends for a completion, and stumbles over it later.
             hint = "mend its URL, which mostly ends in /v1"
             raise ModelError(f"the reply for {name} is none ({type(error).__name__}); {hint}") from None

@@ -365,7 +365,7 @@ def load_llm(
     if not key.isascii():
         raise ModelError("the key in PULLQUOTE_API_KEY has letters that no key has; copy it again")
     tokens_of("")  # the tokenizer takes a while to load, too
-    server = _Server(name, url.rstrip("/"), key or "none", context, seconds)
+    server = _Server(name, url.rstrip("/"), key.strip() or "none", context, seconds)
     return LanguageModel(name, server.session, context, seconds)
 
 
