@@ -44,6 +44,7 @@ _HIDDEN = re.compile(
     "\ud800-\udfff\ue000-\uf8ff\U000e0000-\U0010ffff]"
 )
 """Controls, what hides or turns around what stands beside it, and characters that have no meaning of their own."""
+_SPACES = re.compile(r"[ \t]+")
 _EMPTY = re.compile(r"\(\s*[,;]?\s*\)|(?<=\()\s*[,;]")
 _BEFORE_A_POINT = re.compile(r"\s+(?=[.,;:!?…](?:\s|$))")
 
@@ -88,7 +89,8 @@ class Reading:
 
     def add(self, piece: str) -> list[Written]:
         """The sentences that are complete with it."""
-        self._raw += _HIDDEN.sub("", piece)
+        narrow = _SPACES.sub(" ", _HIDDEN.sub("", piece))  # patterns take long over long runs of space
+        self._raw += narrow.lstrip(" ") if self._raw.endswith(" ") else narrow
         clear = self._clear = self._cleared(held=True)
         found = _sentences(clear, self._told)
         sure = found and (found[-1].new_line or len(clear.text[found[-1].start :].strip()) >= _SURE)
