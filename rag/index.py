@@ -21,6 +21,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -213,6 +214,28 @@ class Index:
         elsewhere.pop((entry.source, entry.url), None)
         return tuple(elsewhere.values())[:MOST_ELSEWHERE]
 
+    def related(self, article_id: str, limit: int) -> list[ArticleEntry]:
+        """The articles nearest to one in meaning, the nearest first, each story once and without its own.
+
+        None where the article is unknown, or Chroma has lost its vector.
+        """
+        from chromadb.errors import InternalError
+
+        view = self._fresh()
+        own, vector = self._entries(view, [article_id]), _vectors(view.store.articles, [article_id])
+        if not own or not vector:
+            return []
+        with _store_errors(self.folder):
+            try:
+                found = view.store.articles.query(
+                    query_embeddings=vector[article_id], n_results=limit + MOST_ELSEWHERE, include=["metadatas"]
+                )
+            except InternalError:  # another article's vector is lost, and what is near cannot be told
+                return []
+        near = entries({"ids": found["ids"][0], "metadatas": (found["metadatas"] or [[]])[0]})
+        stories = {entry.story: entry for entry in reversed(near) if entry.story != own[article_id].story}
+        return list(reversed(stories.values()))[:limit]
+
     def articles(self) -> Iterator[ArticleEntry]:
         """All articles, page by page."""
         view = self._fresh()
@@ -370,6 +393,8 @@ class IndexWriter(Index):
         vectors = np.concatenate([stored.vectors for stored in batch])
         sentences = [of_one for stored in batch for of_one in stored.sentence_vectors]
         self._check_dimension(view, vectors.shape[1])
+        added = {entry.id: entry.added for entry in self._entries(view, ids).values()}
+        now = datetime.now(UTC)
         with self._writing(view, dimension=vectors.shape[1]):
             old = self._passage_ids(view, ids)
             rows = [passage_row(*row) for row in zip(parts, sentences, stories, strict=True)]
@@ -378,7 +403,7 @@ class IndexWriter(Index):
             view.store.articles.upsert(
                 ids=ids,
                 embeddings=np.stack([stored.vectors.mean(axis=0) for stored in batch]),
-                metadatas=[article_row(stored) for stored in batch],
+                metadatas=[article_row(stored, added.get(stored.article.id) or now) for stored in batch],
             )
             _delete_passages(view.store, old - {passage.id for passage in parts})
 

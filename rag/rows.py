@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -75,8 +76,8 @@ def passage_row(passage: Passage, sentence_vectors: Vectors, story: str) -> dict
     }
 
 
-def article_row(stored: StoredArticle) -> dict[str, str | int]:
-    """The metadata of an article's row."""
+def article_row(stored: StoredArticle, added: datetime) -> dict[str, str | int]:
+    """The metadata of an article's row; `added` is when it first came into the index."""
     article = stored.article
     return {
         "digest": article.digest,
@@ -93,6 +94,7 @@ def article_row(stored: StoredArticle) -> dict[str, str | int]:
         "story": stored.story or article.text_digest,
         "copies": copies_row(stored.copies),
         "sketch": stored.sketch,
+        "added": added.isoformat(timespec="seconds"),
     }
 
 
@@ -145,6 +147,7 @@ def entries(found: Any) -> list[ArticleEntry]:
             text_digest=row["text_digest"],
             story=row["story"],
             copies=tuple(Copy(*copy) for copy in json.loads(row["copies"])),
+            added=datetime.fromisoformat(row["added"]) if row.get("added") else None,
         )
         for article_id, row in rows
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 Span = tuple[int, int]
 """Start and end (exclusive) in characters of the article's text."""
@@ -76,7 +76,8 @@ class Copy:
 class ArticleEntry:
     """What the index knows of an article without reading its text.
 
-    `copies` are where else it stands; articles of one `story` tell it in nearly the same words.
+    `copies` are where else it stands; articles of one `story` tell it in nearly the same words. `added` is when it
+    first came into the index, in UTC; None where the index was filled by a version that did not say.
     """
 
     id: str
@@ -93,6 +94,7 @@ class ArticleEntry:
     text_digest: str = ""
     story: str = ""
     copies: tuple[Copy, ...] = ()
+    added: datetime | None = None
 
     @property
     def origins(self) -> tuple[str, ...]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 
@@ -80,6 +81,37 @@ def test_an_update_replaces_every_passage(writer: IndexWriter) -> None:
     assert nearest(writer, axis(0), 5)[0][1] == pytest.approx(0)
     assert writer.lexical.search("exactly", 5) == []
     assert len(writer.lexical.search("new", 5)) == 1
+
+
+def test_an_article_keeps_the_time_when_it_came_in(writer: IndexWriter) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    writer.put([stored("a", 0)])
+    first = writer.entries(["a"])["a"].added
+    assert first
+    assert before <= first <= datetime.now(UTC)
+    time.sleep(1.1)  # times are kept by the second
+    writer.put([stored("a", 0, "Another text."), stored("b", 0)])
+    found = writer.entries(["a", "b"])
+    assert found["a"].added == first
+    assert found["b"].added
+    assert found["b"].added > first
+
+
+def test_related_articles_are_the_nearest_of_other_stories(writer: IndexWriter) -> None:
+    vectors = {
+        "a": [1, 0, 0, 0],
+        "copy": [1, 0, 0, 0],
+        "near": [4, 3, 0, 0],
+        "retold": [4, 3, 0, 0],
+        "far": [0, 1, 0, 0],
+    }
+    stories = {"a": "one", "copy": "one", "near": "two", "retold": "two", "far": "three"}
+    for name, vector in vectors.items():
+        unit = normalized(np.array([vector], dtype=np.float32))
+        writer.put([replace(stored(name, 0), vectors=unit, sentence_vectors=[unit], story=stories[name])])
+    assert [entry.story for entry in writer.related("a", 5)] == ["two", "three"]
+    assert [entry.story for entry in writer.related("a", 1)] == ["two"]
+    assert writer.related("nobody", 5) == []
 
 
 def test_removal_leaves_nothing(writer: IndexWriter) -> None:
