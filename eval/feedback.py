@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,23 @@ def feedback_file(index: Path) -> Path:
     return index.with_name(f"{index.name}.feedback.jsonl")
 
 
-def add_feedback(file: Path, answer: Answer, history: Sequence[Turn], *, liked: bool, reason: str = "") -> None:
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """What a reader made of an answer, and why, in own words. `id` is the answer's; what is said last of it counts."""
+
+    liked: bool
+    reason: str = ""
+    id: str = ""
+
+
+def add_feedback(file: Path, answer: Answer, history: Sequence[Turn], rating: Rating) -> None:
     """Write down what a reader made of an answer. Raises ReadError if the file cannot be written."""
     entry = {
+        **({"id": rating.id} if rating.id else {}),
         "question": answer.question,
         "answer": answer.text,
-        "rating": LIKED if liked else DISLIKED,
-        "reason": reason,
+        "rating": LIKED if rating.liked else DISLIKED,
+        "reason": rating.reason,
         "citations": [{"article": c.passage.article_id, "quote": c.quote} for c in answer.citations],
         "history": [{"question": turn.question, "answer": turn.answer} for turn in history],
         "date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
@@ -43,6 +54,17 @@ def add_feedback(file: Path, answer: Answer, history: Sequence[Turn], *, liked: 
 def is_feedback(entry: Any) -> bool:
     """Is this a line of such a file?"""
     return isinstance(entry, Mapping) and "rating" in entry
+
+
+def latest(entries: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Entries with where they stand, of those about one answer only the last one."""
+    kept: dict[Any, tuple[str, Any]] = {}
+    for where, entry in entries:
+        told = is_feedback(entry) and isinstance(entry.get("id"), str)
+        key = ("id", entry["id"]) if told else ("where", where)
+        kept.pop(key, None)
+        kept[key] = (where, entry)
+    return list(kept.values())
 
 
 def pair_fields(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from eval.datasets import is_json
-from eval.feedback import is_feedback, pair_fields, verdict
+from eval.feedback import is_feedback, latest, pair_fields, verdict
 from eval.pairs import ArticleNames, pair_json, parsed, read_entries, repeated, where_in
 from ingest.fields import one_line
 from rag.chain import LONGEST_QUESTION
@@ -42,7 +42,7 @@ def read_drafts(path: Path) -> Iterator[Draft | Failure]:
     A second one of an id is a failure.
     """
     seen: set[str] = set()
-    for where, entry in read_entries(path):
+    for where, entry in latest(read_entries(path)):
         found = _from_feedback(entry, where) if is_feedback(entry) else _from_pair(entry, where)
         if isinstance(found, Draft):
             yield repeated(found.pair) if found.pair.id in seen else found

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from test_eval_run import TEA, TEXT
 
-from eval.feedback import add_feedback, feedback_file, is_feedback, pair_fields, verdict
+from eval.feedback import Rating, add_feedback, feedback_file, is_feedback, pair_fields, verdict
 from eval.label import Draft, read_drafts
 from rag.errors import ReadError
 from rag.schema import Answer, Citation, Hit, Turn
@@ -24,8 +24,8 @@ def test_the_file_stands_beside_the_index() -> None:
 
 def test_what_is_written_becomes_drafts(tmp_path: Path) -> None:
     file = tmp_path / "f.jsonl"
-    add_feedback(file, ANSWER, (Turn("What?", "Tea."),), liked=True)
-    add_feedback(file, ANSWER, (), liked=False, reason="It is cold by now.")
+    add_feedback(file, ANSWER, (Turn("What?", "Tea."),), Rating(liked=True))
+    add_feedback(file, ANSWER, (), Rating(False, "It is cold by now."))
     liked, disliked = read_drafts(file)
     assert isinstance(liked, Draft)
     assert isinstance(disliked, Draft)
@@ -38,9 +38,24 @@ def test_what_is_written_becomes_drafts(tmp_path: Path) -> None:
     assert [draft.pair for draft in read_drafts(file) if isinstance(draft, Draft)] == [liked.pair, disliked.pair]
 
 
+def test_the_last_word_on_an_answer_counts(tmp_path: Path) -> None:
+    file = tmp_path / "f.jsonl"
+    for rating in (
+        Rating(True, id="a"),
+        Rating(True, id="b"),
+        Rating(False, "Too hot.", "a"),
+        Rating(True),
+        Rating(True),
+    ):
+        add_feedback(file, ANSWER, (), rating)
+    found = [(draft.pair.id, draft.verdict) for draft in read_drafts(file) if isinstance(draft, Draft)]
+    assert len(found) == 4
+    assert found[:2] == [("b", "liked it"), ("a", "disliked it because: Too hot.")]
+
+
 def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="cannot write feedback"):
-        add_feedback(tmp_path, ANSWER, (), liked=True)
+        add_feedback(tmp_path, ANSWER, (), Rating(liked=True))
 
 
 def test_other_lines_are_no_feedback() -> None:
