@@ -101,6 +101,13 @@ class Chain:
         plain = self.generator.plain if isinstance(self.generator, WritingGenerator) else self.generator
         return replace(self, generator=plain, model=None)
 
+    def with_lengths(self, sentences: int, hits: int) -> Self:
+        """The same chain, but that an answer has at most so many sentences, out of so many passages."""
+        plain = ExtractiveGenerator(self.index, sentences)
+        own = self.generator
+        writes = replace(own, plain=plain, sentences=sentences) if isinstance(own, WritingGenerator) else None
+        return replace(self, generator=writes or plain, retriever=replace(self.retriever, hits=hits))
+
     def ask(self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> Answer:
         """The answer, with a citation for every sentence; or, not grounded, the nearest passages as hits.
 

@@ -63,6 +63,8 @@ _TAG = re.compile(r"<(?=\s*[/|｜!A-Za-z<])")
 _TEMPLATE = re.compile(r"\[\s*(/?\s*[A-Z_]{3,})\s*\]")
 """Such as <|im_end|>, </passage> and [/INST]."""
 
+TRIAL = "Reply with the one word: ready"
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -99,6 +101,11 @@ def split(question: str, most: int) -> Prompt:
 def questions(title: str, text: str, count: int) -> Prompt:
     """The prompt for questions about an article, to be answered with a JSON list."""
     return Prompt("", QUESTIONS.format(count=count, title=_inside(title), text=_inside(text)))
+
+
+def trial() -> Prompt:
+    """The prompt by which it is tried whether a model answers at all."""
+    return Prompt("", TRIAL)
 
 
 def is_refusal(sentence: str) -> bool:

@@ -23,7 +23,7 @@ DOORS = {
     "llama_index": {"rag/llama.py", "rag/llm.py", "rag/models.py", "eval/baseline.py", "eval/judge.py"},
     "ollama": {"rag/llm.py", "rag/models.py"},
     "openai": {"rag/llm.py", "rag/models.py"},
-    "gradio": {"ui/app.py", "ui/label.py", "ui/server.py"},
+    "gradio": {"ui/app.py", "ui/desk.py", "ui/label.py", "ui/server.py", "ui/views.py"},
     "fastapi": {"ui/server.py"},
     "uvicorn": {"ui/server.py"},
     "html": {"ui/render.py"},

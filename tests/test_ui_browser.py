@@ -18,7 +18,7 @@ import pytest
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
 from llm_server import BREAK, Scripted, scripted  # noqa: E402
 from playwright.sync_api import Browser, Page, expect, sync_playwright  # noqa: E402
-from test_ui_app import Parrot, Shelf  # noqa: E402
+from test_ui_desk import Parrot, Shelf  # noqa: E402
 from test_ui_server import _no_open_loops, served  # noqa: E402, F401
 
 from eval.label import Draft, read_drafts  # noqa: E402
@@ -227,15 +227,84 @@ def test_the_answer_comes_in_sentence_by_sentence(tab: Page) -> None:
 
 
 @pytest.mark.parametrize("by", ["mouse", "keyboard"])
-def test_a_marker_leads_to_its_quote_and_back(page: Page, by: str) -> None:
+def test_a_marker_opens_its_article_at_the_quote_and_leads_back(page: Page, by: str) -> None:
     ask(page, QUESTION)
-    marker, number = page.locator("#pq-a-1-1"), page.locator("#pq-q-1-1")
-    follow(marker, by)
-    expect(number).to_be_focused()
-    expect(page.locator(".pq-c-1-1").first).to_have_class(re.compile("pq-flash"))
-    follow(number, by)
-    expect(marker).to_be_focused()
+    marker, span = page.locator("#pq-a-1-1"), page.locator("#pq-span")
+    for back in (".pq-number", ".pq-bar button", "Escape"):
+        follow(marker, by)
+        expect(span).to_be_focused()
+        expect(span).to_be_in_viewport()
+        expect(span).to_have_text("The Varnmouth harbour will reopen on Friday after a strike of three weeks.")
+        reading = page.locator(".pq-reading")
+        expect(reading).to_contain_text("Dockworkers had asked for a raise of nine percent.")
+        expect(reading.locator("h3 a")).to_have_attribute("href", HARBOUR["url"])
+        expect(page.locator("#pq-sources")).to_be_hidden()
+        page.keyboard.press("Escape") if back == "Escape" else follow(reading.locator(back).first, by)
+        expect(marker).to_be_focused()
+        expect(page.locator("#pq-sources")).to_be_visible()
     assert "#" not in page.url
+
+
+def test_an_article_is_read_asked_alone_and_leads_to_related_ones(page: Page) -> None:
+    ask(page, QUESTION)
+    page.get_by_role("button", name="Read the article").first.click()
+    page.locator(".pq-related button").click()
+    expect(page.locator(".pq-reading h3").first).to_have_text(HOSTILE["title"])
+    expect(page.locator(".pq-body")).to_contain_text(HOSTILE_SENTENCE)
+    expect(page.locator("#pq-reader :is(img, script, iframe, strong, code, h1)")).to_have_count(0)
+    page.get_by_role("button", name="Ask this article only").click()
+    expect(page.locator(".pq-aim")).to_have_text(f"Only “{HOSTILE['title']}” ×")
+    ask(page, QUESTION)
+    assert HARBOUR["title"] not in "".join(visible(page, ".pq-card h3"))
+    expect(page.locator(".pq-only")).to_have_text("Only articles in 1 chosen article")
+    page.locator(".pq-aim button").click()
+    expect(page.locator(".pq-aim")).to_have_count(0)
+    ask(page, QUESTION)
+    expect(page.locator(".pq-text").last).to_contain_text("reopen on Friday")
+
+
+def test_a_question_is_asked_again_and_edited(page: Page) -> None:
+    ask(page, QUESTION)
+    ask(page, EXAMPLE)
+    expect(page.get_by_role("button", name="Edit question")).to_have_count(1)
+    page.get_by_role("button", name="Ask again").click()
+    expect(page.locator(".pq-text").last).to_contain_text("Fennimore")
+    expect(page.locator(".pq-question")).to_have_text([QUESTION, EXAMPLE])
+    page.get_by_role("button", name="Edit question").click()
+    expect(page.get_by_label("Your question")).to_have_value(EXAMPLE)
+    expect(page.locator(".pq-question")).to_have_text([QUESTION])
+    ask(page, "Who signed the agreement?")
+    expect(page.locator(".pq-question")).to_have_text([QUESTION, "Who signed the agreement?"])
+
+
+def test_all_articles_are_listed_found_sorted_and_read(page: Page) -> None:
+    page.get_by_role("button", name="Articles", exact=True).click()
+    rows = page.locator(".pq-table tbody th")
+    expect(rows).to_have_text([HOSTILE["title"], HARBOUR["title"]])
+    expect(page.get_by_label("Your question")).to_be_hidden()
+    page.get_by_role("button", name="Date").click()
+    expect(rows).to_have_text([HARBOUR["title"], HOSTILE["title"]])
+    expect(page.locator("th[aria-sort=descending]")).to_have_text("Date")
+    page.get_by_label("Find articles").fill("emberley wire")
+    expect(rows).to_have_text([HARBOUR["title"]])
+    rows.get_by_role("button").click()
+    expect(page.locator(".pq-body")).to_contain_text("Dockworkers had asked")
+    expect(page.locator(".pq-table :is(img, script, iframe)")).to_have_count(0)
+    page.get_by_label("Find articles").fill("nothing at all")
+    expect(page.get_by_text("No article has these words")).to_be_visible()
+    page.get_by_role("button", name="Chat").click()
+    expect(page.get_by_label("Your question")).to_be_visible()
+
+
+def test_settings_are_used_and_told(page: Page) -> None:
+    page.get_by_role("button", name="Settings").click()
+    expect(page.locator(".pq-facts")).to_contain_text("2 articles, 2 passages")
+    expect(page.locator("#pq-settings")).to_contain_text("no language model is in use")
+    page.get_by_label("number input for Sentences in an answer, at most").fill("1")
+    page.get_by_label("number input for Sentences in an answer, at most").press("Enter")
+    page.get_by_role("button", name="Chat").click()
+    ask(page, "What had the dockworkers asked for, and who signed the agreement?")
+    expect(page.locator("a.pq-marker")).to_have_count(1)
 
 
 READ = "What did The Cup say in March 2024?"
@@ -329,6 +398,8 @@ def test_an_older_marker_brings_back_its_answers_sources(page: Page) -> None:
     ask(page, EXAMPLE)
     expect(page.locator("#pq-turn-1")).to_be_hidden()
     page.locator("#pq-a-1-1").click()
+    expect(page.locator("#pq-span")).to_be_visible()
+    page.keyboard.press("Escape")
     expect(page.locator("#pq-turn-1")).to_be_visible()
     expect(page.locator("#pq-turn-2")).to_be_hidden()
     ask(page, QUESTION)
@@ -453,10 +524,13 @@ def test_a_thumb_is_written_down(browser: Browser, tmp_path: Path) -> None:
         ask(page, "What is hot?")
         page.get_by_role("button", name="Dislike").click()
         expect(page.get_by_role("button", name="Disliked")).to_be_visible()
+        page.get_by_label("What was wrong with it?").fill("Tea <b>is</b> cold.")
+        page.get_by_role("button", name="Send").click()
+        expect(page.get_by_label("What was wrong with it?")).to_be_hidden()
         page.close()
     [draft] = read_drafts(tmp_path / "index.feedback.jsonl")
     assert isinstance(draft, Draft)
-    assert (draft.pair.question, draft.verdict) == ("What is hot?", "disliked it")
+    assert (draft.pair.question, draft.verdict) == ("What is hot?", "disliked it because: Tea <b>is</b> cold.")
 
 
 LETTER = "The Varnmouth harbour will reopen on Friday after a strike."

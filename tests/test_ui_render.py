@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -12,15 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.schema import Answer, Citation, Copy, Filters, Hit, Passage, ReadFilter, Sentence
+from rag.schema import Answer, Article, ArticleEntry, Citation, Copy, Filters, Hit, Passage, ReadFilter, Sentence
 from ui import render
-from ui.render import Exchange
+from ui.render import Exchange, Reading
 
 OURS = {
     "div": {"class", "dir", "role"},
     "p": {"class", "dir"},
     "section": {"class", "id", "hidden"},
-    "article": {"class"},
+    "article": {"class", "aria-label"},
     "blockquote": {"class", "dir"},
     "h1": {"class"},
     "h2": set(),
@@ -30,7 +31,10 @@ OURS = {
     "i": set(),
     "b": set(),
     "span": {"class"},
-    "mark": {"class"},
+    "mark": {"class", "id", "tabindex"},
+    "button": {"type", "class", "dir", "name", "value"},
+    "ul": set(),
+    "li": set(),
 }
 CLASS = re.compile(r"pq-[a-z]+(-\d+-\d+)?( pq-[a-z]+(-\d+-\d+)?)*")
 HOSTILE = (
@@ -218,6 +222,64 @@ def test_what_is_marked_is_what_is_quoted(given_answer: Answer) -> None:
     for citation in given_answer.citations if given_answer.grounded else ():
         marked = "".join(e.text for e in tree.of("mark", f"pq-c-1-{citation.number}"))
         assert inked(marked) == inked(citation.quote)
+
+
+@given(texts, texts, texts, st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=4))
+def test_an_article_is_read_as_it_is(title: str, text: str, article_id: str, spans: list[tuple[int, int]]) -> None:
+    text = render.showable(text)
+    article = Article(article_id, title, text, "The <Wire>", url="javascript:alert(1)", published=date(2024, 5, 4))
+    inside = [(min(span), min(max(span), len(text))) for span in spans if min(span) < len(text)]
+    quotes = tuple(enumerate(inside, start=1))
+    tree = parsed(render.reading_html(Reading(article, quotes=quotes, at=1, turn=2)))
+    [body] = tree.of("div", "pq-body")
+    numbers = "".join(e.text for e in tree.of("a", "pq-number"))
+    assert sorted(inked(body.text)) == sorted(inked(text) + numbers)
+    for number, (start, end) in quotes[:1]:
+        assert inked("".join(e.text for e in tree.of("mark", "pq-at"))) == inked(text[start:end]), number
+    assert [e.attributes["name"] for e in tree.of("button")] == ["close", "only"]
+    told = json.loads(tree.of("button")[1].attributes["value"] or "")
+    assert told["article"] == article_id
+
+
+def test_a_very_long_article_is_shown_around_its_quote() -> None:
+    text = "".join(f"Sentence {n:06d}. " for n in range(20_000))
+    at = text.index("Sentence 015000.")
+    read = Reading(Article("a", "Long", text), quotes=((1, (at, at + 16)), (2, (0, 9))), at=1, turn=1)
+    tree = parsed(render.reading_html(read))
+    assert [e.text for e in tree.of("mark")] == ["Sentence 015000."]
+    assert "Sentence 000000." not in tree.elements[0].text
+    assert len(tree.elements[0].text) < render.LONGEST_READ + 1000
+
+
+def test_related_articles_lead_on() -> None:
+    entry = ArticleEntry("b&1", "Rates <fall>", "The Age", "", "", date(2024, 5, 4), "", "", 3)
+    tree = parsed(render.reading_html(Reading(Article("a", "", "Text."), related=(entry,), notice="It has changed.")))
+    [button] = tree.of("button")[2:]
+    assert (button.text, json.loads(button.attributes["value"] or "")) == ("Rates <fall>", {"article": "b&1"})
+    assert "It has changed." in tree.elements[0].text
+    assert tree.of("span", "pq-byline")[0].text == "The Age · 4 May 2024"
+
+
+def test_what_can_be_done_with_an_answer() -> None:
+    told = Exchange("A?", answer("One. [1]", cited(1, passage(), "One.")), done=True, next=("What <else>?",))
+    first, failed, last = (
+        [(e.attributes["name"], e.text) for e in parsed(message["content"]).of("button")]
+        for message in render.messages([told, replace(told, answer=None, error="no"), told])[1::2]
+    )
+    assert first == [("copy", "Copy")]
+    assert failed == []
+    assert last == [("copy", "Copy"), ("again", "Ask again"), ("edit", "Edit question"), ("ask", "What <else>?")]
+    [growing] = render.messages([replace(told, done=False)])[1::2]
+    assert not parsed(growing["content"]).of("button")
+
+
+def test_the_views_of_the_page() -> None:
+    html = render.masthead_html("Motto", (("ask", "Ask"), ("articles", "Articles")))
+    assert re.findall(r'data-view="(\w+)"( aria-current="page")?>(\w+)<', html) == [
+        ("ask", ' aria-current="page"', "Ask"),
+        ("articles", "", "Articles"),
+    ]
+    assert "<nav" not in render.masthead_html("Motto")
 
 
 @given(texts)

@@ -129,7 +129,8 @@ def chat(
         config = Config.load(index=index, llm=llm, llm_base_url=llm_url)
         chain = Chain.from_config(config)
         examples, others = sample_questions(chain.index), _other_writers(chain, config)
-        serve(lambda: build_app(chain, examples, others), port=port, ready=announce)
+        lengths = (config.sentences, config.hits)
+        serve(lambda: build_app(chain, examples, others, lengths), port=port, ready=announce)
 
 
 def _other_writers(chain: Chain, config: Config) -> dict[str, Chain]:

@@ -1,4 +1,4 @@
-// Markers and quotes lead to each other; the links work with mouse and keyboard alike.
+// What the page's own links and buttons do, with mouse and keyboard alike.
 (() => {
   const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
@@ -14,16 +14,71 @@
     for (const other of section.parentElement.querySelectorAll(".pq-turn")) other.hidden = other !== section;
   }
 
-  function follow(link) {
+  // What the page's own buttons ask for goes through one hidden component, which passes it on to the server.
+  const ask = (event, data = {}) => document.dispatchEvent(new CustomEvent("pq", { detail: { event, data } }));
+  const dataOf = (button) => (button.value ? JSON.parse(button.value) : {});
+
+  // What is shown of the page stands on its desk.
+  const desk = () => document.getElementById("pq-desk") ?? document.body;
+  // The views of the page.
+  function show(view) {
+    if (desk().dataset.view === view) return;
+    desk().dataset.view = view;
+    for (const tab of document.querySelectorAll("[data-view]:is(button)"))
+      tab.dataset.view === view ? tab.setAttribute("aria-current", "page") : tab.removeAttribute("aria-current");
+    ask("view", { view });
+  }
+
+  // The reader: an article in the panel, in place of the sources.
+  let opener = null;
+  function open(link, event, data) {
+    opener = link;
+    ask(event, data);
+  }
+  function close() {
+    delete desk().dataset.reading;
+    const back = opener?.isConnected ? opener : document.getElementById(opener?.id ?? "");
+    back?.focus();
+    opener = null;
+  }
+  function read() {
+    const article = document.querySelector("#pq-reader .pq-reading");
+    if (!article) return;
+    desk().dataset.reading = "";
+    const span = document.getElementById("pq-span");
+    if (span) span.scrollIntoView({ block: "center" });
+    else document.getElementById("pq-panel").scrollTop = 0;
+    (span ?? article.querySelector("button"))?.focus({ preventScroll: true });
+  }
+  // The article is in the page only once it is drawn.
+  document.addEventListener("pq-read", () => requestAnimationFrame(() => requestAnimationFrame(read)));
+
+  function back(link) {
     const target = document.getElementById(link.getAttribute("href").slice(1));
     if (!target) return;
-    const section = target.closest(".pq-turn");
-    if (section) showTurn(section);
+    show("chat");
+    close();
     target.scrollIntoView({ block: "center", behavior: calm() ? "auto" : "smooth" });
     target.focus({ preventScroll: true });
-    const marks = document.getElementsByClassName(target.id.replace("pq-q-", "pq-c-"));
-    flash(section ? marks : [target]);
+    flash([target]);
   }
+
+  async function copy(button) {
+    const text = document.getElementById(`pq-copy-${dataOf(button).turn}`)?.textContent ?? "";
+    await navigator.clipboard.writeText(text);
+    const label = button.textContent;
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = label), 1500);
+  }
+
+  const picked = () => [...document.querySelectorAll("#pq-table input:checked")].map((box) => box.value);
+  const actions = {
+    read: (button, data) => open(button, "read", data),
+    close,
+    copy,
+    remove: () => ask("remove", { articles: picked() }),
+    only: (_, data) => (show("chat"), close(), ask("only", data), document.querySelector("#pq-box textarea")?.focus()),
+  };
 
   // An empty question must not be sent: for as long as it is on its way, Gradio may pass over the one typed next.
   const empty = (part) => part && !document.querySelector("#pq-box textarea")?.value.trim();
@@ -53,6 +108,7 @@
   let asked = 0;
   function showNewest() {
     const questions = document.querySelectorAll("#pq-chat .pq-question");
+    if (questions.length > asked) delete desk().dataset.reading;
     if (questions.length > asked && matchMedia("(max-width: 55.99rem)").matches)
       questions[questions.length - 1].scrollIntoView({ block: "start", behavior: calm() ? "auto" : "smooth" });
     asked = questions.length;
@@ -63,9 +119,22 @@
 
   document.addEventListener("click", (event) => {
     if (event.target.closest?.("#pq-chat .option")) takeThumbBack();
+    const tab = event.target.closest?.("button[data-view]");
+    if (tab) show(tab.dataset.view);
+    const button = event.target.closest?.("button.pq-do");
+    if (button) (actions[button.name] ?? ((_, data) => ask(button.name, data)))(button, dataOf(button));
     const link = event.target.closest?.("a.pq-marker, a.pq-number");
     if (!link) return;
     event.preventDefault(); // an address ending in #… would be kept by the browser's history
-    follow(link);
+    if (link.matches(".pq-number")) back(link);
+    else {
+      const [, turn, number] = link.id.match(/^pq-a-(\d+)-(\d+)$/);
+      const section = document.getElementById(`pq-turn-${turn}`);
+      if (section) showTurn(section);
+      open(link, "read", { turn, number });
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && "reading" in desk().dataset) close();
   });
 })();

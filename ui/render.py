@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby, pairwise
 from operator import itemgetter
+from secrets import token_urlsafe
 from typing import Any
 
 from rag.cite import MARKER, UNSUPPORTED
 from rag.schema import (
     Answer,
     Article,
+    ArticleEntry,
     Citation,
     Copy,
     Filters,
@@ -30,6 +34,8 @@ NEAREST_SHOWN = 3
 KEPT_TURNS = 20
 """Turns whose sources stay in the page; older markers keep their hover text."""
 LONGEST_TOOLTIP = 300
+LONGEST_READ = 100_000
+"""Characters of an article that are shown at once."""
 CONFIDENCE_WORDS = ((0.85, "Well supported"), (0.65, "Partly supported"), (0.0, "Weakly supported"))
 LINK = re.compile(r"https?://[^\s/?#\\]\S*", re.IGNORECASE | re.ASCII)
 PLAIN = re.compile(r"[^A-Za-z0-9 \u00a0-\U0010ffff]")
@@ -48,7 +54,9 @@ class Exchange:
     """One question of the page's conversation and what came of it: an answer, an error, or nothing yet.
 
     `lifted` are words of the question that were not to be read as a filter, `filters` those that were chosen beside
-    the box, `writer` what was chosen to write the answer; `done` is False for as long as the answer may grow.
+    the box, `writer` what was chosen to write the answer, `lengths` the most sentences and passages where that was
+    chosen; `done` is False for as long as the answer may grow. `next` are questions that may be asked next; `id` tells
+    the answer from that to the same question asked again.
     """
 
     question: str
@@ -58,6 +66,26 @@ class Exchange:
     filters: Filters = field(default_factory=Filters)
     done: bool = False
     writer: str = ""
+    lengths: tuple[int, int] | None = None
+    next: tuple[str, ...] = ()
+    id: str = field(default_factory=partial(token_urlsafe, 9), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An article that is read, with what an answer quotes of it.
+
+    `quotes` are the quotes' numbers and spans, `at` the one to be shown first; `turn` is that of the answer. `related`
+    are articles on the same matters.
+    """
+
+    article: Article
+    also: tuple[Copy, ...] = ()
+    quotes: tuple[tuple[int, Span], ...] = ()
+    at: int = 0
+    turn: int = 0
+    related: tuple[ArticleEntry, ...] = ()
+    notice: str = ""
 
 
 def escape(text: str) -> str:
@@ -89,9 +117,11 @@ def messages(conversation: Sequence[Exchange]) -> list[dict[str, Any]]:
     """The conversation as the chat shows it: two messages a turn, the last one with its chips."""
     shown: list[dict[str, Any]] = []
     for turn, exchange in enumerate(conversation, start=1):
-        options = chips(exchange, turn) if turn == len(conversation) else []
+        last = turn == len(conversation)
+        options = chips(exchange, turn) if last else []
         shown.append({"role": "user", "content": question_html(exchange.question)})
-        reply = {"role": "assistant", "content": _reply_html(exchange, turn, bool(options))}
+        content = _reply_html(exchange, turn, bool(options)) + _actions_html(exchange, turn, last=last)
+        reply = {"role": "assistant", "content": content}
         shown.append(reply | ({"options": options} if options else {}))  # an empty list is room for chips, too
     return shown
 
@@ -104,6 +134,27 @@ def _reply_html(exchange: Exchange, turn: int, with_chips: bool) -> str:
         return pending_html(answer.doing if answer else "")
     read = [] if with_chips else [read.filters for read in answer.read]
     return answer_html(answer, turn, done=done) + _only_html([exchange.filters, *read])
+
+
+def _actions_html(exchange: Exchange, turn: int, *, last: bool) -> str:
+    """What can be done with a finished answer, and what may be asked after the last one."""
+    if not exchange.done:
+        return ""
+    copied = [action_html("copy", "Copy", turn=turn)] if exchange.answer else []
+    asked = [action_html("again", "Ask again"), action_html("edit", "Edit question")] if last else []
+    suggested = "".join(f"<li>{action_html('ask', q, question=q)}</li>" for q in exchange.next) if last else ""
+    more = f'<div class="pq-next"><p>Ask next</p><ul>{suggested}</ul></div>' if suggested else ""
+    return f'<p class="pq-actions">{"".join([*copied, *asked])}</p>{more}'
+
+
+def action_html(event: str, label: str, **values: str | int) -> str:
+    """A button that `page.js` hears: the event of the page it stands for, and what belongs to it.
+
+    The chat lets a button keep its name and value, but none of the attributes that are made for data.
+    """
+    value = escape(json.dumps({name: str(value) for name, value in values.items()})) if values else ""
+    told = f' value="{value}"' if value else ""
+    return f'<button type="button" class="pq-do" dir="auto" name="{event}"{told}>{escape(label)}</button>'
 
 
 def _only_html(filters: Iterable[Filters]) -> str:
@@ -129,6 +180,11 @@ def chips(exchange: Exchange, turn: int) -> list[dict[str, str]]:
 def only_line(filters: Filters) -> str:
     """In a line which articles are asked: all, or those that a filter leaves. Plain text, for a label."""
     return f"Only articles {_one_line(_described(filters))}" if filters else "All articles"
+
+
+def aim_html(title: str) -> str:
+    """The chip for the one article that is asked, which a click takes off."""
+    return f'<p class="pq-aim">{action_html("only", f"Only “{_one_line(title)}” ×", article="")}</p>'
 
 
 def _one_line(text: str) -> str:
@@ -214,16 +270,16 @@ def _footing_html(answer: Answer) -> str:
     if not answer.grounded:
         return f"{notice}{searched}"
     articles = {citation.passage.article_id for citation in answer.citations}
-    counted = f"{_counted(len(answer.citations), 'quote')} from {_counted(len(articles), 'article')}"
+    quoted = f"{counted(len(answer.citations), 'quote')} from {counted(len(articles), 'article')}"
     written = f" · {escape(_written(answer))}" if answer.written_by else ""
-    footing = f"<b>{confidence_words(answer.confidence)}</b> · {counted}{written}"
+    footing = f"<b>{confidence_words(answer.confidence)}</b> · {quoted}{written}"
     return f'<p class="pq-footing">{footing}</p>{notice}{searched}'
 
 
 def _written(answer: Answer) -> str:
     """Who wrote an answer, and how much of it is supported."""
     supported = sum(bool(sentence.citations) for sentence in answer.sentences)
-    return f"written by {answer.written_by}, {supported} of {_counted(len(answer.sentences), 'sentence')} supported"
+    return f"written by {answer.written_by}, {supported} of {counted(len(answer.sentences), 'sentence')} supported"
 
 
 def _searched_html(searched: Sequence[str]) -> str:
@@ -245,18 +301,45 @@ def confidence_words(confidence: float) -> str:
     return next(words for least, words in CONFIDENCE_WORDS if confidence >= least or least == 0)
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """How many there are of a thing."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def masthead_html(motto: str = OWN_WORDS) -> str:
-    """The page's title line."""
-    return f'<h1 class="pq-name">Pullquote</h1><p class="pq-motto">{escape(motto)}</p>'
+def masthead_html(motto: str = OWN_WORDS, views: Sequence[tuple[str, str]] = ()) -> str:
+    """The page's title line, with its views, each by its key and its name; the first one is shown."""
+    current = ' aria-current="page"'
+    tabs = "".join(
+        f'<button type="button" data-view="{escape(key)}"{current * (key == views[0][0])}>{escape(name)}</button>'
+        for key, name in views
+    )
+    nav = f'<nav class="pq-views" aria-label="Parts of the page">{tabs}</nav>' if views else ""
+    return f'<h1 class="pq-name">Pullquote</h1><p class="pq-motto">{escape(motto)}</p>{nav}'
 
 
 def status_html(where: str, counts: str) -> str:
     """How far a work on many things is."""
     return f'<p class="pq-status"><b>{escape(where)}</b> · {escape(counts)}</p>'
+
+
+def heading_html(text: str) -> str:
+    """The heading of a part of a view."""
+    return f'<h2 class="pq-heading">{escape(text)}</h2>'
+
+
+def writers_html(names: Sequence[str]) -> str:
+    """Who can be chosen to write the answers, or how to have a language model do so."""
+    if any(names):
+        told = "".join(f'<li dir="auto">{escape(name)}</li>' for name in names)
+        return f'<p class="pq-note">Chosen under the question’s box:</p><ul class="pq-list">{told}</ul>'
+    how = "Start one on this machine (Ollama, llama.cpp), or name one: pullquote chat --llm NAME --llm-url URL"
+    return f'<p class="pq-note">{OWN_SENTENCES}; no language model is in use. {escape(how)}</p>'
+
+
+def facts_html(facts: Iterable[tuple[str, str]]) -> str:
+    """What is so, by name."""
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts if value)
+    return f'<dl class="pq-facts">{rows}</dl>'
 
 
 def hint_html(hint: str) -> str:
@@ -284,7 +367,7 @@ def article_html(article: Article, spans: Iterable[Span]) -> str:
 
 def empty_html(articles: int, passages: int) -> str:
     """What the chat shows before the first question."""
-    held = f"{_counted(articles, 'article')} ({_counted(passages, 'passage')})"
+    held = f"{counted(articles, 'article')} ({counted(passages, 'passage')})"
     return (
         '<div class="pq-empty"><h2>Ask your articles.</h2>'
         f"<p>{held} to ask. Every sentence of an answer is an exact quote, or is held to one, "
@@ -328,9 +411,70 @@ def _card_html(passages: Sequence[Passage], citations: Sequence[Citation], turn:
         f"{_passage_html(passage, [c for c in citations if c.passage.id == passage.id], turn)}</blockquote>"
         for passage in passages
     )
-    told = next((c for c in citations if c.passage.article_id == passages[0].article_id), None)
+    article_id = passages[0].article_id
+    told = next((c for c in citations if c.passage.article_id == article_id), None)
     more = _also_html(told.also) + _extra_html(told.extra) if told else ""
-    return f'<article class="pq-card">{_head_html(passages[0])}{blocks}{more}</article>'
+    read = action_html("read", "Read the article", article=article_id, turn=turn, number=told.number if told else 0)
+    whole = f'<p class="pq-whole">{read}</p>'
+    return f'<article class="pq-card">{_head_html(passages[0])}{blocks}{more}{whole}</article>'
+
+
+def reading_html(reading: Reading) -> str:
+    """An article to read beside the conversation, with the quotes of an answer in it."""
+    article = reading.article
+    back = action_html("close", "Back to the sources" if reading.turn else "Close")
+    only = action_html("only", "Ask this article only", article=article.id, title=article.title or article.id)
+    notice = f'<p class="pq-notice">{escape(reading.notice)}</p>' if reading.notice else ""
+    related = "".join(f"<li>{_related_html(entry)}</li>" for entry in reading.related)
+    more = f'<section class="pq-related"><h3>Related articles</h3><ul>{related}</ul></section>' if related else ""
+    return (
+        f'<article class="pq-reading" aria-label="{escape(article.title or article.id)}">'
+        f'<p class="pq-bar">{back}{only}</p>{_head_html(article)}{_also_html(reading.also)}'
+        f"{_extra_html(article.extra)}{notice}"
+        f'<div class="pq-body" dir="auto">{_read_text_html(reading)}</div>{more}</article>'
+    )
+
+
+def missing_html(why: str) -> str:
+    """What is read in the place of an article that cannot be shown."""
+    return (
+        f'<article class="pq-reading"><p class="pq-bar">{action_html("close", "Close")}</p>{error_html(why)}</article>'
+    )
+
+
+def _related_html(entry: ArticleEntry) -> str:
+    details = " · ".join(filter(None, (entry.source, long_date(entry.published))))
+    told = f'<span class="pq-byline">{escape(details)}</span>' if details else ""
+    return f"{action_html('read', entry.title or entry.id, article=entry.id)}{told}"
+
+
+def _read_text_html(reading: Reading) -> str:
+    """The article's text, or as much of a very long one as stands around the quote that is shown first."""
+    text = reading.article.text
+    spans = dict(reading.quotes)
+    first, last = _window(text, spans.get(reading.at, (0, 0)))
+    edges = {_edge(text, edge) for span in spans.values() for edge in span if first < edge < last}
+    parts = []
+    for left, right in pairwise(sorted({first, last, *edges})):
+        over = [number for number, (start, end) in spans.items() if start <= left and right <= end]
+        began = "".join(_read_number_html(n, reading.turn) for n in over if spans[n][0] == left)
+        piece = _prose(text[left:right])
+        kind = "pq-at" if reading.at in over else "pq-also"
+        focus = ' id="pq-span" tabindex="-1"' if reading.at in over and spans[reading.at][0] == left else ""
+        parts.append(f'{began}<mark class="{kind}"{focus}>{piece}</mark>' if over else piece)
+    before, after = ("<p>[…]</p>" if cut else "" for cut in (text[:first].strip(), text[last:].strip()))
+    return before + "".join(parts) + after
+
+
+def _window(text: str, span: Span) -> Span:
+    if len(text) <= LONGEST_READ:
+        return _inked(text)
+    start = max(0, min(span[0] - LONGEST_READ // 2, len(text) - LONGEST_READ))
+    return start, start + LONGEST_READ
+
+
+def _read_number_html(number: int, turn: int) -> str:
+    return f'<a class="pq-number" href="#pq-a-{turn}-{number}" title="Back to the answer">{number}</a>'
 
 
 def _also_html(also: Iterable[Copy]) -> str:

@@ -53,8 +53,7 @@ def asgi_app(page: gr.Blocks, host: str = "127.0.0.1") -> FastAPI:
         page,
         "/",
         theme=theme(),
-        css=(HERE / "style.css").read_text("utf-8"),
-        head=f'<link rel="icon" href="{ICON}"><script>{(HERE / "page.js").read_text("utf-8")}</script>',
+        head=_head(),  # not css=, of which Gradio rewrites each rule, and those in media queries wrongly
         footer_links=[],
         run_history=False,
         max_file_size=1,  # nothing is meant to be uploaded
@@ -65,6 +64,11 @@ def asgi_app(page: gr.Blocks, host: str = "127.0.0.1") -> FastAPI:
         pwa=False,
     )
     return app
+
+
+def _head() -> str:
+    style, script = ((HERE / name).read_text("utf-8") for name in ("style.css", "page.js"))
+    return f'<link rel="icon" href="{ICON}"><style>{style}</style><script>{script}</script>'
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,129 @@
+"""The articles of the index as a table: searched, sorted, a page at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+from rag.index import Index
+from rag.schema import ArticleEntry
+from ui.render import action_html, counted, escape
+
+ROWS = 50
+COLUMNS = (("title", "Title"), ("source", "Source"), ("date", "Date"), ("passages", "Passages"), ("added", "Added"))
+LATEST_FIRST = ("date", "added", "passages")
+"""Columns that are sorted from their largest value when they are first asked for."""
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+KEYS: dict[str, Callable[[ArticleEntry], Any]] = {
+    "title": lambda entry: (entry.title or entry.id).casefold(),
+    "source": lambda entry: entry.source.casefold(),
+    "date": lambda entry: entry.published or date.min,
+    "passages": lambda entry: entry.passages,
+    "added": lambda entry: entry.added or LONG_AGO,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the table is to show: articles that have all the words, in an order, from a page on."""
+
+    words: str = ""
+    by: str = "added"
+    down: bool = True
+    page: int = 0
+
+    def sorted_by(self, column: str) -> View:
+        """By another column, or by the same the other way round."""
+        down = not self.down if column == self.by else column in LATEST_FIRST
+        return replace(self, by=column, down=down, page=0) if column in KEYS else self
+
+
+@dataclass(slots=True)
+class Catalogue:
+    """All articles of an index, read anew when something was written. Safe to share between threads."""
+
+    index: Index
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _generation: int = -1
+    _entries: tuple[ArticleEntry, ...] = ()
+
+    def entries(self) -> tuple[ArticleEntry, ...]:
+        """The articles as they are now. Raises IndexMissing, IndexMismatch or StoreError."""
+        with self._lock:
+            generation = self.index.generation
+            if generation != self._generation:
+                self._entries, self._generation = tuple(self.index.articles()), generation
+            return self._entries
+
+    def found(self, view: View) -> list[ArticleEntry]:
+        """Those that a view is of, in its order."""
+        words = view.words.casefold().split()
+        found = [entry for entry in self.entries() if _has(entry, words)]
+        return sorted(sorted(found, key=KEYS["title"]), key=KEYS[view.by], reverse=view.down)
+
+
+def _has(entry: ArticleEntry, words: Sequence[str]) -> bool:
+    told = f"{entry.title} {entry.source} {entry.author} {entry.id} {entry.published or ''}".casefold()
+    return all(word in told for word in words)
+
+
+def table_html(found: Sequence[ArticleEntry], view: View) -> str:
+    """A page of the table, with what sorts it, leads on, opens an article, and chooses some to remove."""
+    if not found:
+        why = "No article has these words in its title, source, author or date." if view.words else "No articles yet."
+        return f'<p class="pq-hint" role="status">{why}</p>'
+    last = (len(found) - 1) // ROWS
+    page = min(max(view.page, 0), last)
+    rows = "".join(map(_row_html, found[page * ROWS : (page + 1) * ROWS]))
+    heads = "".join(_head_html(column, name, view) for column, name in COLUMNS)
+    told = f"{page * ROWS + 1:,}–{min(len(found), (page + 1) * ROWS):,} of {counted(len(found), 'article')}"
+    leads = [
+        action_html("leaf", "← Earlier", leaf=page - 1) if page else "",
+        action_html("leaf", "Next →", leaf=page + 1) if page < last else "",
+    ]
+    return (
+        f'<table class="pq-table"><thead><tr><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+        f'<p class="pq-pages"><span role="status">{told}</span>{"".join(leads)}'
+        f"{action_html('remove', 'Remove selected')}</p>"
+    )
+
+
+def _head_html(column: str, name: str, view: View) -> str:
+    sort = ("descending" if view.down else "ascending") if column == view.by else "none"
+    return f'<th scope="col" class="pq-{column}" aria-sort="{sort}">{action_html("sort", name, by=column)}</th>'
+
+
+def _row_html(entry: ArticleEntry) -> str:
+    title, added = entry.title or entry.id, entry.added.date() if entry.added else None
+    cells = (
+        ("source", entry.source),
+        ("date", short_date(entry.published)),
+        ("passages", f"{entry.passages:,}"),
+        ("added", short_date(added)),
+    )
+    picked = f'<input type="checkbox" value="{escape(entry.id)}" aria-label="{escape(f"Select {title}")}">'
+    told = "".join(f'<td class="pq-{column}" dir="auto">{escape(value)}</td>' for column, value in cells)
+    named = action_html("read", title, article=entry.id)
+    return f'<tr><td>{picked}</td><th scope="row" class="pq-title">{named}</th>{told}</tr>'
+
+
+def short_date(day: date | None) -> str:
+    """A date as a table has room for: 7 Nov 2024; empty for none."""
+    return f"{day.day} {day:%b} {day.year}" if day else ""
+
+
+def confirm_html(entries: Sequence[ArticleEntry]) -> str:
+    """The question before articles are removed; an empty text if there are none."""
+    if not entries:
+        return ""
+    names = "".join(f'<li dir="auto">{escape(entry.title or entry.id)}</li>' for entry in entries[:10])
+    more = f"<li>… and {len(entries) - 10:,} more</li>" if len(entries) > 10 else ""
+    return (
+        f'<div class="pq-confirm" role="alertdialog" aria-label="Remove articles">'
+        f"<p>Remove {counted(len(entries), 'article')} from the index? Files that were read where they lie stay there; "
+        f"what was added on this page is deleted.</p><ul>{names}{more}</ul>"
+        f'<p class="pq-bar">{action_html("removed", "Remove")}{action_html("keep", "Keep them")}</p></div>'
+    )

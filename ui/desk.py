@@ -1,0 +1,326 @@
+"""What a conversation of the page does, over a chain: asking, stopping, asking again. No Gradio component is made here.
+
+What is shown comes from `ui.render`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from secrets import token_urlsafe
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from eval.feedback import Rating, add_feedback, feedback_file
+from rag import prompt
+from rag.chain import Chain, Scope
+from rag.errors import PullquoteError
+from rag.schema import Answer, Turn
+from ui import render, scope
+from ui.render import Exchange
+
+CONCURRENT_ANSWERS = 4
+"""Questions answered at once. More would only share the same cores; the rest wait their turn."""
+INTERRUPTED = "This question was interrupted by the next one; ask it again."
+MOST_SENTENCES, MOST_PASSAGES = 10, 30
+"""What a reader may choose at most."""
+LONGEST_REASON = 2000
+REDRAWN = 0.05
+"""Seconds between two states of an answer that is being written; more would only keep the browser busy."""
+STOPPED = "Stopped; this is as far as it came."
+STOPPED_EARLY = "Stopped before the first word; ask again."
+
+Conversation = tuple[Exchange, ...]
+Step = TypeVar("Step")
+Shown = tuple[list[dict[str, Any]], str, Conversation]
+"""What an event changes: the chat's messages, the panel, the conversation."""
+Steps = Generator[Shown, None, None]
+
+
+@dataclass(slots=True)
+class Floor:
+    """Who has the floor in a session: events run side by side, and each would write its own conversation.
+
+    `disliked` is the id of the exchange of which the reader is being asked why.
+    """
+
+    holder: object = None
+    stopped: bool = False
+    disliked: str | None = None
+
+    def held(self, steps: Generator[Step, None, None]) -> Iterator[Step]:
+        """An event's steps, up to where another event takes the floor; then they are closed."""
+        own = self.holder = object()
+        self.stopped = False
+        try:
+            with closing(steps):
+                for step in steps:
+                    if self.holder is not own:
+                        return
+                    yield step
+        finally:
+            if self.holder is own:
+                self.holder = None
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the page's events do, over one chain, or over one of several that a reader chooses from.
+
+    `writers` are chains by what they are called in the page; `chain` is asked unless another one is chosen. `sentences`
+    and `passages` are the most of an answer unless others are chosen.
+    """
+
+    chain: Chain
+    writers: Mapping[str, Chain] = field(default_factory=dict)
+    sentences: int = 3
+    passages: int = 10
+
+    def reply(  # noqa: PLR0913, PLR0917 - Gradio passes a value for each part of the page
+        self,
+        question: str,
+        conversation: Conversation,
+        sources: Sequence[str] = (),
+        after: str = "",
+        before: str = "",
+        aimed: Sequence[str] = (),
+        writer: str = "",
+        sentences: int = 0,
+        passages: int = 0,
+        *,
+        floor: Floor | None = None,
+    ) -> Steps:
+        """The page as the answer grows; an error that is raised on purpose becomes a line of the conversation."""
+        if not question.strip():
+            return
+        earlier = settled(conversation)
+        try:
+            filters, lengths = scope.filters(after, before, sources, aimed), self._lengths(sentences, passages)
+            asked = Exchange(question, filters=filters, writer=writer or "", lengths=lengths)
+        except PullquoteError as error:
+            yield show((*earlier, Exchange(question, error=str(error), done=True)))
+        else:
+            yield from self._answered(earlier, asked, floor or Floor())
+
+    def _answered(self, earlier: Conversation, exchange: Exchange, floor: Floor) -> Steps:
+        yield show((*earlier, exchange))
+        narrowed: Scope = {"filters": exchange.filters, "lifted": exchange.lifted}
+        chain = self.writers.get(exchange.writer, self.chain)
+        if exchange.lengths:
+            chain = chain.with_lengths(*exchange.lengths)
+        try:
+            with closing(chain.stream(exchange.question, turns(earlier), **narrowed)) as answers:
+                drawn, begun = 0.0, False
+                for answer in answers:
+                    if floor.stopped:
+                        exchange = broken_off(exchange)
+                        break
+                    exchange = replace(exchange, answer=answer)
+                    first = bool(answer.text) and not begun
+                    if first or not answer.written_by or time.monotonic() - drawn > REDRAWN:
+                        drawn, begun = time.monotonic(), bool(answer.text)
+                        yield show((*earlier, exchange))
+        except PullquoteError as error:
+            exchange = replace(exchange, answer=None, error=str(error))
+        yield show((*earlier, replace(exchange, done=True)))
+
+    def _lengths(self, sentences: float, passages: float) -> tuple[int, int] | None:
+        """How long an answer may be, where that was chosen otherwise than it is."""
+        own = (self.sentences, self.passages)
+        chosen = (int(sentences) or own[0], int(passages) or own[1])
+        return (
+            None if chosen == own else (min(max(1, chosen[0]), MOST_SENTENCES), min(max(1, chosen[1]), MOST_PASSAGES))
+        )
+
+    def reply_to_box(
+        self, question: str, conversation: Conversation, floor: Floor, *chosen: Any
+    ) -> Iterator[tuple[Any, ...]]:
+        """As `reply`; the box is emptied once, not again when the next question may be half written.
+
+        A question always takes the floor: what a click asked for ends there.
+        """
+        for step, shown in enumerate(floor.held(self.reply(question, conversation, *chosen, floor=floor))):
+            refused = shown[2][-1].error
+            yield (gr.skip() if step or refused else "", *shown)
+
+    def reply_to_click(self, question: str, conversation: Conversation, floor: Floor, *chosen: Any) -> Iterator[Shown]:
+        """As `reply`, for a question that was clicked: it waits for no answer that is coming in, and cuts none off."""
+        if not floor.holder:
+            yield from floor.held(self.reply(question, conversation, *chosen, floor=floor))
+
+    def reply_without(self, conversation: Conversation, floor: Floor, event: gr.SelectData) -> Iterator[Shown]:
+        """The last question asked again without the filter whose chip was clicked, in place of its answer.
+
+        A chip of an answer that is no longer the last one does nothing, nor does any while an answer comes in.
+        """
+        for last in conversation[-1:] if not floor.holder else ():
+            values = [chip["value"] for chip in render.chips(last, len(conversation))]
+            if last.answer and event.value in values:
+                words = last.answer.read[values.index(event.value)].words
+                lifted = (*last.lifted, words)
+                again = replace(last, answer=None, lifted=lifted, next=(), done=False, id=token_urlsafe(9))
+                yield from floor.held(self._answered(conversation[:-1], again, floor))
+
+    def stop(self, floor: Floor) -> None:
+        """End the answer under way; what there is of it stays."""
+        floor.stopped = True
+
+    def ask_again(self, conversation: Conversation, floor: Floor) -> Iterator[Shown]:
+        """The last question asked once more, as it was asked, in place of its answer."""
+        for last in conversation[-1:] if not floor.holder else ():
+            again = replace(last, answer=None, error="", next=(), done=False, id=token_urlsafe(9))
+            yield from floor.held(self._answered(conversation[:-1], again, floor))
+
+    def take_back(self, conversation: Conversation, floor: Floor) -> tuple[Any, ...]:
+        """The last question back in the box, to be asked otherwise; nothing while an answer comes in."""
+        if floor.holder or not conversation:
+            return (gr.skip(),) * 4
+        return (conversation[-1].question, *show(conversation[:-1]))
+
+    def start_anew(self, floor: Floor) -> Shown:
+        """An empty page, into which no answer under way may write."""
+        floor.holder = None
+        return show(())
+
+    def rate(self, conversation: Conversation, floor: Floor, event: gr.LikeData) -> Any:
+        """Write down that a reader liked or disliked an answer, and ask why it was disliked.
+
+        A rating that is taken back stays as it is until another one comes.
+        """
+        turn = int(event.index if isinstance(event.index, int) else event.index[0]) // 2
+        if turn < len(conversation) and isinstance(event.liked, bool):
+            self._rated(conversation, turn, liked=event.liked)
+            floor.disliked = None if event.liked else conversation[turn].id
+        return gr.update(visible=floor.disliked is not None)
+
+    def explain(self, reason: str, conversation: Conversation, floor: Floor) -> Any:
+        """Write down why a reader disliked the answer that was disliked last."""
+        turn = next((n for n, exchange in enumerate(conversation) if exchange.id == floor.disliked), None)
+        if turn is not None and reason.strip():
+            self._rated(conversation, turn, liked=False, reason=reason.strip()[:LONGEST_REASON])
+        floor.disliked = None
+        return gr.update(visible=False, value="")
+
+    def _rated(self, conversation: Conversation, turn: int, *, liked: bool, reason: str = "") -> None:
+        exchange = conversation[turn]
+        if not exchange.answer:
+            return
+        try:
+            file = feedback_file(self.chain.index.folder)
+            rating = Rating(liked, reason, exchange.id)
+            add_feedback(file, exchange.answer, turns(conversation[:turn]), rating)
+        except PullquoteError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    def ask(
+        self, question: str, published_after: str = "", published_before: str = "", source: str | list[str] = ""
+    ) -> dict[str, Any]:
+        """The answer to a question, with its citations, as `pullquote ask --json` prints it.
+
+        Dates are written as YYYY-MM-DD; several sources stand in a list, or in a text with commas between them.
+        """
+        try:
+            filters = scope.filters(published_after, published_before, self._sources_of(source))
+            return render.answer_json(self.chain.ask(question, filters=filters))
+        except PullquoteError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    def _sources_of(self, source: str | list[str]) -> list[str]:
+        if not source:
+            return []
+        known = self.chain.index.lexical.sources()
+        if isinstance(source, str):  # of one source, whose name may hold a comma, or of several
+            source = [source] if source in known else [name for name in source.split(",") if name.strip()]
+        return scope.spelled(source, known)
+
+    @property
+    def has_model(self) -> bool:
+        """Is there a language model to choose?"""
+        return any(chain.model for chain in self.writers.values())
+
+    def tried(self, writer: str) -> str:
+        """Whether the language model answers, or what is wrong with it."""
+        model = self.writers.get(writer, self.chain).model
+        if not model:
+            return render.hint_html("The articles’ own sentences need no language model. Choose one to try it.")
+        started = time.monotonic()
+        try:
+            said = model.complete(prompt.trial())
+        except PullquoteError as error:
+            return render.error_html(str(error))
+        took = f"{time.monotonic() - started:.1f} seconds"
+        return render.facts_html([(model.name, f"answered after {took}"), ("It said", said.strip()[:200] or "nothing")])
+
+    def in_use(self) -> str:
+        """The index and the models that answer."""
+        try:
+            index = self.chain.index
+            articles, passages = index.counts()
+            held = f"{render.counted(articles, 'article')}, {render.counted(passages, 'passage')}"
+            reranker = "with a reranker" if self.chain.retriever.reranker else ""
+            facts = [
+                ("Index", str(index.folder.resolve())),
+                ("It holds", held),
+                ("Embedding model", index.embedding_model),
+            ]
+            return render.facts_html([*facts, ("Ranking", reranker)])
+        except PullquoteError as error:
+            return render.error_html(str(error))
+
+    def opened(self) -> tuple[Any, Any]:
+        """What has changed since the page was built: how much there is to ask, and the sources to choose from."""
+        return gr.update(placeholder=self.empty()), self._choices()
+
+    def _choices(self) -> Any:
+        try:
+            known = self.chain.index.lexical.sources()
+        except PullquoteError:
+            known = []
+        return gr.update(choices=known, visible=len(known) > 1)
+
+    def chosen(self, sources: Sequence[str], after: str, before: str) -> tuple[Any, str]:
+        """What the group of filters is headed with, and what is wrong in it."""
+        try:
+            return gr.update(label=render.only_line(scope.filters(after, before, sources))), ""
+        except PullquoteError as error:
+            return gr.update(label="Only articles …"), render.problems_html([str(error)])
+
+    def empty(self) -> str:
+        """What the chat shows before the first question, or why there is nothing to ask."""
+        try:
+            return render.empty_html(*self.chain.index.counts())
+        except PullquoteError as error:
+            return render.error_html(str(error))
+
+
+def show(conversation: Conversation) -> Shown:
+    """The page's parts for a conversation."""
+    return render.messages(conversation), render.sources_html(conversation), conversation
+
+
+def settled(conversation: Conversation) -> Conversation:
+    """The conversation with nothing under way: if its last question is, it was cut off by what comes now."""
+    if not conversation or conversation[-1].done:
+        return conversation
+    return (*conversation[:-1], replace(conversation[-1], answer=None, error=INTERRUPTED, done=True))
+
+
+def broken_off(exchange: Exchange) -> Exchange:
+    """A question whose answer was stopped: with what there is of it, checked or not."""
+    answer = exchange.answer
+    if not answer or not answer.text:
+        return replace(exchange, answer=None, error=STOPPED_EARLY)
+    return replace(exchange, answer=replace(answer, text=f"{answer.text} …", notice=STOPPED))
+
+
+def turns(conversation: Conversation) -> tuple[Turn, ...]:
+    """What was said so far, with the articles that each answer cited; one that is not grounded cited none."""
+    return tuple(Turn(e.question, e.answer.text, _cited(e.answer)) for e in conversation if e.answer)
+
+
+def _cited(answer: Answer) -> tuple[str, ...]:
+    citations = answer.citations if answer.grounded else ()
+    return tuple(dict.fromkeys(citation.passage.article_id for citation in citations))
