@@ -51,3 +51,7 @@ class IndexMismatch(StoreError):
 
 class IndexLocked(StoreError):
     """Another process is writing to the index."""
+
+
+class HistoryError(PullquoteError):
+    """A conversation that was kept cannot be read, or one cannot be kept."""

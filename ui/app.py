@@ -16,15 +16,21 @@ from rag.schema import Filters
 from ui import render
 from ui.articles import Catalogue
 from ui.desk import CONCURRENT_ANSWERS, Conversation, Desk, Floor, Shown
+from ui.history import Histories
 from ui.reader import Reader
-from ui.views import PRIVATE, READING, Settings, Shelf, number_of, text_of
+from ui.views import PRIVATE, READING, Past, Settings, Shelf, number_of, text_of
 
-VIEWS = (("chat", "Chat"), ("articles", "Articles"), ("settings", "Settings"))
-EVENTS = ("read", "ask", "again", "edit", "only", "view", "sort", "leaf", "remove", "removed", "keep")
+VIEWS = (("chat", "Chat"), ("history", "History"), ("articles", "Articles"), ("settings", "Settings"))
+EVENTS = (
+    *("read", "ask", "again", "edit", "only", "view"),
+    *("list", "reopen", "rename", "delete", "export"),
+    *("sort", "leaf", "remove", "removed", "keep"),
+)
 """What the page's own buttons ask for, which `page.js` passes on; a value for each comes with it."""
 WIRE = f"""
 const events = {list(EVENTS)!r};
 document.addEventListener("pq", ({{ detail }}) => events.includes(detail.event) && trigger(detail.event, detail.data));
+document.dispatchEvent(new Event("pq-ready"));
 """
 LENGTHS = (3, 10)
 """Sentences and passages by default, as in `rag.config.Config`."""
@@ -50,11 +56,13 @@ def build_app(
     examples: Sequence[str] = (),
     others: Mapping[str, Chain] | None = None,
     lengths: tuple[int, int] = LENGTHS,
+    histories: Histories | None = None,
 ) -> gr.Blocks:
     """The page over a chain, with example questions to click; `ui.server` puts it on an address.
 
     `others` are chains that a reader may choose instead, by what they are called; `lengths` the most sentences of an
-    answer, and the most passages, that these chains were made with.
+    answer, and the most passages, that these chains were made with. Conversations are kept in `histories`, or in the
+    browser if there are none.
     """
     own_name = render.writer_label(chain.model.name if chain.model else "") if others else ""
     motto = render.CHECKED_WORDS if chain.model else render.OWN_WORDS
@@ -68,12 +76,16 @@ def build_app(
         with gr.Row(elem_id="pq-desk"):
             with gr.Column(elem_id="pq-main", scale=5, min_width=0):
                 talk = _Talk.built(desk, examples)
+                past = Past.built(histories)
                 shelf = Shelf.built()
                 settings = Settings.built(desk, talk.writer)
             with gr.Column(elem_id="pq-panel", scale=4, min_width=0):
                 reading = gr.HTML(elem_id="pq-reader", apply_default_css=False)
                 sources = gr.HTML(render.sources_html(()), elem_id="pq-sources")
-        talk.connect(desk, wire, sources, again, [settings.sentences, settings.passages])
+        answers = talk.connect(desk, wire, sources, again, [settings.sentences, settings.passages])
+        for answered in answers:
+            answered.then(past.keep, [talk.conversation, talk.floor], past.tell, **READING)
+        past.connect(wire, [talk.chat, sources, talk.conversation], talk.floor)
         settings.connect(desk, wire)
         shelf.connect(Catalogue(chain.index), wire)
         _connect_reader(Reader(chain.index), wire, talk.conversation, reading)
@@ -121,8 +133,8 @@ class _Talk:
 
     def connect(
         self, desk: Desk, wire: gr.HTML, sources: gr.HTML, again: gr.Button, lengths: Sequence[gr.Slider]
-    ) -> None:
-        """Say what happens when its parts are used."""
+    ) -> list[Any]:
+        """Say what happens when its parts are used; returns the events that answer a question."""
         shown = [self.chat, sources, self.conversation]
         narrowed = [self.only.sources, self.only.after, self.only.before]
         talk, chosen = [self.conversation, self.floor], [*narrowed, self.aimed, self.writer, *lengths]
@@ -154,6 +166,7 @@ class _Talk:
         self.chat.like(desk.rate, talk, self.why, **PRIVATE)
         self.why.submit(desk.explain, [self.why, *talk], self.why, **PRIVATE)
         self.only.connect(desk, wire, self.aimed, narrowed)
+        return answers
 
 
 @dataclass(frozen=True, slots=True)

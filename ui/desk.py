@@ -9,6 +9,8 @@ import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
 from secrets import token_urlsafe
 from typing import Any, TypeVar
 
@@ -20,6 +22,7 @@ from rag.chain import Chain, Scope
 from rag.errors import PullquoteError
 from rag.schema import Answer, Turn
 from ui import render, scope
+from ui.history import Kept, shortened
 from ui.render import Exchange
 
 CONCURRENT_ANSWERS = 4
@@ -44,12 +47,27 @@ Steps = Generator[Shown, None, None]
 class Floor:
     """Who has the floor in a session: events run side by side, and each would write its own conversation.
 
-    `disliked` is the id of the exchange of which the reader is being asked why.
+    `disliked` is the id of the exchange of which the reader is being asked why; `id`, `title` and `started` are those
+    of the conversation, as it is kept.
     """
 
     holder: object = None
     stopped: bool = False
     disliked: str | None = None
+    id: str = field(default_factory=token_urlsafe)
+    title: str = ""
+    started: datetime = field(default_factory=partial(datetime.now, UTC))
+
+    def begin(self, kept: Kept | None = None) -> None:
+        """Turn to another conversation: one that was kept, or a new one. Nothing under way may write any longer."""
+        self.holder, self.disliked = None, None
+        self.id, self.title = (kept.id, kept.title) if kept else (token_urlsafe(), "")
+        self.started = kept.started if kept else datetime.now(UTC)
+
+    def kept(self, conversation: Conversation) -> Kept:
+        """The conversation as it is to be kept."""
+        title = self.title or shortened(conversation[0].question)
+        return Kept(self.id, title, self.started, datetime.now(UTC), conversation)
 
     def held(self, steps: Generator[Step, None, None]) -> Iterator[Step]:
         """An event's steps, up to where another event takes the floor; then they are closed."""
@@ -182,7 +200,7 @@ class Desk:
 
     def start_anew(self, floor: Floor) -> Shown:
         """An empty page, into which no answer under way may write."""
-        floor.holder = None
+        floor.begin()
         return show(())
 
     def rate(self, conversation: Conversation, floor: Floor, event: gr.LikeData) -> Any:

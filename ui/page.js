@@ -26,7 +26,7 @@
     desk().dataset.view = view;
     for (const tab of document.querySelectorAll("[data-view]:is(button)"))
       tab.dataset.view === view ? tab.setAttribute("aria-current", "page") : tab.removeAttribute("aria-current");
-    ask("view", { view });
+    view === "history" ? list() : ask("view", { view });
   }
 
   // The reader: an article in the panel, in place of the sources.
@@ -71,11 +71,93 @@
     setTimeout(() => (button.textContent = label), 1500);
   }
 
+  // Conversations that are kept in this browser: a text each, whose first line says what it is.
+  const SLOT = "pullquote.";
+  const slots = () => Object.keys(localStorage).filter((key) => key.startsWith(SLOT));
+  const held = (id) => localStorage.getItem(SLOT + id) ?? "";
+  const first = (text) => text.slice(0, text.indexOf("\n"));
+  const updated = (key) => JSON.parse(first(localStorage.getItem(key)) || "{}").updated ?? "";
+  function hold(id, text) {
+    for (;;) {
+      try {
+        return localStorage.setItem(SLOT + id, text);
+      } catch (full) {
+        const others = slots().filter((key) => key !== SLOT + id).sort((a, b) => (updated(a) < updated(b) ? -1 : 1));
+        if (!others.length) return;
+        localStorage.removeItem(others[0]); // the oldest one makes room
+      }
+    }
+  }
+  function list() {
+    const words = document.querySelector("#pq-history :is(input, textarea)")?.value ?? "";
+    const wanted = words.toLowerCase().split(/\s+/).map((word) => JSON.stringify(word).slice(1, -1));
+    const texts = slots().map((key) => localStorage.getItem(key));
+    const kept = texts.filter((text) => wanted.every((word) => text.toLowerCase().includes(word))).map(first);
+    ask("list", { words, kept });
+  }
+  let typed = 0;
+  document.addEventListener("input", ({ target }) => {
+    if (!target.closest?.("#pq-history label")) return;
+    clearTimeout(typed);
+    typed = setTimeout(list, 150);
+  });
+
+  // A link to a conversation ends in its id, so that a reload brings it back.
+  const LINK = "#conversation=";
+  const linked = () => (location.hash.startsWith(LINK) ? location.hash.slice(LINK.length) : "");
+  const address = (id) => history.replaceState(null, "", id ? LINK + id : location.pathname + location.search);
+  function reopen(conversation) {
+    address(conversation);
+    ask("reopen", { conversation, kept: held(conversation) });
+    show("chat");
+    close();
+  }
+  document.addEventListener("pq-ready", () => linked() && reopen(linked()));
+  addEventListener("hashchange", () => linked() && reopen(linked()));
+
+  function download({ name, text }) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "application/octet-stream" }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  }
+  document.addEventListener("pq-tell", ({ detail }) => {
+    const told = JSON.parse(detail || "{}");
+    if (told.keep?.text) hold(told.keep.id, told.keep.text);
+    if (told.keep && document.querySelector("#pq-chat .pq-question")) address(told.keep.id);
+    if (told.download) download(told.download);
+    if (desk().dataset.view === "history") list();
+  });
+
+  // A title is written over where it stands.
+  function rename(button, { conversation, title }) {
+    const input = Object.assign(document.createElement("input"), { value: title, maxLength: 120, className: "pq-rename" });
+    input.setAttribute("aria-label", "Title");
+    const end = (event) => {
+      if (event.key === "Enter") ask("rename", { conversation, title: input.value, kept: held(conversation) });
+      if (event.key === "Enter" || event.key === "Escape") input.remove();
+    };
+    input.addEventListener("keydown", end);
+    button.closest("li").prepend(input);
+    input.select();
+  }
+  function forget(button, { conversation }) {
+    if (button.textContent === "Delete") return (button.textContent = "Delete for good?");
+    localStorage.removeItem(SLOT + conversation);
+    if (linked() === conversation) address("");
+    ask("delete", { conversation });
+  }
+
   const picked = () => [...document.querySelectorAll("#pq-table input:checked")].map((box) => box.value);
   const actions = {
     read: (button, data) => open(button, "read", data),
     close,
     copy,
+    reopen: (_, { conversation }) => reopen(conversation),
+    rename,
+    delete: forget,
+    export: (_, data) => ask("export", { ...data, kept: held(data.conversation) }),
     remove: () => ask("remove", { articles: picked() }),
     only: (_, data) => (show("chat"), close(), ask("only", data), document.querySelector("#pq-box textarea")?.focus()),
   };
@@ -119,6 +201,7 @@
 
   document.addEventListener("click", (event) => {
     if (event.target.closest?.("#pq-chat .option")) takeThumbBack();
+    if (event.target.closest?.("#pq-again")) (address(""), show("chat"), close());
     const tab = event.target.closest?.("button[data-view]");
     if (tab) show(tab.dataset.view);
     const button = event.target.closest?.("button.pq-do");

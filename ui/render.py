@@ -391,9 +391,10 @@ def _turn_html(answer: Answer, turn: int, *, hidden: bool) -> str:
     heading = "Sources" if citations else "Passages that are read" if under_way else "Nearest passages"
     passages = [c.passage for c in citations] or [hit.passage for hit in answer.hits[:NEAREST_SHOWN]]
     cards = "".join(_card_html(group, citations, turn) for group in _by_article(passages))
+    copied = f'<pre id="pq-copy-{turn}" hidden>{escape(answer_text(answer))}</pre>'
     return (
         f'<section class="pq-turn" id="pq-turn-{turn}"{" hidden" if hidden else ""}>'
-        f'<h2>{heading}</h2><p class="pq-for" dir="auto">{escape(answer.question)}</p>{cards}</section>'
+        f'<h2>{heading}</h2><p class="pq-for" dir="auto">{escape(answer.question)}</p>{cards}{copied}</section>'
     )
 
 
@@ -557,6 +558,19 @@ def _edge(text: str, at: int) -> int:
 def _number_html(number: int, turn: int) -> str:
     back = f'id="pq-q-{turn}-{number}" href="#pq-a-{turn}-{number}"'
     return f'<a class="pq-number" {back} title="Back to the answer">{number}</a>'
+
+
+def answer_text(answer: Answer) -> str:
+    """An answer and its citations as plain text, to paste elsewhere."""
+    cited = "\n".join(f"[{c.number}] “{_one_line(c.quote)}” — {place_line(c)}" for c in answer.citations)
+    return "\n\n".join(filter(None, (showable(answer.text), cited)))
+
+
+def place_line(citation: Citation) -> str:
+    """Where a quote stands, in a line: title, source, date, address."""
+    passage = citation.passage
+    told = (passage.title or passage.article_id, passage.source, long_date(passage.published), link(passage.url))
+    return ", ".join(_one_line(part) for part in told if part)
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:

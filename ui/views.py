@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from secrets import token_urlsafe
 from typing import Any, Self
 
 import gradio as gr
@@ -10,9 +13,12 @@ import gradio as gr
 from rag.errors import PullquoteError
 from ui import render
 from ui.articles import Catalogue, View, table_html
-from ui.desk import MOST_PASSAGES, MOST_SENTENCES, Desk
+from ui.desk import MOST_PASSAGES, MOST_SENTENCES, Conversation, Desk, Floor, show
+from ui.export import file_name, json_export, markdown
+from ui.history import Histories, entries_in, entry_of, from_text, history_html, renamed, to_text
 
 PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+TELL = """watch("value", () => document.dispatchEvent(new CustomEvent("pq-tell", { detail: props.value })));"""
 READING: dict[str, Any] = {**PRIVATE, "concurrency_limit": None}
 
 
@@ -62,6 +68,112 @@ class Shelf:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """The view of the conversations that are kept: on the server if `histories` are given, otherwise in the browser.
+
+    What is to be kept or downloaded is told to `page.js` by `tell`.
+    """
+
+    histories: Histories | None
+    words: gr.Textbox
+    listed: gr.HTML
+    tell: gr.HTML
+
+    @classmethod
+    def built(cls, histories: Histories | None) -> Self:
+        """Where it is called."""
+        tell = gr.HTML("", visible="hidden", elem_id="pq-tell", html_template="<i></i>", js_on_load=TELL)
+        with gr.Column(elem_id="pq-history", elem_classes="pq-view", min_width=0):
+            words = gr.Textbox(label="Find conversations", placeholder="Words that were asked or answered", max_lines=1)
+            where = "on the server, for you alone" if histories else "in this browser, and nowhere else"
+            gr.HTML(render.hint_html(f"Kept {where}."), apply_default_css=False)
+            listed = gr.HTML(elem_id="pq-listed", apply_default_css=False)
+        return cls(histories, words, listed, tell)
+
+    def connect(self, wire: gr.HTML, shown: Sequence[Any], floor: gr.State) -> None:
+        """Say what happens when its parts are used; `shown` is what a conversation changes."""
+        wire.list(self.list, None, self.listed, **READING)
+        wire.reopen(self.reopened, floor, shown, **READING)
+        wire.rename(self.renamed, floor, self.tell, **READING)
+        wire.delete(self.deleted, None, self.tell, **READING)
+        wire.export(self.exported, None, self.tell, **READING)
+
+    def list(self, request: gr.Request, event: gr.EventData) -> str:
+        """What is kept, and has the words that are looked for."""
+        words = text_of(event, "words")
+        found = (
+            self.histories.entries(user_of(request), words) if self.histories else entries_in(value_of(event, "kept"))
+        )
+        return history_html(found, words)
+
+    def keep(self, conversation: Conversation, floor: Floor, request: gr.Request) -> Any:
+        """Keep a conversation as far as it is."""
+        if not conversation or not conversation[-1].done:
+            return gr.skip()
+        kept = floor.kept(conversation)
+        return self._kept(to_text(kept), request)
+
+    def reopened(self, floor: Floor, request: gr.Request, event: gr.EventData) -> Any:
+        """A conversation that was kept, in the place of the one that is there."""
+        try:
+            kept = from_text(self._text(request, event))
+        except PullquoteError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        floor.begin(kept)
+        return show(kept.exchanges)
+
+    def renamed(self, floor: Floor, request: gr.Request, event: gr.EventData) -> Any:
+        """A conversation under another title."""
+        try:
+            text = renamed(self._text(request, event), text_of(event, "title"))
+        except PullquoteError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        if (entry := entry_of(text)) and entry.id == floor.id:
+            floor.title = entry.title
+        return self._kept(text, request)
+
+    def deleted(self, request: gr.Request, event: gr.EventData) -> str:
+        """Forget a conversation."""
+        if self.histories:
+            self.histories.delete(user_of(request), text_of(event, "conversation"))
+        return told(listed=True)
+
+    def exported(self, request: gr.Request, event: gr.EventData) -> str:
+        """A conversation as a file to download."""
+        try:
+            kept = from_text(self._text(request, event))
+        except PullquoteError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        write, ending = (json_export, "json") if text_of(event, "kind") == "json" else (markdown, "md")
+        return told(download={"name": file_name(kept, ending), "text": write(kept)})
+
+    def _text(self, request: gr.Request, event: gr.EventData) -> str:
+        if self.histories:
+            return self.histories.get(user_of(request), text_of(event, "conversation"))
+        return text_of(event, "kept")
+
+    def _kept(self, text: str, request: gr.Request) -> Any:
+        entry = entry_of(text)
+        if not self.histories:
+            return told(keep={"id": entry.id if entry else "", "text": text})
+        try:
+            self.histories.put(user_of(request), text)
+        except PullquoteError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        return told(keep={"id": entry.id if entry else ""})
+
+
+def told(**values: Any) -> str:
+    """What `page.js` is to do; the mark makes each telling another one."""
+    return json.dumps({"mark": token_urlsafe(6), **values})
+
+
+def user_of(request: gr.Request) -> str:
+    """Who is logged in; empty where nobody needs to be."""
+    return request.username or ""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The view of what can be chosen, and of what is in use."""
 
@@ -100,10 +212,15 @@ class Settings:
         )
 
 
+def value_of(event: gr.EventData, name: str) -> Any:
+    """What came with a click, whatever it is."""
+    data = event._data
+    return data.get(name) if isinstance(data, dict) else None
+
+
 def text_of(event: gr.EventData, name: str) -> str:
     """A text that came with a click; whatever else it is counts as none."""
-    told = event._data
-    value = told.get(name) if isinstance(told, dict) else ""
+    value = value_of(event, name)
     return value if isinstance(value, str) else ""
 
 
