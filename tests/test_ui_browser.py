@@ -24,13 +24,15 @@ from test_ui_server import _no_open_loops, served  # noqa: E402, F401
 from eval.label import Draft, read_drafts  # noqa: E402
 from ingest import ingest  # noqa: E402
 from ingest.split import SPLITTER, split  # noqa: E402
+from ingest.store import Model  # noqa: E402
 from rag.chain import LONGEST_QUESTION, Chain, Scope  # noqa: E402
 from rag.config import Config  # noqa: E402
 from rag.index import open_for_writing  # noqa: E402
 from rag.models import load_embedder  # noqa: E402
 from rag.rows import StoredArticle  # noqa: E402
 from rag.schema import Answer, Article, Turn  # noqa: E402
-from ui.app import build_app  # noqa: E402
+from ui.app import Stores, build_app  # noqa: E402
+from ui.intake import Intake  # noqa: E402
 from ui.render import writer_label  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -305,6 +307,113 @@ def test_settings_are_used_and_told(page: Page) -> None:
     page.get_by_role("button", name="Chat").click()
     ask(page, "What had the dockworkers asked for, and who signed the agreement?")
     expect(page.locator("a.pq-marker")).to_have_count(1)
+
+
+LIGHTHOUSE = "# Lighthouse of Osk goes dark\n\nThe lighthouse of Osk was switched off on Sunday by Ilse Vandermoor."
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Iterator[str]:
+    """A page on which articles can be added, over one article."""
+    (tmp_path / "articles.json").write_text(json.dumps(HARBOUR), "utf-8")
+    config = Config(index=tmp_path / "index")
+    ingest([tmp_path / "articles.json"], config)
+    chain = Chain.from_config(config)
+    intake = Intake(config, chain.index, Model(config.embedding_model, chain.retriever.embedder))
+    with served(build_app(chain, stores=Stores(intake=intake)), megabytes=1) as url:
+        yield url
+
+
+def test_articles_are_added_asked_and_removed(tab: Page, shelf: str, tmp_path: Path) -> None:
+    page = opened(tab, shelf)
+    page.get_by_role("button", name="Articles", exact=True).click()
+    page.get_by_role("button", name="Add articles").click()
+    files = [("osk.md", LIGHTHOUSE), ("<img src=x onerror=window.hacked=1>.json", '{"broken')]
+    payload = [{"name": name, "mimeType": "text/plain", "buffer": text.encode()} for name, text in files]
+    page.locator("#pq-files input[type=file]").set_input_files(payload)  # type: ignore[arg-type]
+    expect(page.locator("#pq-progress li")).to_have_count(2)
+    progress = page.locator("#pq-progress")
+    expect(progress).to_contain_text("osk.md 1 article")
+    expect(progress).to_contain_text("holds no article; is not JSON")
+    expect(progress.locator("img")).to_have_count(0)
+    assert [file.name for file in (tmp_path / "index.articles").iterdir()] == ["osk.md"]
+    expect(page.locator(".pq-table tbody th")).to_have_text(["Lighthouse of Osk goes dark", HARBOUR["title"]])
+    page.get_by_role("button", name="Chat").click()
+    ask(page, "Who switched off the lighthouse of Osk?")
+    expect(page.locator(".pq-text")).to_contain_text("Ilse Vandermoor")
+    page.get_by_role("button", name="Articles", exact=True).click()
+    page.get_by_label("Select Lighthouse of Osk goes dark").check()
+    page.get_by_role("button", name="Remove selected").click()
+    confirm = page.locator(".pq-confirm")
+    expect(confirm).to_contain_text("Lighthouse of Osk goes dark")
+    confirm.get_by_role("button", name="Keep them").click()
+    expect(confirm).to_have_count(0)
+    page.get_by_role("button", name="Remove selected").click()
+    confirm.get_by_role("button", name="Remove", exact=True).click()
+    expect(page.locator(".pq-table tbody th")).to_have_text([HARBOUR["title"]])
+    assert list((tmp_path / "index.articles").iterdir()) == []
+    page.get_by_role("button", name="Chat").click()
+    ask(page, "Who switched off the lighthouse of Osk?")
+    expect(page.locator(".pq-text").last).to_have_text("The articles do not answer this.")
+
+
+def test_a_text_is_pasted_and_what_is_wrong_is_told(tab: Page, shelf: str) -> None:
+    page = opened(tab, shelf)
+    page.get_by_role("button", name="Articles", exact=True).click()
+    page.get_by_role("button", name="Add articles").click()
+    page.get_by_role("button", name="Add this text").click()
+    expect(page.locator("#pq-progress")).to_contain_text("there is no text")
+    page.get_by_label("Addresses of pages or feeds").fill("file:///etc/passwd")
+    page.get_by_role("button", name="Fetch").click()
+    expect(page.locator("#pq-progress")).to_contain_text("is no address")
+    page.get_by_label("Text of an article").fill("The mill of Tarn was sold on Friday.")
+    page.get_by_label("Title").fill("Mill sold")
+    page.get_by_label("Date").fill("2024-05-04")
+    page.get_by_role("button", name="Add this text").click()
+    expect(page.locator("#pq-progress")).to_contain_text("1 added")
+    expect(page.locator(".pq-table tbody tr").first).to_contain_text("4 May 2024")
+
+
+def test_a_conversation_is_there_after_a_reload_and_can_be_found_again(page: Page) -> None:
+    ask(page, QUESTION)
+    ask(page, EXAMPLE)
+    expect(page).to_have_url(re.compile("#conversation="))
+    link = page.url
+    page.reload()
+    expect(page.locator(".pq-question")).to_have_text([QUESTION, EXAMPLE])
+    page.locator("#pq-a-1-1").click()
+    expect(page.locator("#pq-span")).to_contain_text("reopen on Friday")
+    page.get_by_role("button", name="New conversation").click()
+    expect(page.locator(".pq-question")).to_have_count(0)
+    assert "#" not in page.url
+    ask(page, "What does the zeppelin museum sell?")
+    page.get_by_role("button", name="History").click()
+    titles = page.locator(".pq-history [name=reopen]")
+    expect(titles).to_have_text(["What does the zeppelin museum sell?", QUESTION])
+    page.get_by_label("Find conversations").fill("HARBOUR dockworkers")
+    expect(titles).to_have_text([QUESTION])
+    page.get_by_role("button", name="Rename").click()
+    page.get_by_label("Title", exact=True).fill("<img src=x onerror=window.hacked=1>")
+    page.get_by_label("Title", exact=True).press("Enter")
+    expect(titles).to_have_text(["<img src=x onerror=window.hacked=1>"])
+    for kind, ending in (("Markdown", ".md"), ("JSON", ".json")):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=kind).click()
+        assert download.value.suggested_filename.endswith(ending)
+        assert "reopen on Friday" in Path(download.value.path()).read_text("utf-8")
+    page.get_by_role("button", name="Delete").click()
+    expect(titles).to_have_count(1)
+    page.get_by_role("button", name="Delete for good?").click()
+    expect(page.get_by_text("No conversation has these words")).to_be_visible()
+    page.get_by_label("Find conversations").fill("")
+    titles.click()
+    expect(page.locator(".pq-question")).to_have_text(["What does the zeppelin museum sell?"])
+    ask(page, EXAMPLE)
+    expect(page.locator(".pq-text").last).to_contain_text("Fennimore")
+    page.goto("about:blank")
+    page.goto(link)
+    expect(page.get_by_label("Your question")).to_be_visible()
+    expect(page.locator(".pq-question")).to_have_count(0)
 
 
 READ = "What did The Cup say in March 2024?"

@@ -30,10 +30,10 @@ def tiny_page() -> gr.Blocks:
 
 
 @contextmanager
-def served(page: gr.Blocks) -> Iterator[str]:
+def served(page: gr.Blocks, megabytes: int = 0) -> Iterator[str]:
     """The page on a free port; yields its address."""
     with listen("127.0.0.1", 0) as listener:
-        running = Server(asgi_app(page))
+        running = Server(asgi_app(page, megabytes=megabytes))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:

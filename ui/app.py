@@ -17,6 +17,7 @@ from ui import render
 from ui.articles import Catalogue
 from ui.desk import CONCURRENT_ANSWERS, Conversation, Desk, Floor, Shown
 from ui.history import Histories
+from ui.intake import Intake
 from ui.reader import Reader
 from ui.views import PRIVATE, READING, Past, Settings, Shelf, number_of, text_of
 
@@ -35,6 +36,17 @@ document.dispatchEvent(new Event("pq-ready"));
 LENGTHS = (3, 10)
 """Sentences and passages by default, as in `rag.config.Config`."""
 ANSWERING: dict[str, Any] = {**PRIVATE, "concurrency_limit": CONCURRENT_ANSWERS, "concurrency_id": "answers"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where the page writes to. Without `histories` the browser keeps conversations; `intake` adds articles."""
+
+    histories: Histories | None = None
+    intake: Intake | None = None
+
+
+NO_STORES = Stores()
 
 
 class _Page(gr.Blocks):
@@ -56,13 +68,12 @@ def build_app(
     examples: Sequence[str] = (),
     others: Mapping[str, Chain] | None = None,
     lengths: tuple[int, int] = LENGTHS,
-    histories: Histories | None = None,
+    stores: Stores = NO_STORES,
 ) -> gr.Blocks:
     """The page over a chain, with example questions to click; `ui.server` puts it on an address.
 
     `others` are chains that a reader may choose instead, by what they are called; `lengths` the most sentences of an
-    answer, and the most passages, that these chains were made with. Conversations are kept in `histories`, or in the
-    browser if there are none.
+    answer, and the most passages, that these chains were made with. `stores` is where the page writes to.
     """
     own_name = render.writer_label(chain.model.name if chain.model else "") if others else ""
     motto = render.CHECKED_WORDS if chain.model else render.OWN_WORDS
@@ -76,8 +87,8 @@ def build_app(
         with gr.Row(elem_id="pq-desk"):
             with gr.Column(elem_id="pq-main", scale=5, min_width=0):
                 talk = _Talk.built(desk, examples)
-                past = Past.built(histories)
-                shelf = Shelf.built()
+                past = Past.built(stores.histories)
+                shelf = Shelf.built(stores.intake)
                 settings = Settings.built(desk, talk.writer)
             with gr.Column(elem_id="pq-panel", scale=4, min_width=0):
                 reading = gr.HTML(elem_id="pq-reader", apply_default_css=False)

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+from ingest.pipeline import Standing
 from rag.index import Index
 from rag.schema import ArticleEntry
+from ui.intake import Added
 from ui.render import action_html, counted, escape
 
 ROWS = 50
@@ -70,14 +72,14 @@ def _has(entry: ArticleEntry, words: Sequence[str]) -> bool:
     return all(word in told for word in words)
 
 
-def table_html(found: Sequence[ArticleEntry], view: View) -> str:
+def table_html(found: Sequence[ArticleEntry], view: View, *, removable: bool = True) -> str:
     """A page of the table, with what sorts it, leads on, opens an article, and chooses some to remove."""
     if not found:
         why = "No article has these words in its title, source, author or date." if view.words else "No articles yet."
         return f'<p class="pq-hint" role="status">{why}</p>'
     last = (len(found) - 1) // ROWS
     page = min(max(view.page, 0), last)
-    rows = "".join(map(_row_html, found[page * ROWS : (page + 1) * ROWS]))
+    rows = "".join(_row_html(entry, removable=removable) for entry in found[page * ROWS : (page + 1) * ROWS])
     heads = "".join(_head_html(column, name, view) for column, name in COLUMNS)
     told = f"{page * ROWS + 1:,}–{min(len(found), (page + 1) * ROWS):,} of {counted(len(found), 'article')}"
     leads = [
@@ -87,7 +89,7 @@ def table_html(found: Sequence[ArticleEntry], view: View) -> str:
     return (
         f'<table class="pq-table"><thead><tr><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table>'
         f'<p class="pq-pages"><span role="status">{told}</span>{"".join(leads)}'
-        f"{action_html('remove', 'Remove selected')}</p>"
+        f"{action_html('remove', 'Remove selected') if removable else ''}</p>"
     )
 
 
@@ -96,7 +98,7 @@ def _head_html(column: str, name: str, view: View) -> str:
     return f'<th scope="col" class="pq-{column}" aria-sort="{sort}">{action_html("sort", name, by=column)}</th>'
 
 
-def _row_html(entry: ArticleEntry) -> str:
+def _row_html(entry: ArticleEntry, *, removable: bool) -> str:
     title, added = entry.title or entry.id, entry.added.date() if entry.added else None
     cells = (
         ("source", entry.source),
@@ -107,7 +109,7 @@ def _row_html(entry: ArticleEntry) -> str:
     picked = f'<input type="checkbox" value="{escape(entry.id)}" aria-label="{escape(f"Select {title}")}">'
     told = "".join(f'<td class="pq-{column}" dir="auto">{escape(value)}</td>' for column, value in cells)
     named = action_html("read", title, article=entry.id)
-    return f'<tr><td>{picked}</td><th scope="row" class="pq-title">{named}</th>{told}</tr>'
+    return f'<tr><td>{picked if removable else ""}</td><th scope="row" class="pq-title">{named}</th>{told}</tr>'
 
 
 def short_date(day: date | None) -> str:
@@ -127,3 +129,24 @@ def confirm_html(entries: Sequence[ArticleEntry]) -> str:
         f"what was added on this page is deleted.</p><ul>{names}{more}</ul>"
         f'<p class="pq-bar">{action_html("removed", "Remove")}{action_html("keep", "Keep them")}</p></div>'
     )
+
+
+def progress_html(standing: Standing) -> str:
+    """How far an addition is."""
+    share, told = round(standing.share * 100), f"{counted(standing.report.seen, 'article')} read …"
+    bar = f'<progress max="100" value="{share}" aria-label="Read so far"></progress>'
+    return f'<div role="status">{bar}<p class="pq-note">{escape(told)}</p></div>'
+
+
+def added_html(added: Added) -> str:
+    """What an addition did, in all and of each file."""
+    report = added.report
+    there = report.unchanged + report.duplicates
+    counts = (("added", report.added), ("updated", report.updated), ("there already", there))
+    told = ", ".join(f"{count:,} {what}" for what, count in counts if count) or "Nothing added"
+    rows = "".join(
+        f'<li class="{"pq-failed" if outcome.failed else "pq-taken"}">'
+        f'<b dir="auto">{escape(outcome.name)}</b> {escape(outcome.told)}</li>'
+        for outcome in added.outcomes
+    )
+    return f'<div role="status"><p class="pq-note">{escape(told)}.</p><ul class="pq-list">{rows}</ul></div>'

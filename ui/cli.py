@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -120,8 +121,10 @@ def chat(
     Language models that run on this machine can be chosen in the page.
     """
     from eval.pairs import sample_questions
+    from ingest.store import Model
     from rag.chain import Chain
-    from ui.app import build_app
+    from ui.app import Stores, build_app
+    from ui.intake import Intake
     from ui.server import serve
 
     with errors_as_lines():
@@ -129,8 +132,10 @@ def chat(
         config = Config.load(index=index, llm=llm, llm_base_url=llm_url)
         chain = Chain.from_config(config)
         examples, others = sample_questions(chain.index), _other_writers(chain, config)
+        intake = Intake(config, chain.index, Model(config.embedding_model, chain.retriever.embedder))
         lengths = (config.sentences, config.hits)
-        serve(lambda: build_app(chain, examples, others, lengths), port=port, ready=announce)
+        page = partial(build_app, chain, examples, others, lengths, Stores(intake=intake))
+        serve(page, port=port, ready=announce, megabytes=config.source_megabytes)
 
 
 def _other_writers(chain: Chain, config: Config) -> dict[str, Chain]:

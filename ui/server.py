@@ -41,8 +41,11 @@ ICON = (
 HERE = Path(__file__).parent
 
 
-def asgi_app(page: gr.Blocks, host: str = "127.0.0.1") -> FastAPI:
-    """The page as an ASGI application that talks to no other host and answers only to its own names."""
+def asgi_app(page: gr.Blocks, host: str = "127.0.0.1", megabytes: int = 0) -> FastAPI:
+    """The page as an ASGI application that talks to no other host and answers only to its own names.
+
+    `megabytes` is how large a file may be that is uploaded; without them none may.
+    """
     app = FastAPI(openapi_url=None)
     if host not in EVERY_ADDRESS:
         # A web page elsewhere could otherwise point its own name at this address and read the answers.
@@ -56,7 +59,7 @@ def asgi_app(page: gr.Blocks, host: str = "127.0.0.1") -> FastAPI:
         head=_head(),  # not css=, of which Gradio rewrites each rule, and those in media queries wrongly
         footer_links=[],
         run_history=False,
-        max_file_size=1,  # nothing is meant to be uploaded
+        max_file_size=megabytes * 1_000_000 or 1,
         show_error=False,
         ssr_mode=False,
         mcp_server=False,
@@ -140,10 +143,14 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 7860,
     ready: Callable[[str], object] | None = None,
+    megabytes: int = 0,
 ) -> None:
-    """Serve a page until it is interrupted; `ready` is given its address. Raises AddressError before it is built."""
+    """Serve a page until it is interrupted; `ready` is given its address. Raises AddressError before it is built.
+
+    `megabytes` are as in `asgi_app`.
+    """
     with listen(host, port) as listener:
-        app = asgi_app(build(), host)
+        app = asgi_app(build(), host, megabytes)
         if ready:
             ready(address(listener))
         with suppress(KeyboardInterrupt):  # uvicorn has closed down by then; Ctrl-C is how a page ends

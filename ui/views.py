@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any, Self
 
@@ -12,39 +14,51 @@ import gradio as gr
 
 from rag.errors import PullquoteError
 from ui import render
-from ui.articles import Catalogue, View, table_html
+from ui.articles import Catalogue, View, added_html, confirm_html, progress_html, table_html
 from ui.desk import MOST_PASSAGES, MOST_SENTENCES, Conversation, Desk, Floor, show
 from ui.export import file_name, json_export, markdown
 from ui.history import Histories, entries_in, entry_of, from_text, history_html, renamed, to_text
+from ui.intake import Added, Intake, Pasted, Steps
 
 PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-TELL = """watch("value", () => document.dispatchEvent(new CustomEvent("pq-tell", { detail: props.value })));"""
 READING: dict[str, Any] = {**PRIVATE, "concurrency_limit": None}
+ADDING: dict[str, Any] = {**PRIVATE, "concurrency_limit": 4, "concurrency_id": "additions"}
+"""Additions take turns at the index; more than these wait before they take a thread."""
+SHOW_CONFIRM = """() => {
+  requestAnimationFrame(() => document.querySelector("#pq-confirm")?.scrollIntoView({ block: "nearest" }));
+}"""
+TELL = """watch("value", () => document.dispatchEvent(new CustomEvent("pq-tell", { detail: props.value })));"""
 
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """The view of all articles."""
+    """The view of all articles; with an `intake`, articles are added and removed there."""
 
+    intake: Intake | None
     view: gr.State
+    doomed: gr.State
     words: gr.Textbox
+    confirm: gr.HTML
     table: gr.HTML
+    add: _Add | None
 
     @classmethod
-    def built(cls) -> Self:
+    def built(cls, intake: Intake | None) -> Self:
         """Where it is called."""
         with gr.Column(elem_id="pq-articles", elem_classes="pq-view", min_width=0):
+            add = _Add.built() if intake else None
             find = "Title, source, author or date"
             words = gr.Textbox(label="Find articles", placeholder=find, elem_id="pq-find", max_lines=1)
             table = gr.HTML(elem_id="pq-table", apply_default_css=False)
-        return cls(gr.State(View()), words, table)
+            confirm = gr.HTML(elem_id="pq-confirm", apply_default_css=False)
+        return cls(intake, gr.State(View()), gr.State(()), words, confirm, table, add)
 
     def connect(self, catalogue: Catalogue, wire: gr.HTML) -> None:
         """Say what happens when its parts are used."""
 
         def shown(view: View) -> tuple[str, View]:
             try:
-                return table_html(catalogue.found(view), view), view
+                return table_html(catalogue.found(view), view, removable=self.intake is not None), view
             except PullquoteError as error:
                 return render.error_html(str(error)), view
 
@@ -65,6 +79,90 @@ class Shelf:
         wire.sort(sorted_by, self.view, table, **READING)
         wire.leaf(turned, self.view, table, **READING)
         self.words.change(found, [self.words, self.view], table, trigger_mode="always_last", **READING)
+        if self.intake and self.add:
+            self._connect_removal(self.intake, catalogue, wire).then(shown, self.view, table, **READING)
+            for added in self.add.connect(self.intake):
+                added.then(shown, self.view, table, **READING)
+
+    def _connect_removal(self, intake: Intake, catalogue: Catalogue, wire: gr.HTML) -> Any:
+        def asked(event: gr.EventData) -> tuple[str, tuple[str, ...]]:
+            ids = value_of(event, "articles")
+            wanted = {i for i in ids if isinstance(i, str)} if isinstance(ids, list) else set()
+            entries = [entry for entry in catalogue.entries() if entry.id in wanted]
+            return confirm_html(entries), tuple(entry.id for entry in entries)
+
+        def removed(doomed: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+            try:
+                intake.remove(doomed)
+            except PullquoteError as error:
+                return render.error_html(str(error)), ()
+            return "", ()
+
+        confirm = [self.confirm, self.doomed]
+        wire.remove(asked, None, confirm, **READING).then(None, js=SHOW_CONFIRM, **PRIVATE)
+        wire.keep(lambda: ("", ()), None, confirm, **READING)
+        return wire.removed(removed, self.doomed, confirm, **ADDING)
+
+
+@dataclass(frozen=True, slots=True)
+class _Add:
+    """The group in which articles are added."""
+
+    files: gr.File
+    urls: gr.Textbox
+    fetch: gr.Button
+    pasted: tuple[gr.Textbox, ...]
+    paste: gr.Button
+    progress: gr.HTML
+
+    @classmethod
+    def built(cls) -> Self:
+        """Where it is called; closed."""
+        with gr.Accordion("Add articles", open=False, elem_id="pq-add"):
+            files = gr.File(label="Files, or a zip of a folder", file_count="multiple", elem_id="pq-files", height=120)
+            urls = gr.Textbox(label="Addresses of pages or feeds", placeholder="https://…", lines=1, max_lines=4)
+            fetch = gr.Button("Fetch", scale=0)
+            text = gr.Textbox(label="Text of an article", lines=3, max_lines=8)
+            with gr.Row():
+                about = [gr.Textbox(label=name, max_lines=1, min_width=130) for name in ("Title", "Source")]
+                about += [gr.Textbox(label="Date", placeholder="YYYY-MM-DD", max_lines=1, min_width=130)]
+            paste = gr.Button("Add this text", scale=0)
+            progress = gr.HTML(elem_id="pq-progress", apply_default_css=False)
+        return cls(files, urls, fetch, (text, *about), paste, progress)
+
+    def connect(self, intake: Intake) -> list[Any]:
+        """Say what happens when its parts are used; returns the events that add something."""
+
+        def files(uploads: list[str] | None) -> Iterator[Any]:
+            if not uploads:
+                return
+            for step in _told(intake.files([Path(upload) for upload in uploads])):
+                yield step, gr.skip()
+            for upload in uploads:  # they are kept beside the index by now
+                Path(upload).unlink(missing_ok=True)
+            yield gr.skip(), None
+
+        def urls(lines: str) -> Iterator[str]:
+            yield from _told(intake.urls(lines))
+
+        def pasted(text: str, title: str, source: str, date: str) -> Iterator[str]:
+            yield from _told(intake.text(Pasted(text, title, source, date)))
+
+        return [
+            self.files.upload(files, self.files, [self.progress, self.files], **ADDING),
+            self.fetch.click(urls, self.urls, self.progress, **ADDING),
+            self.paste.click(pasted, list(self.pasted), self.progress, **ADDING),
+        ]
+
+
+def _told(steps: Steps) -> Iterator[str]:
+    """An addition's steps, and what stops it, as the page shows them."""
+    try:
+        with closing(steps):
+            for step in steps:
+                yield added_html(step) if isinstance(step, Added) else progress_html(step)
+    except PullquoteError as error:
+        yield render.error_html(str(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +262,8 @@ class Past:
 
 
 def told(**values: Any) -> str:
-    """What `page.js` is to do; the mark makes each telling another one."""
-    return json.dumps({"mark": token_urlsafe(6), **values})
+    """What `page.js` is to do; the mark makes each telling another one. No tag is in it, whatever the values say."""
+    return json.dumps({"mark": token_urlsafe(6), **values}).replace("<", "\\u003c")
 
 
 def user_of(request: gr.Request) -> str:
