@@ -3,6 +3,7 @@
 PullquoteError
 ├── AddressError     the chat page cannot be served where it was asked to be
 ├── ConfigError      a setting is unknown or has a value it cannot have
+├── HistoryError     a conversation cannot be kept, or not be read again
 ├── ModelError       a model cannot be found or is not the one expected
 ├── QuestionError    a question is empty or too long
 ├── ReadError        a source cannot be read as articles
@@ -23,6 +24,10 @@ class AddressError(PullquoteError):
 
 class ConfigError(PullquoteError):
     """A setting is unknown or has a value it cannot have."""
+
+
+class HistoryError(PullquoteError):
+    """A conversation that was kept cannot be read, or one cannot be kept."""
 
 
 class ModelError(PullquoteError):
@@ -51,7 +56,3 @@ class IndexMismatch(StoreError):
 
 class IndexLocked(StoreError):
     """Another process is writing to the index."""
-
-
-class HistoryError(PullquoteError):
-    """A conversation that was kept cannot be read, or one cannot be kept."""
