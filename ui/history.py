@@ -8,24 +8,30 @@ import math
 import os
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from rag.errors import HistoryError
-from rag.schema import Answer
+from rag.schema import Answer, Citation
 from ui.render import NEAREST_SHOWN, Exchange, action_html, counted, escape
 
 FORMAT = 1
 """Raised when what is kept changes its meaning."""
 LONGEST_KEPT, MOST_EXCHANGES = 4_000_000, 1000
 LONGEST_TITLE = 120
+MOST_LENGTHS = 100
+"""Sentences or passages that a kept question may have been asked for: it can be asked again."""
+BEFORE, AFTER = 60, 100
+"""Characters around a word that was looked for."""
 MOST_KEPT = 1000
 """Conversations of one user on the server; the oldest ones make room."""
 ID = re.compile(r"[A-Za-z0-9_-]{8,64}", re.ASCII)
@@ -46,19 +52,35 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of a kept conversation without reading it."""
+    """What is known of a kept conversation without reading it.
+
+    `snippet` is where in it the words stand that were looked for, if not in its title; it is never kept.
+    """
 
     id: str
     title: str
     updated: datetime
     turns: int
+    snippet: str = ""
 
 
 def to_text(kept: Kept) -> str:
-    """Two lines of JSON: its entry, and the whole, without what the page does not show again."""
-    trimmed = replace(kept, exchanges=tuple(map(_trimmed, kept.exchanges)))
+    """Two lines of JSON: its entry, and the whole, without what the page does not show again.
+
+    Of a conversation that is longer than can be read again, its latest questions.
+    """
+    exchanges = tuple(map(_trimmed, kept.exchanges[-MOST_EXCHANGES:]))
+    while len(text := _text(replace(kept, title=shortened(kept.title), exchanges=exchanges))) > LONGEST_KEPT:
+        exchanges = exchanges[1 + len(exchanges) // 10 :]
+    return text
+
+
+def _text(kept: Kept) -> str:
     entry = Entry(kept.id, kept.title, kept.updated, len(kept.exchanges))
-    parts = (_entries().dump_python(entry, mode="json"), _kept().dump_python(trimmed, mode="json"))
+    parts = (
+        _entries().dump_python(entry, mode="json", exclude={"snippet"}),
+        _kept().dump_python(kept, mode="json"),
+    )
     text = "\n".join(json.dumps(part, ensure_ascii=False, separators=(",", ":")) for part in parts)
     return text.encode("utf-8", "replace").decode()  # half a character cannot be written to a file
 
@@ -73,7 +95,8 @@ def from_text(text: str) -> Kept:
         raise HistoryError(NOT_READABLE) from error
     if not _sound(kept):
         raise HistoryError(NOT_READABLE)
-    return replace(kept, exchanges=tuple(replace(e, done=True) for e in kept.exchanges))
+    exchanges = tuple(replace(_trimmed(exchange), done=True) for exchange in kept.exchanges)
+    return replace(kept, title=shortened(kept.title), exchanges=exchanges)
 
 
 def entry_of(text: str) -> Entry | None:
@@ -82,7 +105,7 @@ def entry_of(text: str) -> Entry | None:
         entry = _entries().validate_json(text.partition("\n")[0][:10_000], strict=True)
     except (ValidationError, ValueError):
         return None
-    return entry if ID.fullmatch(entry.id) and entry.updated.tzinfo else None
+    return replace(entry, snippet="") if ID.fullmatch(entry.id) and _is_utc(entry.updated) else None
 
 
 def renamed(text: str, title: str) -> str:
@@ -98,9 +121,60 @@ def shortened(title: str) -> str:
 
 
 def holds(text: str, words: Iterable[str]) -> bool:
-    """Does a conversation's text have all the words, which are in lower case?"""
+    """Does a conversation's text have all the words, which are in lower case? Its JSON's own words count as well."""
     folded = text.casefold()
     return all(json.dumps(word, ensure_ascii=False)[1:-1] in folded for word in words)
+
+
+def found_in(kept: Kept, words: str) -> str | None:
+    """Where a conversation has the words: what stands around the first of them, or None if it lacks any.
+
+    They are looked for in what was asked, answered and quoted, and in whose words those are; the text is empty if only
+    the title has them.
+    """
+    wanted = words.casefold().split()
+    told = [(text, text.casefold()) for text in _said(kept)]
+    title = kept.title.casefold()
+    if not all(word in title or any(word in folded for _, folded in told) for word in wanted):
+        return None
+    apart = [(text, folded) for text, folded in told if shortened(text) != kept.title]
+    text, folded = max(apart, key=lambda one: sum(word in one[1] for word in wanted), default=("", ""))
+    places = [place for word in wanted if (place := folded.find(word)) >= 0]
+    return _around(text, min(places)) if places else ""
+
+
+def entry_found(text: str, words: str) -> Entry | None:
+    """A conversation's entry, with where in it the words stand; None if it lacks any, or is none."""
+    entry, wanted = entry_of(text), words.casefold().split()
+    if not entry or not wanted:
+        return entry
+    if not holds(text, wanted):  # most do not, and are not worth reading
+        return None
+    with suppress(HistoryError):
+        snippet = found_in(from_text(text), words)
+        return None if snippet is None else replace(entry, snippet=snippet)
+    return None
+
+
+def _said(kept: Kept) -> Iterator[str]:
+    for exchange in kept.exchanges:
+        yield exchange.question
+        if answer := exchange.answer:
+            yield answer.text
+            yield from (citation.quote for citation in answer.citations)
+            yield from (part for c in answer.citations for part in (c.passage.title, c.passage.source))
+
+
+def _around(text: str, place: int) -> str:
+    """What stands around a place of a text in lower case, which may have more characters than the text."""
+    at = next(n for n, end in enumerate(accumulate(len(c.casefold()) for c in text)) if end > place)
+    first, last = max(0, at - BEFORE), at + AFTER
+    before, after = text[first:at], text[at:last]
+    if first:
+        before = "…" + (before.partition(" ")[2] or before)
+    if last < len(text):
+        after = (after.rpartition(" ")[0] or after) + "…"
+    return " ".join(f"{before}{after}".split())
 
 
 @cache
@@ -117,20 +191,53 @@ def _trimmed(exchange: Exchange) -> Exchange:
     answer = exchange.answer
     if not answer:
         return exchange
-    hits = () if answer.grounded else tuple(replace(h, fit=(), similarities=(), also=()) for h in answer.hits)
+    hits = (
+        ()
+        if answer.grounded
+        else tuple(replace(h, fit=(), similarities=(), also=(), side_fits=()) for h in answer.hits)
+    )
     return replace(exchange, answer=replace(answer, hits=hits[:NEAREST_SHOWN], stages=()))
 
 
 def _sound(kept: Kept) -> bool:
-    """What no type says: ids that are ids, times with a zone, numbers that are numbers."""
-    told = [e.answer for e in kept.exchanges if e.answer]
-    times = kept.started.tzinfo and kept.updated.tzinfo
-    fits = kept.format == FORMAT and bool(ID.fullmatch(kept.id)) and len(kept.exchanges) <= MOST_EXCHANGES
-    return bool(times) and fits and all(map(_is_finite, told))
+    """What no type says: ids that are ids, times in UTC, numbers that are numbers, and quotes that are quotes."""
+    fits = kept.format == FORMAT and ID.fullmatch(kept.id) and len(kept.exchanges) <= MOST_EXCHANGES
+    return bool(fits) and all(map(_is_utc, (kept.started, kept.updated))) and all(map(_is_sound, kept.exchanges))
 
 
-def _is_finite(answer: Answer) -> bool:
-    return all(map(math.isfinite, (answer.confidence, answer.seconds, *(s.support for s in answer.sentences))))
+def _is_utc(time: datetime) -> bool:
+    return time.utcoffset() == timedelta(0)
+
+
+def _is_sound(exchange: Exchange) -> bool:
+    chosen = all(1 <= length <= MOST_LENGTHS for length in exchange.lengths or ())
+    return chosen and (not exchange.answer or _holds_together(exchange.answer))
+
+
+def _holds_together(answer: Answer) -> bool:
+    numbers = [citation.number for citation in answer.citations]
+    marked = {number for sentence in answer.sentences for number in sentence.citations}
+    spans = (*answer.emphasis, *((sentence.start, sentence.end) for sentence in answer.sentences))
+    measured = (
+        answer.confidence,
+        answer.seconds,
+        *(s.support for s in answer.sentences),
+        *(h.score for h in answer.hits),
+    )
+    return (
+        all(map(math.isfinite, measured))
+        and len(set(numbers)) == len(numbers)
+        and marked <= set(numbers)
+        and all(0 <= start <= end <= len(answer.text) for start, end in spans)
+        and all(map(_is_quoted, answer.citations))
+    )
+
+
+def _is_quoted(citation: Citation) -> bool:
+    """Does its quote stand in its passage, where it says? Nobody's words may be put into an article's mouth."""
+    start, end, passage = citation.start, citation.end, citation.passage
+    whole = citation.number > 0 and passage.start <= start and end - start == len(citation.quote)
+    return whole and passage.slice((start, end)) == citation.quote
 
 
 @dataclass(slots=True)
@@ -138,26 +245,24 @@ class Histories:
     """The conversations of each user on the server: a folder for each, whose name tells nobody who it is."""
 
     folder: Path
-    _lock: threading.Lock
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def beside(cls, index: Path) -> Histories:
         """Beside the index's folder, so that they are still there when the index is made anew."""
-        return cls(index.with_name(f"{index.name}.conversations"), threading.Lock())
+        return cls(index.with_name(f"{index.name}.conversations"))
 
     def put(self, user: str, text: str) -> None:
         """Keep a conversation, in place of what was kept of it before. Raises HistoryError."""
         entry = entry_of(text)
-        if not entry:
+        if not entry or len(text) > LONGEST_KEPT:
             raise HistoryError(NOT_READABLE)
         file = self._file(user, entry.id)
         try:
             with self._lock:
-                file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                draft = file.with_suffix(f".{os.getpid()}.draft")
-                with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as written:
-                    written.write(text.encode("utf-8", "replace"))
-                draft.replace(file)
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # the mode is not that of parents
+                file.parent.mkdir(mode=0o700, exist_ok=True)
+                _write(file, text)
                 for old in self._files(user)[MOST_KEPT:]:
                     old.unlink(missing_ok=True)
         except OSError as error:
@@ -174,29 +279,47 @@ class Histories:
 
     def delete(self, user: str, conversation: str) -> None:
         """Forget a conversation, if there is one."""
-        with suppress(OSError, HistoryError):
-            self._file(user, conversation).unlink(missing_ok=True)
+        with suppress(OSError, HistoryError), self._lock:
+            file = self._file(user, conversation)
+            for written in (file, *file.parent.glob(f"{file.stem}.*.draft")):  # a process may have ended while it wrote
+                written.unlink(missing_ok=True)
 
     def entries(self, user: str, words: str = "") -> list[Entry]:
         """Those that have all the words, the latest first."""
-        wanted = words.casefold().split()
-        texts = (_begun(file, whole=bool(wanted)) for file in self._files(user))
-        found = (entry_of(text) for text in texts if not wanted or holds(text, wanted))
-        return latest_first(filter(None, found))
+        texts = (_begun(file, whole=bool(words.strip())) for file in self._files(user))
+        return latest_first(filter(None, (entry_found(text, words) for text in texts)))
 
     def _files(self, user: str) -> list[Path]:
         with suppress(OSError):
-            dated = [(file.stat().st_mtime, file) for file in self._home(user).glob("*.json")]
+            dated = ((_changed(file), file) for file in self._home(user).glob("*.json"))
             return [file for _, file in sorted(dated, reverse=True)]
         return []
 
     def _home(self, user: str) -> Path:
-        return self.folder / hashlib.sha256(user.encode("utf-8", "replace")).hexdigest()[:32]
+        return self.folder / hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     def _file(self, user: str, conversation: str) -> Path:
         if not ID.fullmatch(conversation):
             raise HistoryError("there is no such conversation; open one of those that are listed")
         return self._home(user) / f"{conversation}.json"
+
+
+def _write(file: Path, text: str) -> None:
+    """In one go, whoever else writes it."""
+    draft = file.with_suffix(f".{token_urlsafe(6)}.draft")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as written:
+            written.write(text.encode("utf-8", "replace"))
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _changed(file: Path) -> int:
+    """When it was written; the beginning of time for one that another process has just deleted."""
+    with suppress(OSError):
+        return file.stat().st_mtime_ns
+    return 0
 
 
 def _begun(file: Path, *, whole: bool) -> str:
@@ -210,10 +333,13 @@ def latest_first(entries: Iterable[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.updated, reverse=True)
 
 
-def entries_in(texts: Any) -> list[Entry]:
-    """Those of a browser, which sends what each conversation begins with; what is none is passed over."""
-    told = texts if isinstance(texts, list) else []
-    return latest_first(filter(None, (entry_of(text) for text in told[:MOST_KEPT] if isinstance(text, str))))
+def entries_in(texts: Any, words: str = "") -> list[Entry]:
+    """Those of a browser that have all the words; what is none is passed over.
+
+    A browser sends conversations, or only what each begins with if it has looked for the words itself.
+    """
+    told = [text for text in texts[:MOST_KEPT] if isinstance(text, str)] if isinstance(texts, list) else []
+    return latest_first(filter(None, (entry_found(text, words) if "\n" in text else entry_of(text) for text in told)))
 
 
 def history_html(entries: Iterable[Entry], words: str = "") -> str:
@@ -240,4 +366,5 @@ def _entry_html(entry: Entry) -> str:
         )
     )
     opened = action_html("reopen", title, conversation=entry.id)
-    return f'<li>{opened}<p class="pq-byline"><span>{told}</span></p><p class="pq-actions">{acts}</p></li>'
+    where = f'<p class="pq-snippet" dir="auto">{escape(entry.snippet)}</p>' if entry.snippet else ""
+    return f'<li>{opened}<p class="pq-byline"><span>{told}</span></p>{where}<p class="pq-actions">{acts}</p></li>'
