@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from dataclasses import replace
+from datetime import date
+from typing import Any
 
-from rag.schema import Citation, Filters, long_date
+from rag.schema import Answer, Citation, Filters, long_date
 from ui.history import Kept
-from ui.render import Exchange, answer_json, confidence_words, counted, only_line, place_line, showable
+from ui.render import SIGN, Exchange, answer_json, confidence_words, counted, link, only_line, place_line, showable
 
+FORMAT = 1
+"""Of the JSON; raised when a key changes its meaning."""
 SPECIAL = re.compile(r"([\\`*_\[\]<>&#~|$^])")
 """What means something to Markdown wherever it stands."""
 LEADING = re.compile(r"^(\d*)([-+=.)])")
@@ -18,19 +23,43 @@ LEADING = re.compile(r"^(\d*)([-+=.)])")
 
 def markdown(kept: Kept) -> str:
     """A conversation in Markdown, whose rendered text is that of the page."""
-    when = f"{long_date(kept.started.date())}, {counted(len(kept.exchanges), 'question')}"
+    days = dict.fromkeys((long_date(kept.started.date()), long_date(kept.updated.date())))
+    when = f"{' to '.join(days)}, {counted(len(kept.exchanges), 'question')}"
     parts = [f"# {_plain(kept.title)}", _plain(when), *map(_exchange, kept.exchanges)]
     return "\n\n".join(parts) + "\n"
 
 
+def answer_markdown(answer: Answer) -> str:
+    """An answer in Markdown: its text, how sure it is and of which articles, and every citation.
+
+    Only the addresses of citations are links; whatever else an article says is text.
+    """
+    sure = f"*{confidence_words(answer.confidence)}.*" if answer.grounded else ""
+    written = f"Written by {_plain(answer.written_by)}." if answer.written_by else ""
+    read = _narrowed(*(read.filters for read in answer.read))
+    parts = [_said(answer), sure, written, read, _plain(answer.notice), *map(_citation, answer.citations)]
+    return "\n\n".join(filter(None, parts))
+
+
 def json_export(kept: Kept) -> str:
-    """A conversation in JSON; each answer is what `pullquote ask --json` prints."""
+    """A conversation in JSON, on whose keys others can rely.
+
+    `format`, `title`, `started` and `updated` (in UTC) stand before the `exchanges`. Each of these has a `question`,
+    the `filters` chosen beside it (null for none), and the `answer` that `pullquote ask --json` prints or, if that is
+    null, the `error` in its place.
+    """
     told = {
+        "format": FORMAT,
         "title": kept.title,
         "started": kept.started.isoformat(),
         "updated": kept.updated.isoformat(),
         "exchanges": [
-            {"question": e.question, "error": e.error, "answer": answer_json(e.answer) if e.answer else None}
+            {
+                "question": e.question,
+                "filters": _filters_json(e.filters),
+                "error": e.error,
+                "answer": answer_json(e.answer) if e.answer else None,
+            }
             for e in kept.exchanges
         ],
     }
@@ -44,22 +73,49 @@ def file_name(kept: Kept, ending: str) -> str:
     return f"{slug or 'conversation'}-{kept.started:%Y-%m-%d}.{ending}"
 
 
+def _filters_json(filters: Filters) -> dict[str, Any] | None:
+    """By the names that filters have in an answer."""
+    if not filters:
+        return None
+    return {
+        "published_after": _day(filters.published_after),
+        "published_before": _day(filters.published_before),
+        "sources": list(filters.sources),
+        "article_ids": list(filters.article_ids),
+    }
+
+
+def _day(day: date | None) -> str | None:
+    return day.isoformat() if day else None
+
+
 def _exchange(exchange: Exchange) -> str:
-    parts = [f"## {_plain(exchange.question)}"]
     answer = exchange.answer
-    if not answer:
-        return "\n\n".join([*parts, _plain(exchange.error or "Not answered.")])
-    parts.append(_plain(answer.text))
-    sure = f"*{confidence_words(answer.confidence)}.*" if answer.grounded else ""
-    only = [filters for filters in (exchange.filters, *(read.filters for read in answer.read)) if filters != Filters()]
-    narrowed = " ".join(f"{_plain(only_line(filters))}." for filters in only)
-    parts += [sure, narrowed, _plain(answer.notice), *map(_citation, answer.citations)]
-    return "\n\n".join(filter(None, parts))
+    told = answer_markdown(answer) if answer else _plain(exchange.error or "Not answered.")
+    return "\n\n".join(filter(None, (f"## {_plain(exchange.question)}", _narrowed(exchange.filters), told)))
+
+
+def _narrowed(*filters: Filters) -> str:
+    return " ".join(f"{_plain(only_line(each))}." for each in filters if each)
+
+
+def _said(answer: Answer) -> str:
+    """The text; what a language model had begun to write when it was stopped is marked, for nobody has checked it."""
+    end = max((sign.end() for sign in SIGN.finditer(answer.text)), default=0)
+    begun = answer.written_by and answer.text[end:].strip(" …")
+    return _plain(f"{answer.text} [unchecked]" if begun else answer.text)
 
 
 def _citation(citation: Citation) -> str:
-    at = f"{citation.passage.article_id}, characters {citation.start} to {citation.end}"
-    return f"> \\[{citation.number}\\] “{_plain(citation.quote)}”\n> — {_plain(place_line(citation))} ({_plain(at)})"
+    place = _plain(place_line(replace(citation, passage=replace(citation.passage, url=""))))
+    at = _plain(f"{citation.passage.article_id}, characters {citation.start} to {citation.end}")
+    told = ", ".join(filter(None, (place, _address(citation.passage.url))))
+    return f"> \\[{citation.number}\\] “{_plain(citation.quote)}”\n> — {told} ({at})"
+
+
+def _address(url: str) -> str:
+    """A link to follow, if it is one; no character of it can end it."""
+    return f"<{url.replace('<', '%3C').replace('>', '%3E')}>" if link(url) else ""
 
 
 def _line(text: str) -> str:
