@@ -41,10 +41,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A LlamaIndex LLM for use in one event loop, and how to end its connections."""
+    """A LlamaIndex LLM for use in one event loop, and how to end its connections.
+
+    `waits` are the seconds after which it is to be asked again while its server fails, if its client does not do that.
+    """
 
     llm: LLM
     aclose: Callable[[], Awaitable[None]]
+    waits: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +163,7 @@ class _Reply:
         self._model, self._prompt, self._put = model, prompt, put
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
-        self._thought = False
+        self._heard = self._thought = False
         self._failure: BaseException | None = None
 
     def run(self) -> None:
@@ -196,22 +200,35 @@ class _Reply:
             self._failure = self._task.exception()
 
     async def _read(self) -> None:
+        from ollama import ResponseError
+
         session = self._model.session()
         try:
-            written, thought, ended = 0, 0, False
-            async for part in await session.llm.astream_chat(_messages(self._prompt)):
-                ended = ended or _ends(part.raw)
-                self._thought = True
-                if part.delta:
-                    self._put(part.delta)
-                written, thought = written + bool(part.delta), thought + (not part.delta)
-                if written > MOST_PIECES or thought > MOST_THOUGHTS:
-                    raise ModelError(f"the language model {self._model.name!r} does not come to an end; ask again")
-            if not ended:
-                name = repr(self._model.name)
-                raise ModelError(_broken_off(name) if written or thought else _no_reply(name))
+            for wait in (*session.waits, None):
+                try:
+                    return await self._listen(session.llm)
+                except ResponseError as error:
+                    if wait is None or self._heard or not _passes(error.status_code):
+                        raise
+                await asyncio.sleep(wait)
         finally:
             await session.aclose()
+
+    async def _listen(self, llm: LLM) -> None:
+        name = repr(self._model.name)
+        written, thought, end = 0, 0, ""
+        async for part in await llm.astream_chat(_messages(self._prompt)):
+            end = end or _end_of(part.raw)
+            self._heard = self._thought = True
+            if part.delta:
+                self._put(part.delta)
+            written, thought = written + bool(part.delta), thought + (not part.delta)
+            if written > MOST_PIECES or thought > MOST_THOUGHTS:
+                raise ModelError(f"the language model {name} does not come to an end; ask again")
+        if not end:
+            raise ModelError(_broken_off(name) if self._heard else _no_reply(name))
+        if end == "length":
+            raise ModelError(f"the language model {name} had no room to come to an end; raise llm_context")
 
 
 def _messages(prompt: Prompt) -> Sequence[ChatMessage]:
@@ -221,11 +238,16 @@ def _messages(prompt: Prompt) -> Sequence[ChatMessage]:
     return [ChatMessage(prompt.system, role=MessageRole.SYSTEM), *messages] if prompt.system else messages
 
 
-def _ends(raw: Any) -> bool:
-    """Does a part of a reply say that it is the last one? One of no kind known here does not say that it isn't."""
+def _end_of(raw: Any) -> str:
+    """Why a part of a reply is the last one, empty if it isn't; of a kind not known here any may be the last one."""
     if isinstance(raw, dict):
-        return bool(raw.get("done", True))
+        return (raw.get("done_reason") or "stop") if raw.get("done", True) else ""
     choices = getattr(raw, "choices", None)
     if choices is None:
-        return True
-    return any(choice.finish_reason for choice in choices)
+        return "stop"
+    return next((choice.finish_reason for choice in choices if choice.finish_reason), "")
+
+
+def _passes(status: int) -> bool:
+    """Will a refusal with this HTTP status be over in a while?"""
+    return status == 429 or status >= 500

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -38,7 +40,9 @@ BATCH = 16
 LLM_SECONDS, LLM_CONTEXT, LLM_RETRIES = 60.0, 8192, 3
 LOCAL_LLMS = ("http://127.0.0.1:11434/v1", "http://127.0.0.1:8080/v1")
 """Where Ollama and llama.cpp's server listen if nobody tells them otherwise."""
-PROBE_SECONDS = 1.0
+PROBE_SECONDS, MOST_PROBED = 1.0, 10_000_000
+WAITS = tuple(0.5 * 2**n for n in range(LLM_RETRIES))
+"""As OpenAI's client waits; Ollama's has no retries."""
 
 
 class Embedder(Protocol):
@@ -362,7 +366,7 @@ def load_llm(
     except ImportError:
         hint = "run: pip install 'pullquote[llm]'"
         raise ModelError(f"the library for language models is not installed; {hint}") from None
-    if not key.isascii():
+    if key and not (key.isascii() and key.isprintable()):
         raise ModelError("the key in PULLQUOTE_API_KEY has letters that no key has; copy it again")
     tokens_of("")  # the tokenizer takes a while to load, too
     server = _Server(name, url.rstrip("/"), key.strip() or "none", context, seconds)
@@ -386,15 +390,26 @@ def _fetched(url: str) -> Any:
 
     try:
         options: dict[str, Any] = {"trust_env": not _is_here(url), "verify": url.startswith("https:")}
-        return httpx.get(url, timeout=PROBE_SECONDS, **options).raise_for_status().json()
+        with httpx.stream("GET", url, timeout=PROBE_SECONDS, **options) as response:
+            return json.loads(_within_limits(response.raise_for_status().iter_bytes()))
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return None
+
+
+def _within_limits(pieces: Iterator[bytes]) -> bytes:
+    """What arrives soon and is not much; nothing if it is more, since something else than such a server listens."""
+    until, content = time.monotonic() + PROBE_SECONDS, b""
+    for piece in pieces:
+        content += piece
+        if len(content) > MOST_PROBED or time.monotonic() > until:
+            return b""
+    return content
 
 
 def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
     except ValueError:
         return False
 
@@ -478,7 +493,7 @@ class _Server:
             async_client=client,
             callback_manager=callbacks,
         )
-        return Session(llm, client.close)
+        return Session(llm, client.close, WAITS)
 
 
 def _counting(count: Callable[[Usage], None]) -> CallbackManager:

@@ -8,7 +8,8 @@ import time
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ ASKED = Prompt("Be brief.", "How is tea?")
 REASONING = [{"role": "assistant"}, {"reasoning_content": "Hm."}, "Tea ", {"tool_calls": []}, "is hot."]
 CHOICE = b'{"index": 0, "delta": {"content": "T"}}'
 UNENDED = b'data: {"id": "1", "object": "x", "created": 1, "model": "m", "choices": [' + CHOICE + b"]}\n\n"
+NO_ROOM = UNENDED.replace(b'"content": "T"}', b'"content": "T"}, "finish_reason": "length"')
 
 
 @pytest.mark.parametrize("ollama", [False, True])
@@ -54,10 +56,11 @@ def test_thoughts_roles_and_tool_calls_are_no_words() -> None:
         assert load_llm("tiny", server.url).complete(ASKED) == "Tea is hot."
 
 
+@pytest.mark.parametrize("ollama", [False, True])
 @pytest.mark.parametrize("first", [Refused(429, "1"), 500, 503])
-def test_what_fails_for_a_while_is_tried_again(first: Reply) -> None:
+def test_what_fails_for_a_while_is_tried_again(first: Reply, ollama: bool) -> None:
     replies: list[Reply] = [first, "Tea is hot."]
-    with scripted(lambda _: replies.pop(0)) as server:
+    with scripted(lambda _: replies.pop(0), ollama=ollama) as server:
         assert load_llm("tiny", server.url).complete(ASKED) == "Tea is hot."
 
 
@@ -79,6 +82,7 @@ def test_what_fails_for_a_while_is_tried_again(first: Reply) -> None:
         (b"", "/v1"),
         (b"[]", "/v1"),
         (b"<html>Welcome, sesame</html>", "/v1"),
+        ([NO_ROOM, BREAK], "no room to come to an end; raise llm_context"),
         ([2], "said nothing for 1 seconds"),
     ],
 )
@@ -185,6 +189,35 @@ def test_models_of_this_machine_are_only_what_servers_name(monkeypatch: pytest.M
     with scripted(lambda _: "", models=["a", "", "b\x1b[31m"]) as one, scripted(lambda _: "", models=[]) as none:
         monkeypatch.setattr("rag.models.LOCAL_LLMS", (gone.url, one.url, none.url, f"{one.url}/nowhere"))
         assert local_llms() == [("a", one.url)]
+
+
+class Endless(BaseHTTPRequestHandler):
+    """Sends another space now and then, for as long as somebody listens."""
+
+    left = threading.Event()
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with suppress(OSError):
+            while not self.left.wait(0.2):
+                self.wfile.write(b" ")
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its base class calls it so
+        pass
+
+
+def test_what_sends_for_ever_is_no_server_of_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        ending = threading.Timer(20, Endless.left.set)
+        ending.start()
+        monkeypatch.setattr("rag.models.LOCAL_LLMS", (f"http://127.0.0.1:{server.server_port}/v1",))
+        assert local_llms() == []
+        assert not Endless.left.is_set(), "it was given up before its end"
+        ending.cancel()
+        Endless.left.set()
+        server.shutdown()
 
 
 @pytest.mark.parametrize("url", ["http://", "http://[::1", "ftp://a/v1", "http://a:99999/v1", "http://a:0/v1"])
