@@ -182,6 +182,8 @@ class Elements(HTMLParser):
             "article",
             "blockquote",
             "mark",
+            "button",
+            "pre",
         }:
             self.found.append(tag)
         elif not own and any(name in ("href", "src", "style") or name.startswith("on") for name, _ in attrs):

@@ -35,6 +35,7 @@ OURS = {
     "button": {"type", "class", "dir", "name", "value"},
     "ul": set(),
     "li": set(),
+    "pre": {"id", "hidden"},
 }
 CLASS = re.compile(r"pq-[a-z]+(-\d+-\d+)?( pq-[a-z]+(-\d+-\d+)?)*")
 HOSTILE = (

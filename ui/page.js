@@ -92,8 +92,9 @@
     const words = document.querySelector("#pq-history :is(input, textarea)")?.value ?? "";
     const wanted = words.toLowerCase().split(/\s+/).map((word) => JSON.stringify(word).slice(1, -1));
     const texts = slots().map((key) => localStorage.getItem(key));
-    const kept = texts.filter((text) => wanted.every((word) => text.toLowerCase().includes(word))).map(first);
-    ask("list", { words, kept });
+    // What may have the words is looked into on the server, which tells what was said from the names of fields.
+    const kept = texts.filter((text) => wanted.every((word) => text.toLowerCase().includes(word)));
+    ask("list", { words, kept: words.trim() ? kept : kept.map(first) });
   }
   let typed = 0;
   document.addEventListener("input", ({ target }) => {

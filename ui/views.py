@@ -199,10 +199,9 @@ class Past:
     def list(self, request: gr.Request, event: gr.EventData) -> str:
         """What is kept, and has the words that are looked for."""
         words = text_of(event, "words")
-        found = (
-            self.histories.entries(user_of(request), words) if self.histories else entries_in(value_of(event, "kept"))
-        )
-        return history_html(found, words)
+        if self.histories:
+            return history_html(self.histories.entries(user_of(request), words), words)
+        return history_html(entries_in(value_of(event, "kept"), words), words)
 
     def keep(self, conversation: Conversation, floor: Floor, request: gr.Request) -> Any:
         """Keep a conversation as far as it is."""
