@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from llm_server import Reply, Scripted, scripted
+from llm_server import Refused, Reply, Scripted, scripted
 from test_eval_run import PAIRS, Parrot
 
 from eval.judge import Judge, first_score
@@ -146,13 +146,16 @@ def test_a_judge_that_fails_on_the_way_leaves_the_report_of_what_was_asked() -> 
 
 def test_after_a_refusal_nothing_more_is_asked() -> None:
     def reply(prompt: str) -> Reply:
-        return 404 if "supported by the context" in prompt else 503  # which is tried again after half a second or so
+        return (
+            404 if "supported by the context" in prompt else Refused(429, "4")
+        )  # to be tried again after four seconds
 
     with scripted(reply) as server, Judge(load_llm("tiny", server.url)) as judge:
         with pytest.raises(ModelError, match="HTTP 404"):
             judge.scores(PAIR, ROW)
+        judge._runner.run(asyncio.sleep(2))  # what was on its way by then has arrived
         asked = len(server.prompts)
-        judge._runner.run(asyncio.sleep(1.5))
+        judge._runner.run(asyncio.sleep(4))
         assert len(server.prompts) == asked
 
 
