@@ -366,10 +366,11 @@ def load_llm(
     except ImportError:
         hint = "run: pip install 'pullquote[llm]'"
         raise ModelError(f"the library for language models is not installed; {hint}") from None
-    if key and not (key.isascii() and key.isprintable()):
+    key = key.strip()  # as a file ends, out of which it was read
+    if not (key.isascii() and key.isprintable()):
         raise ModelError("the key in PULLQUOTE_API_KEY has letters that no key has; copy it again")
     tokens_of("")  # the tokenizer takes a while to load, too
-    server = _Server(name, url.rstrip("/"), key.strip() or "none", context, seconds)
+    server = _Server(name, url.rstrip("/"), key or "none", context, seconds)
     return LanguageModel(name, server.session, context, seconds)
 
 

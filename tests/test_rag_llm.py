@@ -191,6 +191,19 @@ def test_models_of_this_machine_are_only_what_servers_name(monkeypatch: pytest.M
         assert local_llms() == [("a", one.url)]
 
 
+@pytest.mark.parametrize("key", ["sesame", " sesame\n"])
+def test_a_key_is_sent_without_the_space_around_it(key: str) -> None:
+    with scripted(lambda _: "Tea is hot.") as server:
+        load_llm("tiny", server.url, key).complete(ASKED)
+    assert server.keys == ["Bearer sesame"]
+
+
+@pytest.mark.parametrize("key", ["ses\name", "ses\x00ame", "sésame"])
+def test_a_key_that_cannot_be_sent_is_told_without_it(key: str) -> None:
+    with pytest.raises(ModelError, match=r"PULLQUOTE_API_KEY has letters that no key has; copy it again$"):
+        load_llm("tiny", "http://127.0.0.1:9/v1", key)
+
+
 class Endless(BaseHTTPRequestHandler):
     """Sends another space now and then, for as long as somebody listens."""
 
