@@ -15,7 +15,7 @@ from rag.chain import Chain
 from rag.schema import Filters
 from ui import render
 from ui.articles import Catalogue
-from ui.desk import CONCURRENT_ANSWERS, Conversation, Desk, Floor, Shown
+from ui.desk import CONCURRENT_ANSWERS, LENGTHS, Conversation, Desk, Floor, Shown
 from ui.history import Histories
 from ui.intake import Intake
 from ui.reader import Reader
@@ -33,8 +33,6 @@ const events = {list(EVENTS)!r};
 document.addEventListener("pq", ({{ detail }}) => events.includes(detail.event) && trigger(detail.event, detail.data));
 document.dispatchEvent(new Event("pq-ready"));
 """
-LENGTHS = (3, 10)
-"""Sentences and passages by default, as in `rag.config.Config`."""
 ANSWERING: dict[str, Any] = {**PRIVATE, "concurrency_limit": CONCURRENT_ANSWERS, "concurrency_id": "answers"}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +19,7 @@ import gradio as gr
 from eval.feedback import Rating, add_feedback, feedback_file
 from rag import prompt
 from rag.chain import Chain, Scope
+from rag.config import Config
 from rag.errors import PullquoteError
 from rag.schema import Answer, Turn
 from ui import render, scope
@@ -28,6 +29,8 @@ from ui.render import Exchange
 CONCURRENT_ANSWERS = 4
 """Questions answered at once. More would only share the same cores; the rest wait their turn."""
 INTERRUPTED = "This question was interrupted by the next one; ask it again."
+LENGTHS = (Config().sentences, Config().hits)
+"""The most sentences and passages of an answer if nobody says otherwise."""
 MOST_SENTENCES, MOST_PASSAGES = 10, 30
 """What a reader may choose at most."""
 LONGEST_REASON = 2000
@@ -94,8 +97,8 @@ class Desk:
 
     chain: Chain
     writers: Mapping[str, Chain] = field(default_factory=dict)
-    sentences: int = 3
-    passages: int = 10
+    sentences: int = LENGTHS[0]
+    passages: int = LENGTHS[1]
 
     def reply(  # noqa: PLR0913, PLR0917 - Gradio passes a value for each part of the page
         self,
@@ -147,11 +150,10 @@ class Desk:
 
     def _lengths(self, sentences: float, passages: float) -> tuple[int, int] | None:
         """How long an answer may be, where that was chosen otherwise than it is."""
-        own = (self.sentences, self.passages)
-        chosen = (int(sentences) or own[0], int(passages) or own[1])
-        return (
-            None if chosen == own else (min(max(1, chosen[0]), MOST_SENTENCES), min(max(1, chosen[1]), MOST_PASSAGES))
-        )
+        chosen = (int(sentences) or self.sentences, int(passages) or self.passages)
+        if chosen == (self.sentences, self.passages):
+            return None
+        return min(max(1, chosen[0]), MOST_SENTENCES), min(max(1, chosen[1]), MOST_PASSAGES)
 
     def reply_to_box(
         self, question: str, conversation: Conversation, floor: Floor, *chosen: Any
@@ -178,8 +180,7 @@ class Desk:
             values = [chip["value"] for chip in render.chips(last, len(conversation))]
             if last.answer and event.value in values:
                 words = last.answer.read[values.index(event.value)].words
-                lifted = (*last.lifted, words)
-                again = replace(last, answer=None, lifted=lifted, next=(), done=False, id=token_urlsafe(9))
+                again = afresh(replace(last, lifted=(*last.lifted, words)))
                 yield from floor.held(self._answered(conversation[:-1], again, floor))
 
     def stop(self, floor: Floor) -> None:
@@ -189,8 +190,7 @@ class Desk:
     def ask_again(self, conversation: Conversation, floor: Floor) -> Iterator[Shown]:
         """The last question asked once more, as it was asked, in place of its answer."""
         for last in conversation[-1:] if not floor.holder else ():
-            again = replace(last, answer=None, error="", next=(), done=False, id=token_urlsafe(9))
-            yield from floor.held(self._answered(conversation[:-1], again, floor))
+            yield from floor.held(self._answered(conversation[:-1], afresh(last), floor))
 
     def take_back(self, conversation: Conversation, floor: Floor) -> tuple[Any, ...]:
         """The last question back in the box, to be asked otherwise; nothing while an answer comes in."""
@@ -224,14 +224,10 @@ class Desk:
 
     def _rated(self, conversation: Conversation, turn: int, *, liked: bool, reason: str = "") -> None:
         exchange = conversation[turn]
-        if not exchange.answer:
-            return
-        try:
-            file = feedback_file(self.chain.index.folder)
-            rating = Rating(liked, reason, exchange.id)
-            add_feedback(file, exchange.answer, turns(conversation[:turn]), rating)
-        except PullquoteError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+        if exchange.answer:
+            file, rating = feedback_file(self.chain.index.folder), Rating(liked, reason, exchange.id)
+            with errors_as_notices():
+                add_feedback(file, exchange.answer, turns(conversation[:turn]), rating)
 
     def ask(
         self, question: str, published_after: str = "", published_before: str = "", source: str | list[str] = ""
@@ -240,11 +236,9 @@ class Desk:
 
         Dates are written as YYYY-MM-DD; several sources stand in a list, or in a text with commas between them.
         """
-        try:
+        with errors_as_notices():
             filters = scope.filters(published_after, published_before, self._sources_of(source))
             return render.answer_json(self.chain.ask(question, filters=filters))
-        except PullquoteError as error:
-            raise gr.Error(str(error), print_exception=False) from error
 
     def _sources_of(self, source: str | list[str]) -> list[str]:
         if not source:
@@ -314,9 +308,23 @@ class Desk:
             return render.error_html(str(error))
 
 
+@contextmanager
+def errors_as_notices() -> Iterator[None]:
+    """An error that is raised on purpose becomes a notice on the page, and an error of the endpoint's."""
+    try:
+        yield
+    except PullquoteError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
 def show(conversation: Conversation) -> Shown:
     """The page's parts for a conversation."""
     return render.messages(conversation), render.sources_html(conversation), conversation
+
+
+def afresh(exchange: Exchange) -> Exchange:
+    """The same question, asked in the same way, with no answer yet."""
+    return replace(exchange, answer=None, error="", next=(), done=False, id=token_urlsafe(9))
 
 
 def settled(conversation: Conversation) -> Conversation:

@@ -15,7 +15,7 @@ import gradio as gr
 from rag.errors import PullquoteError
 from ui import render
 from ui.articles import Catalogue, View, added_html, confirm_html, progress_html, table_html
-from ui.desk import MOST_PASSAGES, MOST_SENTENCES, Conversation, Desk, Floor, show
+from ui.desk import MOST_PASSAGES, MOST_SENTENCES, Conversation, Desk, Floor, errors_as_notices, show
 from ui.export import file_name, json_export, markdown
 from ui.history import Histories, entries_in, entry_of, from_text, history_html, renamed, to_text
 from ui.intake import Added, Intake, Pasted, Steps
@@ -88,7 +88,8 @@ class Shelf:
         def asked(event: gr.EventData) -> tuple[str, tuple[str, ...]]:
             ids = value_of(event, "articles")
             wanted = {i for i in ids if isinstance(i, str)} if isinstance(ids, list) else set()
-            entries = [entry for entry in catalogue.entries() if entry.id in wanted]
+            with errors_as_notices():
+                entries = [entry for entry in catalogue.entries() if entry.id in wanted]
             return confirm_html(entries), tuple(entry.id for entry in entries)
 
         def removed(doomed: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
@@ -212,19 +213,15 @@ class Past:
 
     def reopened(self, floor: Floor, request: gr.Request, event: gr.EventData) -> Any:
         """A conversation that was kept, in the place of the one that is there."""
-        try:
+        with errors_as_notices():
             kept = from_text(self._text(request, event))
-        except PullquoteError as error:
-            raise gr.Error(str(error), print_exception=False) from error
         floor.begin(kept)
         return show(kept.exchanges)
 
     def renamed(self, floor: Floor, request: gr.Request, event: gr.EventData) -> Any:
         """A conversation under another title."""
-        try:
+        with errors_as_notices():
             text = renamed(self._text(request, event), text_of(event, "title"))
-        except PullquoteError as error:
-            raise gr.Error(str(error), print_exception=False) from error
         if (entry := entry_of(text)) and entry.id == floor.id:
             floor.title = entry.title
         return self._kept(text, request)
@@ -233,14 +230,12 @@ class Past:
         """Forget a conversation."""
         if self.histories:
             self.histories.delete(user_of(request), text_of(event, "conversation"))
-        return told(listed=True)
+        return told()
 
     def exported(self, request: gr.Request, event: gr.EventData) -> str:
         """A conversation as a file to download."""
-        try:
+        with errors_as_notices():
             kept = from_text(self._text(request, event))
-        except PullquoteError as error:
-            raise gr.Error(str(error), print_exception=False) from error
         write, ending = (json_export, "json") if text_of(event, "kind") == "json" else (markdown, "md")
         return told(download={"name": file_name(kept, ending), "text": write(kept)})
 
@@ -253,10 +248,8 @@ class Past:
         entry = entry_of(text)
         if not self.histories:
             return told(keep={"id": entry.id if entry else "", "text": text})
-        try:
+        with errors_as_notices():
             self.histories.put(user_of(request), text)
-        except PullquoteError as error:
-            raise gr.Error(str(error), print_exception=False) from error
         return told(keep={"id": entry.id if entry else ""})
 
 
