@@ -73,13 +73,18 @@ HOSTILE = {
 }
 
 
+def harbour_index(folder: Path) -> Config:
+    """The settings of an index of the one article, made in a folder."""
+    articles, config = folder / "articles.json", Config(index=folder / "index")
+    articles.write_text(json.dumps(HARBOUR), "utf-8")
+    assert ingest([articles], config).added == 1
+    return config
+
+
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("browser")
-    articles = folder / "articles.json"
-    articles.write_text(json.dumps(HARBOUR), "utf-8")
-    config = Config(index=folder / "index")
-    assert ingest([articles], config).added == 1
+    config = harbour_index(folder)
     # No reader lets markup through; the page must not rely on it.
     hostile, embedder = Article(**HOSTILE), load_embedder(config.embedding_model)
     passages = split(hostile)
@@ -140,9 +145,7 @@ class WrittenPage:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Iterator[WrittenPage]:
-    (tmp_path / "articles.json").write_text(json.dumps(HARBOUR), "utf-8")
-    config = Config(index=tmp_path / "index")
-    ingest([tmp_path / "articles.json"], config)
+    config = harbour_index(tmp_path)
     plain = Chain.from_config(config)
     page = WrittenPage("", Scripted())
     with scripted(page.reply) as page.server:
@@ -315,9 +318,7 @@ LIGHTHOUSE = "# Lighthouse of Osk goes dark\n\nThe lighthouse of Osk was switche
 @pytest.fixture
 def shelf(tmp_path: Path) -> Iterator[str]:
     """A page on which articles can be added, over one article."""
-    (tmp_path / "articles.json").write_text(json.dumps(HARBOUR), "utf-8")
-    config = Config(index=tmp_path / "index")
-    ingest([tmp_path / "articles.json"], config)
+    config = harbour_index(tmp_path)
     chain = Chain.from_config(config)
     intake = Intake(config, chain.index, Model(config.embedding_model, chain.retriever.embedder))
     with served(build_app(chain, stores=Stores(intake=intake)), megabytes=1) as url:

@@ -22,7 +22,7 @@ from rag.schema import Answer, Citation, Passage, Span, long_date
 from ui import scope
 from ui.eval_cli import eval_app
 from ui.index_cli import index_app
-from ui.render import answer_json, only_line, showable, writer_label
+from ui.render import answer_json, one_line, only_line, showable, writer_label
 from ui.terminal import AsJson, IndexDir, Teller, announce, byline, complain, errors_as_lines, print_json
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _print_answer(answer: Answer, *, told: bool) -> None:
     if answer.read:
         typer.echo()
     for read in answer.read:
-        words = shlex.quote(" ".join(showable(read.words).split()))
+        words = shlex.quote(one_line(read.words))
         typer.echo(f"{only_line(read.filters)} (drop it: --lift {words})")
     by_article: dict[str, list[Citation]] = {}
     for citation in answer.citations:

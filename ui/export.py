@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from dataclasses import replace
-from datetime import date
-from typing import Any
 
 from rag.schema import Answer, Citation, Filters, long_date
 from ui.history import Kept
-from ui.render import SIGN, Exchange, answer_json, confidence_words, counted, link, only_line, place_line, showable
+from ui.render import (
+    SIGN,
+    Exchange,
+    answer_json,
+    confidence_words,
+    counted,
+    filters_json,
+    link,
+    one_line,
+    only_line,
+    place_line,
+)
 
 FORMAT = 1
 """Of the JSON; raised when a key changes its meaning."""
@@ -56,7 +64,7 @@ def json_export(kept: Kept) -> str:
         "exchanges": [
             {
                 "question": e.question,
-                "filters": _filters_json(e.filters),
+                "filters": filters_json(e.filters) if e.filters else None,
                 "error": e.error,
                 "answer": answer_json(e.answer) if e.answer else None,
             }
@@ -71,22 +79,6 @@ def file_name(kept: Kept, ending: str) -> str:
     ascii_only = unicodedata.normalize("NFKD", kept.title).encode("ascii", "ignore").decode()
     slug = "-".join(re.findall(r"[a-z0-9]+", ascii_only.lower()))[:60].strip("-")
     return f"{slug or 'conversation'}-{kept.started:%Y-%m-%d}.{ending}"
-
-
-def _filters_json(filters: Filters) -> dict[str, Any] | None:
-    """By the names that filters have in an answer."""
-    if not filters:
-        return None
-    return {
-        "published_after": _day(filters.published_after),
-        "published_before": _day(filters.published_before),
-        "sources": list(filters.sources),
-        "article_ids": list(filters.article_ids),
-    }
-
-
-def _day(day: date | None) -> str | None:
-    return day.isoformat() if day else None
 
 
 def _exchange(exchange: Exchange) -> str:
@@ -107,7 +99,7 @@ def _said(answer: Answer) -> str:
 
 
 def _citation(citation: Citation) -> str:
-    place = _plain(place_line(replace(citation, passage=replace(citation.passage, url=""))))
+    place = _plain(place_line(citation.passage))
     at = _plain(f"{citation.passage.article_id}, characters {citation.start} to {citation.end}")
     told = ", ".join(filter(None, (place, _address(citation.passage.url))))
     return f"> \\[{citation.number}\\] “{_plain(citation.quote)}”\n> — {told} ({at})"
@@ -118,10 +110,6 @@ def _address(url: str) -> str:
     return f"<{url.replace('<', '%3C').replace('>', '%3E')}>" if link(url) else ""
 
 
-def _line(text: str) -> str:
-    return " ".join(showable(text).split())
-
-
 def _plain(text: str) -> str:
     """A line of text that means nothing to Markdown."""
-    return LEADING.sub(r"\1\\\2", SPECIAL.sub(r"\\\1", _line(text)))
+    return LEADING.sub(r"\1\\\2", SPECIAL.sub(r"\\\1", one_line(text)))

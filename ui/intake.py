@@ -13,7 +13,7 @@ import shutil
 import threading
 import unicodedata
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from rag.errors import PullquoteError, ReadError
 from rag.index import Index
 from rag.schema import IngestReport
 from ui import scope
+from ui.render import counted
 
 MOST_FILES = 2000
 """Files that are added at once."""
@@ -66,6 +67,8 @@ class Added:
     outcomes: tuple[Outcome, ...]
 
 
+Held = tuple[Counter[str], Counter[str]]
+"""How many articles were read from each place, and how many copies of others stand there."""
 Steps = Generator[Standing | Added, None, None]
 
 
@@ -95,17 +98,17 @@ class Intake:
         with self._turn:
             kept: dict[Path, str] = {}
             refused: list[Outcome] = []
+            room = MOST_GIGABYTES * 1000 * MEGABYTE - self._size()
             for upload in uploads:
                 try:
-                    kept[self._keep(upload)] = upload.name
+                    file, size = self._keep(upload, room)
                 except (OSError, ReadError) as error:
                     reason = getattr(error, "strerror", None) or str(error)
                     refused.append(Outcome(upload.name, f"was not taken: {reason}", failed=True))
-            for step in self._ingested([str(file.resolve()) for file in kept]):
-                if isinstance(step, Added):
-                    yield Added(step.report, (*refused, *self._outcomes(kept, step.report)))
                 else:
-                    yield step
+                    kept[file] = upload.name
+                    room -= size
+            yield from self._ingested(_origins(kept), lambda report: (*refused, *self._outcomes(kept, report)))
 
     def text(self, pasted: Pasted) -> Steps:
         """A pasted text. Raises QuestionError for a date that is none, ReadError where there is no text."""
@@ -120,11 +123,8 @@ class Intake:
             file = self._free(name)
             self.folder.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(record, ensure_ascii=True), "utf-8")
-            for step in self._ingested([str(file.resolve())]):
-                if isinstance(step, Added):
-                    yield Added(step.report, tuple(self._outcomes({file: pasted.title or "The text"}, step.report)))
-                else:
-                    yield step
+            kept = {file: pasted.title or "The text"}
+            yield from self._ingested(_origins(kept), lambda report: self._outcomes(kept, report))
 
     def urls(self, lines: str) -> Steps:
         """Pages, feeds and sitemaps by their addresses, a line each. Raises ReadError for what is none."""
@@ -134,12 +134,7 @@ class Intake:
             given = f"{odd[0]!r} is no address" if odd else "there is no address"
             raise ReadError(f"{given}; give one that begins with https://, or several, a line each")
         with self._turn:
-            for step in self._ingested(places):
-                if isinstance(step, Added):
-                    failed = (Outcome(f.source, f.reason, failed=True) for f in step.report.failed)
-                    yield Added(step.report, tuple(failed))
-                else:
-                    yield step
+            yield from self._ingested(places, _failures)
 
     def remove(self, article_ids: Sequence[str]) -> int:
         """Remove articles, and files that were added on the page and are of no other article.
@@ -150,21 +145,26 @@ class Intake:
             known = self.index.entries(article_ids)
             gone = len(known) - len(remove(list(known), self.config))
             files = {Path(origin) for entry in known.values() for origin in entry.origins}
-            self._tidy(files)
+            self._tidy(files, self._by_origin())
             return gone
 
-    def _keep(self, upload: Path) -> Path:
-        """A copy of an upload in the folder; the one that is there, if it is the same."""
+    def _size(self) -> int:
+        """Bytes of all that is kept."""
+        return sum(file.stat().st_size for file in self.folder.iterdir()) if self.folder.exists() else 0
+
+    def _keep(self, upload: Path, room: int) -> tuple[Path, int]:
+        """A copy of an upload in the folder, and the bytes it takes; the one that is there, if it is the same."""
         size, limit = upload.stat().st_size, self.config.source_megabytes * MEGABYTE
         if size > limit:
             raise ReadError(f"it is larger than {self.config.source_megabytes} MB; split it, or raise source_megabytes")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if size + sum(file.stat().st_size for file in self.folder.iterdir()) > MOST_GIGABYTES * 1000 * MEGABYTE:
+        if size > room:
             raise ReadError(f"more than {MOST_GIGABYTES} GB were added on this page; run pullquote ingest for more")
+        self.folder.mkdir(parents=True, exist_ok=True)
         file = self._free(safe_name(upload.name), upload)
-        if not file.exists():
-            shutil.copyfile(upload, file)
-        return file
+        if file.exists():
+            return file, 0
+        shutil.copyfile(upload, file)
+        return file, size
 
     def _free(self, name: str, same: Path | None = None) -> Path:
         """A file of this name, or of it with a number, that is not there yet, or is the same."""
@@ -175,8 +175,8 @@ class Intake:
             file = self.folder / (f"{stem}-{number}{dot}{ending}" if dot else f"{name}-{number}")
         return file
 
-    def _ingested(self, places: Sequence[str]) -> Steps:
-        """An ingest in a thread of its own; it goes on to its end even where nobody waits for that."""
+    def _ingested(self, places: Sequence[str], outcomes: Callable[[IngestReport], Iterable[Outcome]]) -> Steps:
+        """An ingest in a thread of its own, then what became of each. It goes on to its end if nobody waits for it."""
         told: queue.SimpleQueue[Standing | IngestReport | PullquoteError] = queue.SimpleQueue()
 
         def run() -> None:
@@ -190,39 +190,46 @@ class Intake:
             yield step
         if isinstance(step, PullquoteError):
             raise step
-        yield Added(step, ())
+        yield Added(step, tuple(outcomes(step)))
 
     def _outcomes(self, kept: dict[Path, str], report: IngestReport) -> list[Outcome]:
         """What became of each file; those of which there is no article are not kept."""
-        own, copied = self._by_origin()
+        own, copied = held = self._by_origin()
         outcomes = []
         for file, name in kept.items():
             origin = str(file.resolve())
             reasons = [failure.reason for failure in report.failed if file.name in failure.source]
             if own[origin]:
-                told = f"{own[origin]:,} article{'s' if own[origin] > 1 else ''}"
+                told = counted(own[origin], "article")
             else:
                 told = "is in the index already, word for word" if copied[origin] else "holds no article"
             outcomes.append(Outcome(name, "; ".join([told, *reasons[:3]]), failed=bool(reasons)))
-        self._tidy(set(kept))
+        self._tidy(set(kept), held)
         return outcomes
 
-    def _by_origin(self) -> tuple[Counter[str], Counter[str]]:
-        """How many articles were read from each place, and how many copies of others stand there."""
+    def _by_origin(self) -> Held:
         own, copied = Counter[str](), Counter[str]()
         for entry in self.index.articles():
             own[entry.origin] += 1
             copied.update(copy.origin for copy in entry.copies)
         return own, copied
 
-    def _tidy(self, files: set[Path]) -> None:
+    def _tidy(self, files: set[Path], held: Held) -> None:
         """Delete those of these files that lie in the folder and of which no article is left."""
-        own, copied = self._by_origin()
+        own, copied = held
         home = self.folder.resolve()
         for file in files:
             origin = file.resolve()
             if origin.parent == home and not own[str(origin)] and not copied[str(origin)]:
                 origin.unlink(missing_ok=True)
+
+
+def _origins(kept: Iterable[Path]) -> list[str]:
+    return [str(file.resolve()) for file in kept]
+
+
+def _failures(report: IngestReport) -> Iterator[Outcome]:
+    return (Outcome(failure.source, failure.reason, failed=True) for failure in report.failed)
 
 
 def safe_name(name: str) -> str:

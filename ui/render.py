@@ -172,22 +172,23 @@ def chips(exchange: Exchange, turn: int) -> list[dict[str, str]]:
     if not exchange.answer or not exchange.done:
         return []
     return [
-        {"label": f"{_one_line(_described(read.filters))} ×", "value": f"{turn} {read.words}"}
+        {"label": f"{one_line(_described(read.filters))} ×", "value": f"{turn} {read.words}"}
         for read in exchange.answer.read
     ]
 
 
 def only_line(filters: Filters) -> str:
     """In a line which articles are asked: all, or those that a filter leaves. Plain text, for a label."""
-    return f"Only articles {_one_line(_described(filters))}" if filters else "All articles"
+    return f"Only articles {one_line(_described(filters))}" if filters else "All articles"
 
 
 def aim_html(title: str) -> str:
     """The chip for the one article that is asked, which a click takes off."""
-    return f'<p class="pq-aim">{action_html("only", f"Only “{_one_line(title)}” ×", article="")}</p>'
+    return f'<p class="pq-aim">{action_html("only", f"Only “{one_line(title)}” ×", article="")}</p>'
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """The text as it can be shown in a line."""
     return " ".join(showable(text).split())
 
 
@@ -293,7 +294,7 @@ def _searched_html(searched: Sequence[str]) -> str:
 def writer_label(name: str, *, found: bool = False) -> str:
     """Who writes the answers, to choose from: a language model, by name, or nobody. Plain text."""
     where = ", found on this machine" if found else ""
-    return f"{_one_line(name)}{where}" if name else OWN_SENTENCES
+    return f"{one_line(name)}{where}" if name else OWN_SENTENCES
 
 
 def confidence_words(confidence: float) -> str:
@@ -377,21 +378,25 @@ def empty_html(articles: int, passages: int) -> str:
 
 def sources_html(conversation: Sequence[Exchange]) -> str:
     """The panel: a block for each answered turn, of which only the last is shown until a marker asks for another."""
-    answered = [(t, e.answer) for t, e in enumerate(conversation, start=1) if e.answer and (e.done or e.answer.hits)]
+    answered = [(t, e, e.answer) for t, e in enumerate(conversation, start=1) if e.answer and (e.done or e.answer.hits)]
     if not answered:
         hint = hint_html("The passages an answer quotes appear here.")
         return f'<section class="pq-turn"><h2>Sources</h2>{hint}</section>'
     last = answered[-1][0]
-    return "".join(_turn_html(answer, turn, hidden=turn != last) for turn, answer in answered[-KEPT_TURNS:])
+    return "".join(
+        _turn_html(answer, turn, hidden=turn != last, done=exchange.done)
+        for turn, exchange, answer in answered[-KEPT_TURNS:]
+    )
 
 
-def _turn_html(answer: Answer, turn: int, *, hidden: bool) -> str:
+def _turn_html(answer: Answer, turn: int, *, hidden: bool, done: bool) -> str:
     citations = answer.citations if answer.grounded else ()
     under_way = answer.doing or (answer.grounded and not answer.citations)
     heading = "Sources" if citations else "Passages that are read" if under_way else "Nearest passages"
     passages = [c.passage for c in citations] or [hit.passage for hit in answer.hits[:NEAREST_SHOWN]]
     cards = "".join(_card_html(group, citations, turn) for group in _by_article(passages))
-    copied = f'<pre id="pq-copy-{turn}" hidden>{escape(answer_text(answer))}</pre>'
+    # Only a finished answer can be copied, and the panel is drawn many times until then.
+    copied = f'<pre id="pq-copy-{turn}" hidden>{escape(answer_text(answer))}</pre>' if done else ""
     return (
         f'<section class="pq-turn" id="pq-turn-{turn}"{" hidden" if hidden else ""}>'
         f'<h2>{heading}</h2><p class="pq-for" dir="auto">{escape(answer.question)}</p>{cards}{copied}</section>'
@@ -562,15 +567,18 @@ def _number_html(number: int, turn: int) -> str:
 
 def answer_text(answer: Answer) -> str:
     """An answer and its citations as plain text, to paste elsewhere."""
-    cited = "\n".join(f"[{c.number}] “{_one_line(c.quote)}” — {place_line(c)}" for c in answer.citations)
+    cited = "\n".join(f"[{c.number}] “{one_line(c.quote)}” — {_addressed(c.passage)}" for c in answer.citations)
     return "\n\n".join(filter(None, (showable(answer.text), cited)))
 
 
-def place_line(citation: Citation) -> str:
-    """Where a quote stands, in a line: title, source, date, address."""
-    passage = citation.passage
-    told = (passage.title or passage.article_id, passage.source, long_date(passage.published), link(passage.url))
-    return ", ".join(_one_line(part) for part in told if part)
+def _addressed(passage: Passage) -> str:
+    return ", ".join(filter(None, (place_line(passage), link(passage.url))))
+
+
+def place_line(passage: Passage) -> str:
+    """Where a passage stands, in a line: title, source, date."""
+    told = (passage.title or passage.article_id, passage.source, long_date(passage.published))
+    return ", ".join(one_line(part) for part in told if part)
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
@@ -601,14 +609,17 @@ def _sentence_json(sentence: Sentence, text: str) -> dict[str, Any]:
 
 
 def _read_json(read: ReadFilter) -> dict[str, Any]:
-    after, before = read.filters.published_after, read.filters.published_before
+    return {"words": read.words, "described": _described(read.filters), **filters_json(read.filters)}
+
+
+def filters_json(filters: Filters) -> dict[str, Any]:
+    """Filters by their names."""
+    after, before = filters.published_after, filters.published_before
     return {
-        "words": read.words,
-        "described": _described(read.filters),
         "published_after": after.isoformat() if after else None,
         "published_before": before.isoformat() if before else None,
-        "sources": list(read.filters.sources),
-        "article_ids": list(read.filters.article_ids),
+        "sources": list(filters.sources),
+        "article_ids": list(filters.article_ids),
     }
 
 

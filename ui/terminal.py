@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from rag.errors import PullquoteError
-from ui.render import showable
+from ui.render import one_line, showable
 
 CLEARED = "\r\033[K"
 """Empties the line a terminal is at."""
@@ -28,7 +28,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 
 def complain(line: str) -> None:
     """A line on stderr; what could steer the terminal, out of a file's name or content, is shown as a sign."""
-    typer.echo(f"pullquote: {' '.join(showable(line).split())}", err=True)
+    typer.echo(f"pullquote: {one_line(line)}", err=True)
 
 
 def print_json(value: Any) -> None:
