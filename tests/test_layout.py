@@ -23,11 +23,13 @@ DOORS = {
     "llama_index": {"rag/llama.py", "rag/llm.py", "rag/models.py", "eval/baseline.py", "eval/judge.py"},
     "ollama": {"rag/llm.py", "rag/models.py"},
     "openai": {"rag/llm.py", "rag/models.py"},
-    "gradio": {"ui/app.py", "ui/desk.py", "ui/label.py", "ui/server.py", "ui/views.py"},
+    "gradio": {"ui/app.py", "ui/desk.py", "ui/endpoints.py", "ui/label.py", "ui/server.py", "ui/views.py"},
+    "bcrypt": {"ui/accounts.py"},
+    "mcp": {"ui/mcp.py"},
     "fastapi": {"ui/server.py"},
     "uvicorn": {"ui/server.py"},
     "html": {"ui/render.py"},
-    "typer": {"ui/cli.py", "ui/eval_cli.py", "ui/index_cli.py", "ui/terminal.py"},
+    "typer": {"ui/chat_cli.py", "ui/cli.py", "ui/eval_cli.py", "ui/index_cli.py", "ui/terminal.py"},
     "scipy": {"eval/fit.py", "eval/statistics.py"},
     "dateparser": {"rag/filters.py"},
     "datasketch": {"ingest/stories.py"},
@@ -127,5 +129,5 @@ def test_the_wheel_holds_what_runs_and_nothing_else(tmp_path: Path) -> None:
     assert {name.split("/")[0] for name in names} == set(PACKAGES)
     wanted = {path.relative_to(ROOT).as_posix() for path in modules()}
     wanted |= {p.relative_to(ROOT).as_posix() for p in (ROOT / "eval" / "data").rglob("*") if p.is_file()}
-    wanted |= {"rag/confidence.json", "rag/py.typed", "ui/style.css", "ui/report.css", "ui/page.js"}
+    wanted |= {"rag/confidence.json", "rag/py.typed", "ui/style.css", "ui/login.css", "ui/report.css", "ui/page.js"}
     assert names == wanted

@@ -8,16 +8,24 @@ import shlex
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, SAMPLE
+from test_ui_server import Service, _no_open_loops, served  # noqa: F401
 from typer.testing import CliRunner
 
 from eval.pairs import parsed
+from ingest import ingest
 from ingest.kinds import KINDS, PLACES
+from ingest.store import Model
+from rag.chain import Chain
+from rag.config import Config
 from rag.schema import QAPair
+from ui.app import Stores, build_app
 from ui.cli import app
+from ui.intake import Intake
 
 pytestmark = pytest.mark.slow
 README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_real_answer_is_real(sample_index: Path) -> None:
@@ -30,12 +38,26 @@ def test_the_python_runs(sample_index: Path, tmp_path: Path, capsys: pytest.Capt
     (tmp_path / ".pullquote").symlink_to(sample_index)
     (tmp_path / "articles").mkdir()
     (tmp_path / "articles" / "pier.txt").write_text("The council of Tolm closed the pier on Tuesday after a storm.")
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    blocks = [block for block in BLOCKS if "gradio_client" not in block]
     assert len(blocks) == 4
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
     assert "Security Council" in capsys.readouterr().out
+
+
+def test_a_program_that_asks_the_page_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = Config(index=tmp_path / "index")
+    ingest([SAMPLE], config)
+    (tmp_path / "notes.md").write_text("# Notes\n\nThe council of Tolm closed the pier on Tuesday after a storm.")
+    chain = Chain.from_config(config)
+    intake = Intake(config, chain.index, Model(config.embedding_model, chain.retriever.embedder))
+    [block] = [block for block in BLOCKS if "gradio_client" in block]
+    with served(build_app(chain, stores=Stores(intake=intake)), Service(megabytes=1)) as url:
+        exec(compile(block.replace("http://127.0.0.1:7860/", url), "README.md", "exec"), {})
+    out = capsys.readouterr().out
+    assert "'passage_id'" in out
+    assert "'told': '1 article'" in out
 
 
 def test_every_file_it_names_is_there() -> None:

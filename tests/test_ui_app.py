@@ -24,7 +24,7 @@ def url() -> Iterator[str]:
         yield found
 
 
-def test_the_page_has_its_title_examples_and_one_public_endpoint() -> None:
+def test_the_page_has_its_title_examples_and_public_endpoints() -> None:
     page = build_app(Parrot(), ["What is hot?"])  # type: ignore[arg-type]
     config = page.get_config_file()
     assert config["title"] == "Pullquote"
@@ -32,10 +32,11 @@ def test_the_page_has_its_title_examples_and_one_public_endpoint() -> None:
     [chat] = [c for c in config["components"] if c["type"] == "chatbot"]
     assert [example["text"] for example in chat["props"]["examples"]] == ["What is hot?"]
     public = [d["api_name"] for d in config["dependencies"] if d["api_visibility"] == "public"]
-    assert public == ["ask"]
-    assert {
+    assert public == ["ask", "search", "articles"], "nothing can be added without an intake"
+    limits = {
         d["api_name"]: fn.concurrency_limit for d, fn in zip(config["dependencies"], page.fns.values(), strict=True)
-    }["ask"] == CONCURRENT_ANSWERS
+    }
+    assert limits["ask"] == limits["search"] == CONCURRENT_ANSWERS
 
 
 @pytest.mark.slow

@@ -34,6 +34,7 @@ from rag.schema import Answer, Article, Turn  # noqa: E402
 from ui.app import Stores, build_app  # noqa: E402
 from ui.intake import Intake  # noqa: E402
 from ui.render import writer_label  # noqa: E402
+from ui.server import Service  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
@@ -321,7 +322,7 @@ def shelf(tmp_path: Path) -> Iterator[str]:
     config = harbour_index(tmp_path)
     chain = Chain.from_config(config)
     intake = Intake(config, chain.index, Model(config.embedding_model, chain.retriever.embedder))
-    with served(build_app(chain, stores=Stores(intake=intake)), megabytes=1) as url:
+    with served(build_app(chain, stores=Stores(intake=intake)), Service(megabytes=1)) as url:
         yield url
 
 

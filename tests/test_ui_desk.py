@@ -252,22 +252,6 @@ def test_the_sources_are_those_of_the_index() -> None:
     assert Desk(Parrot(Bare())).opened()[1]["visible"] is False  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("source", "found"),
-    [
-        ("", ()),
-        ("the cup", ("The Cup",)),
-        ("The Saucer, daily", ("The Saucer, daily",)),
-        (["The Saucer, daily", "The Cup"], ("The Saucer, daily", "The Cup")),
-        ("The Cup, the cup,", ("The Cup",)),
-    ],
-)
-def test_a_program_names_sources_as_it_likes(source: str | list[str], found: tuple[str, ...]) -> None:
-    parrot = Parrot()
-    Desk(parrot).ask("A?", source=source)  # type: ignore[arg-type]
-    assert parrot.asked[-1][2]["filters"].sources == found
-
-
 @dataclass
 class Writer(Parrot):
     """A chain whose model writes a word at a time and never comes to an end."""

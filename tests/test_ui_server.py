@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import bcrypt
 import gradio as gr
 import pytest
 from conftest import ROOT
 
-from rag.errors import AddressError, PullquoteError
-from ui.server import Server, address, asgi_app, listen, serve
+from rag.errors import AddressError, PullquoteError, StoreError
+from ui.accounts import Accounts
+from ui.server import Server, Service, Site, address, asgi_app, is_own, listen, serve
+
+LOCAL = Service()
+ADA = Accounts({"ada": bcrypt.hashpw(b"correct horse", bcrypt.gensalt(4))})
 
 
 def tiny_page() -> gr.Blocks:
@@ -30,10 +37,10 @@ def tiny_page() -> gr.Blocks:
 
 
 @contextmanager
-def served(page: gr.Blocks, megabytes: int = 0) -> Iterator[str]:
-    """The page on a free port; yields its address."""
+def served(page: gr.Blocks, service: Service = LOCAL, **beside: Any) -> Iterator[str]:
+    """The page on a free port, and what stands beside it; yields its address."""
     with listen("127.0.0.1", 0) as listener:
-        running = Server(asgi_app(page, megabytes=megabytes))
+        running = Server(asgi_app(Site(page, **beside), service))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
@@ -61,6 +68,31 @@ def _no_open_loops() -> Iterator[None]:
 def url() -> Iterator[str]:
     with served(tiny_page()) as found:
         yield found
+
+
+def text(url: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
+    """What stands there, however it is answered."""
+    given = {"Content-Type": "application/json"} if body else {}
+    request = urllib.request.Request(url, body, {**given, **headers})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=20) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def login(url: str, name: str, password: str) -> tuple[int, str]:
+    """The status of a log-in, and its cookie."""
+    form = urllib.parse.urlencode({"username": name, "password": password}).encode()
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{url}login", form, timeout=20) as response:
+            return response.status, response.headers["Set-Cookie"]
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, ""
 
 
 def fetch(url: str, **headers: str) -> tuple[int, Any]:
@@ -92,11 +124,103 @@ def test_the_page_answers_only_to_its_own_names(url: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_page_elsewhere_may_ask_for_nothing(url: str) -> None:
+    own = url.rstrip("/")
+    assert fetch(url, Origin=own)[0] == 200
+    for origin in ("https://elsewhere.example", "null", "http://127.0.0.1:1", f"{own}.elsewhere.example", ""):
+        status, headers = fetch(url, Origin=origin)
+        assert status == 403
+        assert "Access-Control-Allow-Origin" not in headers
+    assert fetch(url, Origin="https://news.example", **{"X-Forwarded-Host": "news.example"})[0] == 200
+
+
+@pytest.mark.slow
+def test_a_name_that_was_given_is_its_own() -> None:
+    with served(tiny_page(), Service(root="https://news.example/ask")) as url:
+        assert fetch(url, Host="news.example", Origin="https://news.example")[0] == 200
+        assert fetch(url, Origin="https://news.example")[0] == 200, "a proxy may pass its own name on, or ours"
+        assert fetch(url, Host="news.example", Origin="https://elsewhere.example")[0] == 403
+        assert fetch(url, Host="rebound.example")[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("service", "names"),
+    [
+        (Service(), {"127.0.0.1", "localhost", "[::1]"}),
+        (Service("192.0.2.7"), {"192.0.2.7", "127.0.0.1", "localhost"}),
+        (Service("2001:db8::7"), {"[2001:db8::7]"}),
+        (Service("0.0.0.0", root="/ask"), set()),
+        (Service("0.0.0.0", root="https://news.example/ask"), {"news.example", "127.0.0.1"}),
+    ],
+)
+def test_the_names_of_a_service(service: Service, names: set[str]) -> None:
+    assert names <= set(service.names)
+    assert "" not in service.names
+    assert not names or "0.0.0.0" not in service.names
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.168.1.2", False),
+        ("localhost.example", False),
+    ],
+)
+def test_addresses_that_others_can_reach(host: str, own: bool) -> None:
+    assert is_own(host) is own
+
+
+@pytest.mark.slow
+def test_a_supervisor_asks_whether_it_is_well() -> None:
+    ill: list[PullquoteError] = []
+
+    def healthy() -> None:
+        if ill:
+            raise ill[0]
+
+    with served(tiny_page(), Service(accounts=ADA), healthy=healthy) as url:
+        assert text(f"{url}healthz") == (200, '{"status":"ok"}')
+        ill.append(StoreError("/home/ada/secret cannot be read; mend it"))
+        assert text(f"{url}healthz") == (503, '{"status":"unavailable"}')
+
+
+@pytest.mark.slow
+def test_without_an_account_there_is_nothing_but_the_way_in() -> None:
+    with served(tiny_page(), Service(accounts=ADA)) as url:
+        status, page = text(url)
+        assert status == 200
+        assert "Tea is hot" not in page
+        assert '"auth_required":true' in page
+        for path in (
+            "config",
+            "gradio_api/info",
+            "gradio_api/queue/data?session_hash=s",
+            "gradio_api/file=/etc/passwd",
+        ):
+            assert text(f"{url}{path}")[0] == 401
+        join = json.dumps({"data": [], "fn_index": 0, "session_hash": "s"}).encode()
+        for path in ("gradio_api/queue/join", "gradio_api/call/x", "gradio_api/run/x", "gradio_api/upload"):
+            assert text(f"{url}{path}", join)[0] == 401
+        for name, password in (("ada", "wrong"), ("ada", "x" * 100), ("bert", "correct horse"), ("ada", "")):
+            assert login(url, name, password)[0] >= 400
+        status, cookie = login(url, "ada", "correct horse")
+        assert status == 200
+        assert "HttpOnly" in cookie
+        assert "Tea is hot" in text(url, None, Cookie=cookie.split(";")[0].replace("unsecure-", ""))[1]
+
+
+@pytest.mark.slow
 def test_serving_ends_quietly_on_an_interrupt() -> None:
     code = """
 from test_ui_server import tiny_page
-from ui.server import serve
-serve(tiny_page, port=0, ready=lambda url: print(url, flush=True))
+from ui.server import Service, Site, serve
+serve(lambda: Site(tiny_page()), Service(port=0), lambda url: print(url, flush=True))
 """
     here = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
     pipe = subprocess.PIPE
@@ -112,7 +236,7 @@ def test_an_address_in_use_is_an_error_with_its_fix() -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(AddressError, match=rf"port {port} .*--port$") as caught:
-            serve(tiny_page, port=port)
+            serve(lambda: Site(tiny_page()), Service(port=port))
     assert isinstance(caught.value, PullquoteError)
 
 

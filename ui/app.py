@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,11 +15,12 @@ from rag.chain import Chain
 from rag.schema import Filters
 from ui import render
 from ui.articles import Catalogue
-from ui.desk import CONCURRENT_ANSWERS, LENGTHS, Conversation, Desk, Floor, Shown
+from ui.desk import CONCURRENT_ANSWERS, LENGTHS, Conversation, Desk, Floor, Shown, errors_as_notices
+from ui.endpoints import Endpoints, checked
 from ui.history import Histories
 from ui.intake import Intake
 from ui.reader import Reader
-from ui.views import PRIVATE, READING, Past, Settings, Shelf, number_of, text_of
+from ui.views import ADDING, PRIVATE, READING, Past, Settings, Shelf, number_of, text_of
 
 VIEWS = (("chat", "Chat"), ("history", "History"), ("articles", "Articles"), ("settings", "Settings"))
 EVENTS = (
@@ -76,6 +77,7 @@ def build_app(
     own_name = render.writer_label(chain.model.name if chain.model else "") if others else ""
     motto = render.CHECKED_WORDS if chain.model else render.OWN_WORDS
     desk = Desk(chain, {own_name: chain, **(others or {})}, *lengths)
+    catalogue = Catalogue(chain.index)
     page = _Page(title="Pullquote", analytics_enabled=False, fill_width=True, fill_height=True)
     with page:
         wire = gr.HTML("", visible="hidden", elem_id="pq-wire", js_on_load=WIRE)
@@ -96,11 +98,24 @@ def build_app(
             answered.then(past.keep, [talk.conversation, talk.floor], past.tell, **READING)
         past.connect(wire, [talk.chat, sources, talk.conversation], talk.floor)
         settings.connect(desk, wire)
-        shelf.connect(Catalogue(chain.index), wire)
+        shelf.connect(catalogue, wire)
         _connect_reader(Reader(chain.index), wire, talk.conversation, reading)
         page.load(desk.opened, outputs=[talk.chat, talk.only.sources], **PRIVATE)
-        api(desk.ask, api_name="ask", concurrency_limit=CONCURRENT_ANSWERS, concurrency_id="answers")
+        _connect_endpoints(Endpoints(chain, catalogue, stores.intake))
     return page
+
+
+def _connect_endpoints(endpoints: Endpoints) -> None:
+    answers = {"concurrency_limit": CONCURRENT_ANSWERS, "concurrency_id": "answers"}
+    additions = {name: ADDING[name] for name in answers}
+    offered: list[tuple[Callable[..., dict[str, Any]], dict[str, Any]]] = [
+        (endpoints.ask, answers),
+        (endpoints.search, answers),
+        (endpoints.articles, {"concurrency_limit": None}),
+        *([(endpoints.ingest, additions)] if endpoints.intake else []),
+    ]
+    for function, limits in offered:
+        api(errors_as_notices()(checked(function)), api_name=function.__name__, **limits)
 
 
 def _connect_reader(reader: Reader, wire: gr.HTML, conversation: gr.State, reading: gr.HTML) -> None:

@@ -6,9 +6,7 @@ import shlex
 import sys
 import textwrap
 from collections.abc import Generator, Sequence
-from contextlib import closing, suppress
-from dataclasses import replace
-from functools import partial
+from contextlib import closing
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -17,25 +15,19 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from rag.config import Config
-from rag.errors import ModelError
 from rag.schema import Answer, Citation, Passage, Span, long_date
 from ui import scope
+from ui.chat_cli import chat_app
 from ui.eval_cli import eval_app
 from ui.index_cli import index_app
-from ui.render import answer_json, one_line, only_line, showable, writer_label
-from ui.terminal import AsJson, IndexDir, Teller, announce, byline, complain, errors_as_lines, print_json
+from ui.render import answer_json, one_line, only_line, showable
+from ui.terminal import AsJson, IndexDir, ModelAddress, ModelName, Teller, byline, complain, errors_as_lines, print_json
 
 if TYPE_CHECKING:
-    from rag.chain import Chain, Scope
+    from rag.chain import Scope
 
 WIDTH = 100
 NEAREST_SHOWN = 3
-ModelName = Annotated[
-    str | None, typer.Option("--llm", metavar="NAME", help="Have this language model write the answers.")
-]
-ModelAddress = Annotated[
-    str | None, typer.Option("--llm-url", metavar="URL", help="Where it is served: http://localhost:11434/v1.")
-]
 
 app = typer.Typer(
     name="pullquote",
@@ -46,6 +38,7 @@ app = typer.Typer(
 )
 
 app.add_typer(index_app)
+app.add_typer(chat_app)
 app.add_typer(eval_app, name="eval")
 
 
@@ -107,47 +100,6 @@ def _spelled(names: Sequence[str] | None, index: Path | None) -> list[str]:
 
     config = Config.load(index=index)
     return scope.spelled(names, Index(config.index, config.embedding_model).lexical.sources())
-
-
-@app.command()
-def chat(
-    index: IndexDir = None,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 7860,
-    llm: ModelName = None,
-    llm_url: ModelAddress = None,
-) -> None:
-    """Open the chat page on this machine; Ctrl-C ends it.
-
-    Language models that run on this machine can be chosen in the page.
-    """
-    from eval.pairs import sample_questions
-    from ingest.store import Model
-    from rag.chain import Chain
-    from ui.app import Stores, build_app
-    from ui.intake import Intake
-    from ui.server import serve
-
-    with errors_as_lines():
-        typer.echo("Loading the model and the index …", err=True)
-        config = Config.load(index=index, llm=llm, llm_base_url=llm_url)
-        chain = Chain.from_config(config)
-        examples, others = sample_questions(chain.index), _other_writers(chain, config)
-        intake = Intake(config, chain.index, Model(config.embedding_model, chain.retriever.embedder))
-        lengths = (config.sentences, config.hits)
-        page = partial(build_app, chain, examples, others, lengths, Stores(intake=intake))
-        serve(page, port=port, ready=announce, megabytes=config.source_megabytes)
-
-
-def _other_writers(chain: Chain, config: Config) -> dict[str, Chain]:
-    """Who else could write the answers: nobody, and the models that run on this machine."""
-    from rag.models import local_llms
-
-    others = {writer_label(""): chain.without_llm()} if chain.model else {}
-    for name, url in local_llms():
-        if name != config.llm:
-            with suppress(ModelError):  # the library for it is not installed: then it is not offered
-                others[writer_label(name, found=True)] = chain.with_llm(replace(config, llm=name, llm_base_url=url))
-    return others
 
 
 @app.command()

@@ -229,25 +229,6 @@ class Desk:
             with errors_as_notices():
                 add_feedback(file, exchange.answer, turns(conversation[:turn]), rating)
 
-    def ask(
-        self, question: str, published_after: str = "", published_before: str = "", source: str | list[str] = ""
-    ) -> dict[str, Any]:
-        """The answer to a question, with its citations, as `pullquote ask --json` prints it.
-
-        Dates are written as YYYY-MM-DD; several sources stand in a list, or in a text with commas between them.
-        """
-        with errors_as_notices():
-            filters = scope.filters(published_after, published_before, self._sources_of(source))
-            return render.answer_json(self.chain.ask(question, filters=filters))
-
-    def _sources_of(self, source: str | list[str]) -> list[str]:
-        if not source:
-            return []
-        known = self.chain.index.lexical.sources()
-        if isinstance(source, str):  # of one source, whose name may hold a comma, or of several
-            source = [source] if source in known else [name for name in source.split(",") if name.strip()]
-        return scope.spelled(source, known)
-
     @property
     def has_model(self) -> bool:
         """Is there a language model to choose?"""
@@ -266,8 +247,9 @@ class Desk:
         took = f"{time.monotonic() - started:.1f} seconds"
         return render.facts_html([(model.name, f"answered after {took}"), ("It said", said.strip()[:200] or "nothing")])
 
-    def in_use(self) -> str:
-        """The index and the models that answer."""
+    def in_use(self, user: str = "") -> str:
+        """The index and the models that answer, and whose page it is, if somebody has logged in."""
+        login = render.login_html(user) if user else ""
         try:
             index = self.chain.index
             articles, passages = index.counts()
@@ -278,9 +260,9 @@ class Desk:
                 ("It holds", held),
                 ("Embedding model", index.embedding_model),
             ]
-            return render.facts_html([*facts, ("Ranking", reranker)])
+            return render.facts_html([*facts, ("Ranking", reranker)]) + login
         except PullquoteError as error:
-            return render.error_html(str(error))
+            return render.error_html(str(error)) + login
 
     def opened(self) -> tuple[Any, Any]:
         """What has changed since the page was built: how much there is to ask, and the sources to choose from."""

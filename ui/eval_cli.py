@@ -218,7 +218,7 @@ def label(
     from eval.pairs import ArticleNames
     from rag.chain import Chain
     from ui.label import LabelDesk, build_label_app
-    from ui.server import serve
+    from ui.server import Service, Site, serve
 
     with errors_as_lines():
         found = list(read_drafts(drafts))
@@ -233,7 +233,7 @@ def label(
         labels = Labels.beside(drafts)
         desk = LabelDesk(read, labels, chain)
         with labels.alone():
-            serve(lambda: build_label_app(desk), port=port, ready=announce)
+            serve(lambda: Site(build_label_app(desk)), Service(port=port), announce)
 
 
 @eval_app.command()

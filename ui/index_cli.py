@@ -7,14 +7,14 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rag.config import Config
 from rag.errors import ConfigError
-from rag.schema import ArticleEntry, IngestReport
-from ui.render import showable
+from rag.schema import IngestReport
+from ui.render import article_json, showable
 from ui.terminal import INTERRUPTED_STATUS, AsJson, IndexDir, byline, complain, errors_as_lines, print_json, same_index
 
 if TYPE_CHECKING:
@@ -155,23 +155,6 @@ def remove(
     typer.echo(f"{len(set(ids)) - len(unknown)} removed")
     if unknown:
         raise typer.Exit(1)
-
-
-def article_json(entry: ArticleEntry) -> dict[str, Any]:
-    """An article as `pullquote articles --json` lists it."""
-    return {
-        "id": entry.id,
-        "title": entry.title,
-        "source": entry.source,
-        "published": entry.published.isoformat() if entry.published else None,
-        "url": entry.url,
-        "author": entry.author,
-        "language": entry.language,
-        "extra": dict(entry.extra),
-        "origin": entry.origin,
-        "copies": [asdict(copy) for copy in entry.copies],
-        "passages": entry.passages,
-    }
 
 
 @index_app.command()

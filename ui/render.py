@@ -6,7 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import groupby, pairwise
 from operator import itemgetter
@@ -337,6 +337,11 @@ def writers_html(names: Sequence[str]) -> str:
     return f'<p class="pq-note">{OWN_SENTENCES}; no language model is in use. {escape(how)}</p>'
 
 
+def login_html(user: str) -> str:
+    """Who has logged in, and the way out."""
+    return f'<p class="pq-login">Logged in as {escape(user)}. <a href="logout">Log out</a></p>'
+
+
 def facts_html(facts: Iterable[tuple[str, str]]) -> str:
     """What is so, by name."""
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts if value)
@@ -647,4 +652,33 @@ def _hit_json(hit: Hit) -> dict[str, Any]:
         "passage_id": passage.id,
         "score": round(hit.score, 4),
         "text": passage.text.strip(),
+    }
+
+
+def found_json(hit: Hit) -> dict[str, Any]:
+    """A passage that was found, with its article."""
+    passage = hit.passage
+    return {
+        **_hit_json(hit),
+        "title": passage.title,
+        "source": passage.source,
+        "published": passage.published.isoformat() if passage.published else None,
+        "url": passage.url,
+    }
+
+
+def article_json(entry: ArticleEntry) -> dict[str, Any]:
+    """An article as `pullquote articles --json` lists it."""
+    return {
+        "id": entry.id,
+        "title": entry.title,
+        "source": entry.source,
+        "published": entry.published.isoformat() if entry.published else None,
+        "url": entry.url,
+        "author": entry.author,
+        "language": entry.language,
+        "extra": dict(entry.extra),
+        "origin": entry.origin,
+        "copies": [asdict(copy) for copy in entry.copies],
+        "passages": entry.passages,
     }

@@ -6,22 +6,28 @@ is to listen on, and cannot add headers.
 
 from __future__ import annotations
 
+import ipaddress
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 from gradio.routes import App as GradioApp
-from starlette.datastructures import MutableHeaders
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.routing import Mount
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rag.errors import AddressError
+from rag.errors import AddressError, PullquoteError
+from ui.accounts import Accounts
 
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
@@ -38,35 +44,109 @@ ICON = (
     "%3Crect width='32' height='32' rx='6' fill='%238f1d21'/%3E%3Cpath fill='%23fbf8f1' "
     "d='M7 18c0-5 2-8 6-10l1 2c-2 1-3 3-3 5h3v7H7zm11 0c0-5 2-8 6-10l1 2c-2 1-3 3-3 5h3v7h-7z'/%3E%3C/svg%3E"
 )
+QUEUE_SIZE = 200
+"""Events that wait at once; who comes then is told that it is full."""
 HERE = Path(__file__).parent
 
 
-def asgi_app(page: gr.Blocks, host: str = "127.0.0.1", megabytes: int = 0) -> FastAPI:
-    """The page as an ASGI application that talks to no other host and answers only to its own names.
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What is served: a page; beside it, if they are given, `tools` at their own path.
 
-    `megabytes` is how large a file may be that is uploaded; without them none may.
+    `healthy` raises a PullquoteError if there is nothing to be had from the page.
     """
-    app = FastAPI(openapi_url=None)
-    if host not in EVERY_ADDRESS:
+
+    page: gr.Blocks
+    healthy: Callable[[], object] = tuple
+    tools: Starlette | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Where a site is served, and for whom.
+
+    `root` is the path, or the whole address, under which others find it behind a proxy; `megabytes` how large a file
+    may be that is uploaded (without them none may), `queue_size` how many events may wait at once. Without `accounts`
+    nobody has to log in.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 7860
+    root: str = ""
+    megabytes: int = 0
+    queue_size: int = QUEUE_SIZE
+    accounts: Accounts | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The names that it goes by; empty if it may go by any."""
+        if self.host in EVERY_ADDRESS:
+            return [self.public_name, *LOCAL_NAMES] if self.public_name else []
+        return [*filter(None, [self.public_name]), self.host, f"[{self.host}]", *LOCAL_NAMES]
+
+    @property
+    def public_name(self) -> str:
+        """The host's name in the whole address, if that was given."""
+        return urlsplit(self.root).hostname or ""
+
+
+def asgi_app(site: Site, service: Service = Service()) -> FastAPI:
+    """The page as an ASGI application that talks to no other host, and answers only to its own names and pages."""
+    tools = site.tools
+
+    @asynccontextmanager
+    async def alive(_: FastAPI) -> AsyncIterator[None]:
+        async with tools.router.lifespan_context(tools) if tools else nullcontext():
+            yield
+
+    app = FastAPI(openapi_url=None, lifespan=alive)
+    if service.names:
         # A web page elsewhere could otherwise point its own name at this address and read the answers.
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[host, f"[{host}]", *LOCAL_NAMES])
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=service.names)
+    app.add_middleware(OwnPagesOnly, service.public_name)
     app.add_middleware(StayHome)
+    app.add_api_route("/healthz", partial(_health, site.healthy))
+    if tools:
+        app.router.routes.extend(Route(route.path, KnownOnly(tools, service.accounts)) for route in _routes(tools))
+    site.page.queue(max_size=service.queue_size)
     gr.mount_gradio_app(
         app,
-        page,
+        site.page,
         "/",
         theme=theme(),
         head=_head(),  # not css=, of which Gradio rewrites each rule, and those in media queries wrongly
+        auth=service.accounts.check if service.accounts else None,
+        auth_message=_way_in(),
+        root_path=service.root or None,
         footer_links=[],
         run_history=False,
-        max_file_size=megabytes * 1_000_000 or 1,
+        max_file_size=service.megabytes * 1_000_000 or 1,
         show_error=False,
         ssr_mode=False,
         mcp_server=False,
         enable_monitoring=False,
         pwa=False,
     )
+    # Gradio checks that a file which an event names was uploaded only of pages that it has launched itself.
+    site.page.has_launched = True
     return app
+
+
+def _routes(tools: Starlette) -> list[Route]:
+    return [route for route in tools.routes if isinstance(route, Route)]
+
+
+def _health(healthy: Callable[[], object]) -> JSONResponse:
+    """What a supervisor asks; it tells nobody what is wrong, as anybody may ask."""
+    try:
+        healthy()
+    except PullquoteError:
+        return JSONResponse({"status": "unavailable"}, status_code=503)
+    return JSONResponse({"status": "ok"})
+
+
+def _way_in() -> str:
+    return f"<style>{(HERE / 'login.css').read_text('utf-8')}</style>These articles are for those who have an account."
 
 
 def _head() -> str:
@@ -91,6 +171,48 @@ class StayHome:
             await send(message)
 
         await self.app(scope, receive, send_with_policy)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPagesOnly:
+    """ASGI middleware that refuses what another site's page asks for.
+
+    Gradio lets any site read its answers, with the reader's own cookies, unless it is asked under a name of this
+    machine. Programs other than browsers send no Origin.
+    """
+
+    app: ASGIApp
+    public_name: str = ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what comes from a page of this host, or from no page."""
+        app: ASGIApp = self.app
+        if scope["type"] in {"http", "websocket"}:
+            headers = Headers(scope=scope)
+            origin = headers.get("origin")
+            asked = [urlsplit(f"//{headers[name]}").netloc for name in ("host", "x-forwarded-host") if name in headers]
+            if origin is not None and urlsplit(origin).netloc not in asked and self._elsewhere(origin):
+                app = PlainTextResponse("Ask from the page itself.", status_code=403)
+        await app(scope, receive, send)
+
+    def _elsewhere(self, origin: str) -> bool:
+        return not self.public_name or urlsplit(origin).hostname != self.public_name
+
+
+@dataclass(frozen=True, slots=True)
+class KnownOnly:
+    """An ASGI application for those who have an account, of which each request tells by HTTP's basic authentication."""
+
+    app: ASGIApp
+    accounts: Accounts | None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on if it says whose it is."""
+        app: ASGIApp = self.app
+        if self.accounts and not await self.accounts.named_by(Headers(scope=scope).get("authorization", "")):
+            challenge = {"WWW-Authenticate": 'Basic realm="Pullquote", charset="UTF-8"'}
+            app = PlainTextResponse("Give the name and password of an account.", 401, challenge)
+        await app(scope, receive, send)
 
 
 def theme() -> gr.themes.Base:
@@ -139,18 +261,11 @@ def theme() -> gr.themes.Base:
 
 
 def serve(
-    build: Callable[[], gr.Blocks],
-    host: str = "127.0.0.1",
-    port: int = 7860,
-    ready: Callable[[str], object] | None = None,
-    megabytes: int = 0,
+    build: Callable[[], Site], service: Service = Service(), ready: Callable[[str], object] | None = None
 ) -> None:
-    """Serve a page until it is interrupted; `ready` is given its address. Raises AddressError before it is built.
-
-    `megabytes` are as in `asgi_app`.
-    """
-    with listen(host, port) as listener:
-        app = asgi_app(build(), host, megabytes)
+    """Serve a site until it is interrupted; `ready` is given its address. Raises AddressError before it is built."""
+    with listen(service.host, service.port) as listener:
+        app = asgi_app(build(), service)
         if ready:
             ready(address(listener))
         with suppress(KeyboardInterrupt):  # uvicorn has closed down by then; Ctrl-C is how a page ends
@@ -186,4 +301,14 @@ def listen(host: str, port: int) -> socket.socket:
 def address(listener: socket.socket) -> str:
     """Where a browser finds what listens there."""
     host, port = listener.getsockname()[:2]
+    if host in EVERY_ADDRESS:
+        host = socket.gethostname()
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def is_own(host: str) -> bool:
+    """Can this address be reached from this machine alone?"""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -24,6 +24,12 @@ IndexDir = Annotated[
     Path | None, typer.Option("--index", metavar="DIR", help="The index's folder; .pullquote if not given.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+ModelName = Annotated[
+    str | None, typer.Option("--llm", metavar="NAME", help="Have this language model write the answers.")
+]
+ModelAddress = Annotated[
+    str | None, typer.Option("--llm-url", metavar="URL", help="Where it is served: http://localhost:11434/v1.")
+]
 
 
 def complain(line: str) -> None:
@@ -46,9 +52,9 @@ def same_index(index: Path | None) -> str:
     return f" --index {shlex.quote(str(index))}" if index else ""
 
 
-def announce(url: str) -> None:
-    """Where the page is, on stdout."""
-    typer.echo(f"Pullquote is at {url}  (Ctrl-C ends it)")
+def announce(url: str, known: str = "") -> None:
+    """Where the page is, on stdout; `known` is the address that others know it by."""
+    typer.echo(f"Pullquote is at {f'{known}, through {url}' if known else url}  (Ctrl-C ends it)")
 
 
 @dataclass(slots=True)

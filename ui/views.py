@@ -293,8 +293,8 @@ class Settings:
     def connect(self, desk: Desk, wire: gr.HTML) -> None:
         """Say what happens when its parts are used."""
 
-        def opened(event: gr.EventData) -> Any:
-            return desk.in_use() if text_of(event, "view") == "settings" else gr.skip()
+        def opened(request: gr.Request, event: gr.EventData) -> Any:
+            return desk.in_use(user_of(request)) if text_of(event, "view") == "settings" else gr.skip()
 
         wire.view(opened, None, self.used, **READING)
         self.trial.click(

@@ -1,0 +1,170 @@
+"""The chat as a service: the real command, behind a proxy, as two people meet it in a browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from conftest import ROOT
+from playwright.sync_api import Browser, Page, expect
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+from test_ui_browser import CHROMIUM, QUESTION, ask, browser, harbour_index, visible  # noqa: F401
+from test_ui_server import fetch
+from typer.testing import CliRunner
+
+from ui.accounts import Accounts
+from ui.cli import app
+from ui.server import listen
+
+PREFIX = "/ask"
+
+
+def run(*arguments: str | Path, typed: str = "") -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [*map(str, arguments)], input=typed, catch_exceptions=False)
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fix"),
+    [
+        (("--host", "0.0.0.0"), "--no-auth to let anybody ask"),
+        (("--host", "192.0.2.7"), "--auth-file FILE, which pullquote account FILE NAME makes"),
+        (("--auth-file", "users"), "make one: pullquote account users NAME"),
+        (("--root-path", "ask"), "give a path such as /ask, or a whole https:// address"),
+        (("--root-path", "javascript:x"), "give a path such as /ask"),
+    ],
+)
+def test_what_cannot_be_served_is_told_with_its_fix(arguments: tuple[str, ...], fix: str) -> None:
+    status, out, error = run("chat", *arguments)
+    assert (status, out) == (1, "")
+    assert fix in error
+    assert "Loading" not in error
+
+
+def test_accounts_for_everybody_are_a_contradiction(tmp_path: Path) -> None:
+    file = tmp_path / "users"
+    assert run("account", file, "ada", typed="correct horse\ncorrect horse\n")[0] == 0
+    status, _, error = run("chat", "--auth-file", file, "--no-auth")
+    assert status == 1
+    assert error.endswith("leave one out\n")
+
+
+def test_an_account_is_made_by_typing_its_password(tmp_path: Path) -> None:
+    file = tmp_path / "the users"
+    status, out, _ = run("account", file, "ada", typed="correct horse\nwrong horse\ncorrect horse\ncorrect horse\n")
+    assert status == 0
+    assert out.endswith(f"ada can log in to: pullquote chat --auth-file '{file}'\n")
+    assert [*Accounts.read(file).hashes] == ["ada"]
+    status, _, error = run("account", file, "bert", typed="short\nshort\n")
+    assert status == 1
+    assert "give another" in error
+
+
+@contextmanager
+def chat(*arguments: str | Path) -> Iterator[str]:
+    """The command, running; yields its address."""
+    command = [sys.executable, "-c", "from ui.cli import app; app()", "chat", "--port", "0", *map(str, arguments)]
+    here = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=here) as process:
+        assert process.stdout
+        try:
+            line = process.stdout.readline()
+            *_, found = re.findall(r"http://\S+/", line) or [f"none: {process.communicate(timeout=60)}"]
+            yield found
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+
+
+@contextmanager
+def proxy(keeps_name: bool) -> Iterator[tuple[str, list[str]]]:
+    """A reverse proxy of PREFIX, which it strips, to the address that is put into the list; yields its own.
+
+    As nginx does unless told otherwise, it asks under the name it was given for the other server, not its own.
+    """
+    to: list[str] = []
+    other = httpx.AsyncHTTPTransport(trust_env=False)  # a client would keep one person's cookies for the next
+
+    async def passed_on(request: Request) -> Response:
+        url = to[0].rstrip("/") + request.url.path.removeprefix(PREFIX)
+        own = {"connection", *([] if keeps_name else ["host"])}
+        headers = [(name, value) for name, value in request.headers.items() if name not in own]
+        asked = httpx.Request(
+            request.method, url, params=request.query_params, headers=headers, content=await request.body()
+        )
+        answer = await other.handle_async_request(asked)
+        told = StreamingResponse(answer.aiter_raw(), answer.status_code)
+        hop = {"connection", "transfer-encoding"}
+        told.raw_headers = [(k.encode(), v.encode()) for k, v in answer.headers.multi_items() if k.lower() not in hop]
+        return told
+
+    routes = [Route(PREFIX + "/{path:path}", passed_on, methods=["GET", "HEAD", "POST"])]
+    with listen("127.0.0.1", 0) as listener:
+        config = uvicorn.Config(Starlette(routes=routes), log_level="warning", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}{PREFIX}", to
+        server.should_exit = True
+        thread.join(timeout=20)
+
+
+def logged_in(browser: Browser, url: str, name: str, password: str) -> Page:  # noqa: F811 - the fixture's value
+    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    page.goto(f"{url}/")
+    page.get_by_label("username").fill(name)
+    page.get_by_label("password").fill(password)
+    page.get_by_role("button", name="Login").click()
+    return page
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium or google-chrome on the PATH")
+@pytest.mark.parametrize("keeps_name", [True, False])
+def test_two_people_behind_a_proxy(browser: Browser, tmp_path: Path, keeps_name: bool) -> None:  # noqa: F811
+    config, users = harbour_index(tmp_path), tmp_path / "users"
+    for name in ("ada", "bert"):
+        run("account", users, name, typed=f"horse of {name}\n" * 2)
+    with proxy(keeps_name) as (url, to):
+        root = PREFIX if keeps_name else url
+        options = ("--index", config.index, "--auth-file", users, "--root-path", root, "--mcp")
+        with chat(*options) as address:
+            to.append(address)
+            ada = logged_in(browser, url, "ada", "horse of bert")
+            expect(ada.get_by_text("Incorrect Credentials")).to_be_visible()
+            ada.get_by_label("username").fill("ada")
+            ada.get_by_label("password").fill("horse of ada")
+            ada.get_by_role("button", name="Login").click()
+            expect(ada.get_by_label("Your question")).to_be_visible()
+            ask(ada, QUESTION)
+            expect(ada).to_have_url(re.compile(rf"{PREFIX}/#conversation="))
+            ada.reload()
+            expect(ada.locator(".pq-question")).to_have_text([QUESTION])
+            assert ada.evaluate("Object.keys(localStorage).filter(key => key.includes('conversation'))") == []
+            bert = logged_in(browser, url, "bert", "horse of bert")
+            expect(bert.get_by_label("Your question")).to_be_visible()
+            bert.get_by_role("button", name="History").click()
+            expect(bert.get_by_text("on the server, for you alone")).to_be_visible()
+            expect(bert.locator(".pq-history [name=reopen]")).to_have_count(0)
+            bert.goto("about:blank")
+            bert.goto(ada.url)
+            expect(bert.get_by_label("Your question")).to_be_visible()
+            assert visible(bert, ".pq-question") == []
+            ada.get_by_role("button", name="Settings").click()
+            expect(ada.get_by_text("Logged in as ada.")).to_be_visible()
+            ada.get_by_role("link", name="Log out").click()
+            expect(ada.get_by_label("password")).to_be_visible()
+            assert fetch(f"{url}/healthz")[0] == 200
