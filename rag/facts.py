@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from rag.question import can_deny, says_not
+from rag.schema import Span
 
 _UNITS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
@@ -31,6 +32,7 @@ _NUMBER = re.compile(
 """Not "one", which is mostly no number, and not "first", but in "twenty-first"."""
 _THOUSANDS = re.compile(r"([1-9]\d{0,2}(?:([.,])\d{3})(?:\2\d{3})*)((?:[.,]\d+)?)")
 _WORD = re.compile(r"(?:[^\W\d_]\.){2,}|[^\W_]+(?:[’'][^\W_]+)*")
+_BEGINS = re.compile(r"[.!?:“\"]['’”\"]?\s*$")
 _GAP = re.compile(r"[ \u00a0]|-| of | of the | and | & | de | van | von | al-| bin ")
 _OPENERS = frozenset(
     "a about according after all almost also although among an and another any are as at because before being"
@@ -88,29 +90,42 @@ class Facts:
 
 def facts_of(text: str, plain: Collection[str] = ()) -> Facts:
     """The facts of a sentence or of a few; `plain` are words that may begin a sentence without being a name."""
-    found = [(match, _folded(match[0])) for match in _WORD.finditer(text)]
-    names: list[list[str]] = []
-    end = -1
-    for number, (match, word) in enumerate(found):
-        begins = number == 0 or re.search(r"[.!?:“\"]['’”\"]?\s*$", text[: match.start()]) is not None
-        no_name = begins and (word in _OPENERS or word in plain or _NUMBER.fullmatch(word))
-        if match[0][0].isupper() and word != "i" and not no_name:
-            if names and end >= 0 and _GAP.fullmatch(text[end : match.start()]):
-                names[-1].append(word)
-            else:
-                names.append([word])
-            end = match.end()
-    runs = tuple(tuple(name) for name in names)
+    words = words_of(text)
+    runs = tuple(tuple(_folded(match[0]) for match in run) for run in _runs(text, plain))
     return Facts(
         frozenset(_figures(text)),
         runs,
-        frozenset(word for _, word in found),
-        frozenset(word for match, word in found if len(word) > 1 and _bare(match[0]).isupper()),
+        frozenset(words),
+        frozenset(_folded(match[0]) for match in _WORD.finditer(text) if _is_abbreviation(match[0])),
         frozenset(_initials(run) for run in runs if len(run) > 1),
         can_deny(text),
         says_not(text) or _REFUSES.search(text) is not None,
         says_not(text),
     )
+
+
+def name_spans(text: str, plain: Collection[str] = ()) -> list[Span]:
+    """Where the names of a text stand, each from its first word to its last; `plain` is as in `facts_of`."""
+    return [(run[0].start(), run[-1].end()) for run in _runs(text, plain)]
+
+
+def _runs(text: str, plain: Collection[str]) -> list[list[re.Match[str]]]:
+    """The words of each name: those with a capital, but for what begins a sentence and may be no name for that."""
+    runs: list[list[re.Match[str]]] = []
+    for number, match in enumerate(_WORD.finditer(text)):
+        word = _folded(match[0])
+        begins = number == 0 or _BEGINS.search(text[: match.start()]) is not None
+        no_name = begins and (word in _OPENERS or word in plain or _NUMBER.fullmatch(word))
+        if match[0][0].isupper() and word != "i" and not no_name:
+            if runs and _GAP.fullmatch(text[runs[-1][-1].end() : match.start()]):
+                runs[-1].append(match)
+            else:
+                runs.append([match])
+    return runs
+
+
+def _is_abbreviation(word: str) -> bool:
+    return len(_folded(word)) > 1 and _bare(word).isupper()
 
 
 def words_of(text: str) -> list[str]:

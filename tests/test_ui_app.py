@@ -25,7 +25,7 @@ def url() -> Iterator[str]:
 
 
 def test_the_page_has_its_title_examples_and_public_endpoints() -> None:
-    page = build_app(Parrot(), ["What is hot?"])  # type: ignore[arg-type]
+    page = build_app(Parrot(), lambda: ["What is hot?"])  # type: ignore[arg-type]
     config = page.get_config_file()
     assert config["title"] == "Pullquote"
     assert page.analytics_enabled is False
@@ -86,7 +86,7 @@ def test_a_reader_chooses_who_writes() -> None:
     list(desk.reply("B?", (), writer="The articles"))
     list(desk.reply("C?", (), writer="gone"))
     assert [[question for question, _, _ in chain.asked] for chain in (plain, tiny)] == [["B?", "C?"], ["A?"]]
-    page = build_app(plain, (), {"tiny": tiny})  # type: ignore[dict-item, arg-type]
+    page = build_app(plain, others={"tiny": tiny})  # type: ignore[dict-item, arg-type]
     [chooser] = [block for block in page.blocks.values() if block.elem_id == "pq-writer"]
     assert (chooser.visible, [value for _, value in chooser.choices]) == (True, ["The articles’ own sentences", "tiny"])
     [chooser] = [block for block in build_app(plain).blocks.values() if block.elem_id == "pq-writer"]  # type: ignore[arg-type]

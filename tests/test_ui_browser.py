@@ -92,7 +92,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     vectors = embedder.embed_texts([p.indexed_text for p in passages], [p.indexed_sentences for p in passages])
     with open_for_writing(config.index, config.embedding_model, SPLITTER) as writer:
         writer.put([StoredArticle(hostile, passages, *vectors)])
-    with served(build_app(Chain.from_config(config), (EXAMPLE,))) as found:
+    with served(build_app(Chain.from_config(config), lambda: [EXAMPLE])) as found:
         yield found
 
 

@@ -39,6 +39,9 @@ class Shelf:
     def counts(self) -> tuple[int, int]:
         return 1, 1
 
+    def article(self, article_id: str) -> None:
+        """No article is found to suggest a question of."""
+
     @property
     def lexical(self) -> Shelf:
         return self

@@ -15,7 +15,7 @@ from rag.chain import Chain
 from rag.schema import Filters
 from ui import render
 from ui.articles import Catalogue
-from ui.desk import CONCURRENT_ANSWERS, LENGTHS, Conversation, Desk, Floor, Shown, errors_as_notices
+from ui.desk import CONCURRENT_ANSWERS, LENGTHS, Conversation, Desk, Floor, Shown, errors_as_notices, examples_of
 from ui.endpoints import Endpoints, checked
 from ui.history import Histories
 from ui.intake import Intake
@@ -64,19 +64,19 @@ class _Page(gr.Blocks):
 
 def build_app(
     chain: Chain,
-    examples: Sequence[str] = (),
+    examples: Callable[[], Sequence[str]] = tuple,
     others: Mapping[str, Chain] | None = None,
     lengths: tuple[int, int] = LENGTHS,
     stores: Stores = NO_STORES,
 ) -> gr.Blocks:
-    """The page over a chain, with example questions to click; `ui.server` puts it on an address.
+    """The page over a chain; `ui.server` puts it on an address. `examples` are questions to begin with.
 
     `others` are chains that a reader may choose instead, by what they are called; `lengths` the most sentences of an
     answer, and the most passages, that these chains were made with. `stores` is where the page writes to.
     """
     own_name = render.writer_label(chain.model.name if chain.model else "") if others else ""
     motto = render.CHECKED_WORDS if chain.model else render.OWN_WORDS
-    desk = Desk(chain, {own_name: chain, **(others or {})}, *lengths)
+    desk = Desk(chain, {own_name: chain, **(others or {})}, *lengths, examples)
     catalogue = Catalogue(chain.index)
     page = _Page(title="Pullquote", analytics_enabled=False, fill_width=True, fill_height=True)
     with page:
@@ -86,7 +86,7 @@ def build_app(
             again = gr.Button("New conversation", elem_id="pq-again", scale=0, min_width=0)
         with gr.Row(elem_id="pq-desk"):
             with gr.Column(elem_id="pq-main", scale=5, min_width=0):
-                talk = _Talk.built(desk, examples)
+                talk = _Talk.built(desk)
                 past = Past.built(stores.histories)
                 shelf = Shelf.built(stores.intake)
                 settings = Settings.built(desk, talk.writer)
@@ -142,11 +142,11 @@ class _Talk:
     writer: gr.Dropdown
 
     @classmethod
-    def built(cls, desk: Desk, examples: Sequence[str]) -> Self:
+    def built(cls, desk: Desk) -> Self:
         """Where it is called."""
         conversation, floor, aimed = gr.State(()), gr.State(Floor()), gr.State(())
         with gr.Column(elem_id="pq-talk", elem_classes="pq-view", min_width=0):
-            chat = _chat(desk.empty(), examples)
+            chat = _chat(desk)
             stop = gr.Button("Stop", elem_id="pq-stop", size="sm", min_width=0)
             why = _why()
             box = _box()
@@ -230,7 +230,7 @@ class _Only:
         wire.only(aim, None, [aimed, self.aim], **PRIVATE)
 
 
-def _chat(placeholder: str, examples: Sequence[str]) -> gr.Chatbot:
+def _chat(desk: Desk) -> gr.Chatbot:
     return gr.Chatbot(
         elem_id="pq-chat",
         show_label=False,
@@ -241,8 +241,8 @@ def _chat(placeholder: str, examples: Sequence[str]) -> gr.Chatbot:
         buttons=[],
         feedback_options=("Like", "Dislike"),
         latex_delimiters=[],
-        placeholder=placeholder,
-        examples=[{"text": example} for example in examples],
+        placeholder=desk.empty(),
+        examples=examples_of(desk.examples()),
     )
 
 

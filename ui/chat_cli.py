@@ -90,10 +90,10 @@ def _for_anybody(service: Service, *, no_auth: bool) -> bool:
 
 
 def _site(chain: Chain, config: Config, service: Service, *, mcp: bool) -> Site:
-    from eval.pairs import sample_questions
     from ingest.store import Model
     from ui.app import Stores, build_app
     from ui.articles import Catalogue
+    from ui.desk import Openers
     from ui.endpoints import Endpoints
     from ui.history import Histories
     from ui.intake import Intake
@@ -106,7 +106,7 @@ def _site(chain: Chain, config: Config, service: Service, *, mcp: bool) -> Site:
         Intake(config, chain.index, model) if service.megabytes else None,
     )
     others, lengths = _other_writers(chain, config), (config.sentences, config.hits)
-    page = build_app(chain, sample_questions(chain.index), others, lengths, stores)
+    page = build_app(chain, Openers(chain), others, lengths, stores)
     tools = mcp_app(Endpoints(chain, Catalogue(chain.index))) if mcp else None
     return Site(page, chain.index.counts, tools)
 

@@ -5,9 +5,10 @@ What is shown comes from `ui.render`.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,11 +18,13 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from eval.feedback import Rating, add_feedback, feedback_file
+from eval.pairs import sample_questions
 from rag import prompt
 from rag.chain import Chain, Scope
 from rag.config import Config
 from rag.errors import PullquoteError
 from rag.schema import Answer, Turn
+from rag.suggest import follow_ups, openers
 from ui import render, scope
 from ui.history import Kept, shortened
 from ui.render import Exchange
@@ -92,13 +95,14 @@ class Desk:
     """What the page's events do, over one chain, or over one of several that a reader chooses from.
 
     `writers` are chains by what they are called in the page; `chain` is asked unless another one is chosen. `sentences`
-    and `passages` are the most of an answer unless others are chosen.
+    and `passages` are the most of an answer unless others are chosen; `examples` are questions to begin with.
     """
 
     chain: Chain
     writers: Mapping[str, Chain] = field(default_factory=dict)
     sentences: int = LENGTHS[0]
     passages: int = LENGTHS[1]
+    examples: Callable[[], Sequence[str]] = tuple
 
     def reply(  # noqa: PLR0913, PLR0917 - Gradio passes a value for each part of the page
         self,
@@ -146,7 +150,19 @@ class Desk:
                         yield show((*earlier, exchange))
         except PullquoteError as error:
             exchange = replace(exchange, answer=None, error=str(error))
-        yield show((*earlier, replace(exchange, done=True)))
+        done = replace(exchange, done=True)
+        yield show((*earlier, done))
+        if following := self._following((*earlier, done)):
+            yield show((*earlier, replace(done, next=following)))
+
+    def _following(self, conversation: Conversation) -> tuple[str, ...]:
+        """What may be asked next. Nothing is a reason to trouble a reader who has the answer."""
+        answer = conversation[-1].answer
+        try:
+            asked = [exchange.question for exchange in conversation]
+            return follow_ups(self.chain, answer, asked) if answer else ()
+        except PullquoteError:
+            return ()
 
     def _lengths(self, sentences: float, passages: float) -> tuple[int, int] | None:
         """How long an answer may be, where that was chosen otherwise than it is."""
@@ -265,8 +281,8 @@ class Desk:
             return render.error_html(str(error)) + login
 
     def opened(self) -> tuple[Any, Any]:
-        """What has changed since the page was built: how much there is to ask, and the sources to choose from."""
-        return gr.update(placeholder=self.empty()), self._choices()
+        """What has changed since the page was built: what there is to ask, and the sources to choose from."""
+        return gr.update(placeholder=self.empty(), examples=examples_of(self.examples())), self._choices()
 
     def _choices(self) -> Any:
         try:
@@ -288,6 +304,30 @@ class Desk:
             return render.empty_html(*self.chain.index.counts())
         except PullquoteError as error:
             return render.error_html(str(error))
+
+
+@dataclass(slots=True)
+class Openers:
+    """Questions to begin with, looked for anew when something was written. Safe to share between threads."""
+
+    chain: Chain
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _generation: int = -1
+    _questions: Sequence[str] = ()
+
+    def __call__(self) -> Sequence[str]:
+        """The questions; none where the index cannot be read."""
+        with self._lock, suppress(PullquoteError):
+            generation = self.chain.index.generation
+            if generation != self._generation:
+                self._questions = sample_questions(self.chain.index) or openers(self.chain)
+                self._generation = generation
+        return self._questions
+
+
+def examples_of(questions: Sequence[str]) -> list[Any]:
+    """Questions as the chat shows them while it is empty."""
+    return [{"text": question} for question in questions]
 
 
 @contextmanager
