@@ -236,6 +236,16 @@ class Index:
         stories = {entry.story: entry for entry in reversed(near) if entry.story != own[article_id].story}
         return list(reversed(stories.values()))[:limit]
 
+    def vectors_of(self, article_ids: Sequence[str]) -> dict[str, Vectors]:
+        """The vectors of these articles, by id; those that are unknown, or that Chroma has lost, are left out."""
+        view = self._fresh()
+        with _store_errors(self.folder):
+            return {
+                id_: vector
+                for part in _slices(article_ids)
+                for id_, vector in _vectors(view.store.articles, part).items()
+            }
+
     def articles(self) -> Iterator[ArticleEntry]:
         """All articles, page by page."""
         view = self._fresh()

@@ -36,6 +36,7 @@ _NO_SUBJECTS = frozenset(
 )
 _SPEAKS = re.compile(rf"\s+(?:{_SAYS})\b")
 _BELONGS = re.compile(r"\b(?:of|in|from|for|at|near)\s+$")
+_BEGINS = re.compile(r"(?:^|[.!?:“\"\n]['’”\"]?)\s*$")
 _JOINS = re.compile(r"\n|\b(?:of|and)\b|&")
 """What stands between two names that are found as one, or that need an article before them."""
 _SHARE_ALONE, _SHARE_SPEAKING = 0.6, 0.2
@@ -43,12 +44,16 @@ _SHARE_ALONE, _SHARE_SPEAKING = 0.6, 0.2
 
 @dataclass(slots=True)
 class _Seen:
-    """How a name stands in texts."""
+    """How a name stands in texts.
+
+    A word that only ever begins sentences, and is never `inside` one, may be any; so may the first one of a name.
+    """
 
     spellings: Counter[str] = field(default_factory=Counter)
     articles: set[str] = field(default_factory=set)
     times: int = 0
     alone: int = 0
+    inside: int = 0
     speaking: int = 0
 
     @property
@@ -58,11 +63,17 @@ class _Seen:
         speaks = self.speaking >= _SHARE_SPEAKING * self.times
         return f"What did {name} say?" if speaks else f"What is said about {name}?"
 
+    @property
+    def stands_alone(self) -> bool:
+        """Is it more than what goes with a noun?"""
+        return self.alone >= _SHARE_ALONE * self.times
+
     def take_in(self, other: _Seen) -> None:
         """Count what is said of it by a shorter name."""
         self.articles |= other.articles
         self.times += other.times
         self.alone += other.alone
+        self.inside += other.inside
         self.speaking += other.speaking
 
 
@@ -113,10 +124,11 @@ def _names(articles: Iterable[Article]) -> dict[tuple[str, ...], _Seen]:
                 one.spellings[" ".join(name.split())] += 1
                 one.articles.add(article.id)
                 one.times += 1
+                one.inside += _BEGINS.search(article.text[:start][-4:]) is None
                 one.alone += _AFTER.match(rest) is not None
                 one.speaking += _SPEAKS.match(rest) is not None and not _BELONGS.search(article.text[:start][-6:])
     _join(seen)
-    return {name: one for name, one in seen.items() if one.alone >= _SHARE_ALONE * one.times}
+    return {name: one for name, one in seen.items() if one.inside and (len(name) > 1 or one.stands_alone)}
 
 
 def _join(seen: dict[tuple[str, ...], _Seen]) -> None:

@@ -30,6 +30,7 @@ DOORS = {
     "uvicorn": {"ui/server.py"},
     "html": {"ui/render.py"},
     "typer": {"ui/chat_cli.py", "ui/cli.py", "ui/eval_cli.py", "ui/index_cli.py", "ui/terminal.py"},
+    "sklearn": {"ui/overview.py"},
     "scipy": {"eval/fit.py", "eval/statistics.py"},
     "dateparser": {"rag/filters.py"},
     "datasketch": {"ingest/stories.py"},

@@ -61,6 +61,11 @@ def test_articles_are_found_by_all_their_words() -> None:
     assert [e.id for e in catalogue.found(View("MOOR 2024-05"))] == ["bread", "harbour"]
     assert [e.id for e in catalogue.found(View("wire bre"))] == ["bread"]
     assert catalogue.found(View("wire harbour")) == []
+    assert [e.id for e in catalogue.found(View("source:wire"))] == ["bread"]
+    assert [e.id for e in catalogue.found(View('source:"the age" date:2024'))] == ["harbour"]
+    assert catalogue.found(View("date:05")) == [], "a date has it from its beginning"
+    assert catalogue.found(View("title:wire")) == []
+    assert catalogue.found(View("id:bread")) == [], "no field of this name, so it is a word"
 
 
 def test_articles_are_read_again_when_something_was_written() -> None:

@@ -34,7 +34,9 @@ OURS = {
     "mark": {"class", "id", "tabindex"},
     "button": {"type", "class", "dir", "name", "value"},
     "ul": set(),
-    "li": set(),
+    "ol": {"class", "aria-label"},
+    "li": {"style"},
+    "time": set(),
     "pre": {"id", "hidden"},
 }
 CLASS = re.compile(r"pq-[a-z]+(-\d+-\d+)?( pq-[a-z]+(-\d+-\d+)?)*")
@@ -564,3 +566,34 @@ def test_who_writes_is_chosen_by_name() -> None:
         "tiny \ufffd",
         "qwen2.5:7b, found on this machine",
     ]
+
+
+def on(day: date | None, number: int) -> Citation:
+    return cited(number, passage(id=f"a{number}-0", article_id=f"a{number}", published=day), "One.")
+
+
+def test_sources_stand_on_a_line_of_time() -> None:
+    first, last = date(2024, 1, 1), date(2024, 4, 10)
+    found = parsed(
+        render.sources_html(
+            [
+                render.Exchange(
+                    "Why?",
+                    answer("x", on(last, 1), on(first, 2), on(date(2024, 2, 20), 3), on(date(2024, 2, 21), 4)),
+                    done=True,
+                )
+            ]
+        )
+    )
+    dots = [(e.attributes["style"], e.text) for e in found.of("li") if "style" in e.attributes]
+    assert dots == [
+        ("left: 0.00%", "[2] 1 Jan 2024"),
+        ("left: 50.00%", "[3] [4]"),
+        ("left: 100.00%", "[1] 10 Apr 2024"),
+    ]
+
+
+@pytest.mark.parametrize("days", [(), (None,), (date(2024, 1, 1),) * 3, (date(2024, 1, 1), None)])
+def test_no_line_of_time_for_a_single_day(days: tuple[date | None, ...]) -> None:
+    found = answer("x", *(on(day, number) for number, day in enumerate(days, 1)))
+    assert not parsed(render.sources_html([render.Exchange("Why?", found, done=True)])).of("ol")

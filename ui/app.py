@@ -19,10 +19,11 @@ from ui.desk import CONCURRENT_ANSWERS, LENGTHS, Conversation, Desk, Floor, Show
 from ui.endpoints import Endpoints, checked
 from ui.history import Histories
 from ui.intake import Intake
+from ui.overview import Overview
 from ui.reader import Reader
-from ui.views import ADDING, PRIVATE, READING, Past, Settings, Shelf, number_of, text_of
+from ui.views import ADDING, PRIVATE, READING, Past, Pictures, Settings, Shelf, number_of, text_of
 
-VIEWS = (("chat", "Chat"), ("history", "History"), ("articles", "Articles"), ("settings", "Settings"))
+VIEWS = tuple((name.lower(), name) for name in ("Chat", "History", "Articles", "Overview", "Settings"))
 EVENTS = (
     *("read", "ask", "again", "edit", "only", "view"),
     *("list", "reopen", "rename", "delete", "export"),
@@ -89,6 +90,7 @@ def build_app(
                 talk = _Talk.built(desk)
                 past = Past.built(stores.histories)
                 shelf = Shelf.built(stores.intake)
+                pictures = Pictures.built()
                 settings = Settings.built(desk, talk.writer)
             with gr.Column(elem_id="pq-panel", scale=4, min_width=0):
                 reading = gr.HTML(elem_id="pq-reader", apply_default_css=False)
@@ -99,6 +101,7 @@ def build_app(
         past.connect(wire, [talk.chat, sources, talk.conversation], talk.floor)
         settings.connect(desk, wire)
         shelf.connect(catalogue, wire)
+        pictures.connect(Overview(chain.index, catalogue), wire)
         _connect_reader(Reader(chain.index), wire, talk.conversation, reading)
         page.load(desk.opened, outputs=[talk.chat, talk.only.sources], **PRIVATE)
         _connect_endpoints(Endpoints(chain, catalogue, stores.intake))

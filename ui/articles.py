@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,12 +13,14 @@ from ingest.pipeline import Standing
 from rag.index import Index
 from rag.schema import ArticleEntry
 from ui.intake import Added
-from ui.render import action_html, counted, escape
+from ui.render import action_html, counted, escape, short_date
 
 ROWS = 50
 COLUMNS = (("title", "Title"), ("source", "Source"), ("date", "Date"), ("passages", "Passages"), ("added", "Added"))
 LATEST_FIRST = ("date", "added", "passages")
 """Columns that are sorted from their largest value when they are first asked for."""
+TERM = re.compile(r'(?:(title|source|author|date):)?(?:"([^"]+)"|(\S+))')
+"""A word that is looked for, or several in quotes; a field's name before it says where."""
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 KEYS: dict[str, Callable[[ArticleEntry], Any]] = {
     "title": lambda entry: (entry.title or entry.id).casefold(),
@@ -30,7 +33,10 @@ KEYS: dict[str, Callable[[ArticleEntry], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the table is to show: articles that have all the words, in an order, from a page on."""
+    """What the table is to show: articles that have all the words, in an order, from a page on.
+
+    A word may be one of a field (`source:reuters`, `date:2024-11`), and several words stand in quotes.
+    """
 
     words: str = ""
     by: str = "added"
@@ -62,14 +68,18 @@ class Catalogue:
 
     def found(self, view: View) -> list[ArticleEntry]:
         """Those that a view is of, in its order."""
-        words = view.words.casefold().split()
-        found = [entry for entry in self.entries() if _has(entry, words)]
+        terms = [(name, quoted or word) for name, quoted, word in TERM.findall(view.words.casefold())]
+        found = [entry for entry in self.entries() if all(_has(entry, name, word) for name, word in terms)]
         return sorted(sorted(found, key=KEYS["title"]), key=KEYS[view.by], reverse=view.down)
 
 
-def _has(entry: ArticleEntry, words: Sequence[str]) -> bool:
-    told = f"{entry.title} {entry.source} {entry.author} {entry.id} {entry.published or ''}".casefold()
-    return all(word in told for word in words)
+def _has(entry: ArticleEntry, name: str, word: str) -> bool:
+    """Does an article have a word, in one of its fields if that is named? A date has it from its beginning."""
+    if name == "date":
+        return str(entry.published or "").startswith(word)
+    if name:
+        return word in str(getattr(entry, name)).casefold()
+    return word in f"{entry.title} {entry.source} {entry.author} {entry.id} {entry.published or ''}".casefold()
 
 
 def table_html(found: Sequence[ArticleEntry], view: View, *, removable: bool = True) -> str:
@@ -110,11 +120,6 @@ def _row_html(entry: ArticleEntry, *, removable: bool) -> str:
     told = "".join(f'<td class="pq-{column}" dir="auto">{escape(value)}</td>' for column, value in cells)
     named = action_html("read", title, article=entry.id)
     return f'<tr><td>{picked if removable else ""}</td><th scope="row" class="pq-title">{named}</th>{told}</tr>'
-
-
-def short_date(day: date | None) -> str:
-    """A date as a table has room for: 7 Nov 2024; empty for none."""
-    return f"{day.day} {day:%b} {day.year}" if day else ""
 
 
 def confirm_html(entries: Sequence[ArticleEntry]) -> str:

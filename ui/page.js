@@ -150,6 +150,15 @@
     ask("delete", { conversation });
   }
 
+  // A picture leads to the articles that it stands for, in the table.
+  function find(_, { words }) {
+    const box = document.querySelector("#pq-find :is(input, textarea)");
+    box.value = words;
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+    show("articles");
+    box.focus();
+  }
+
   const picked = () => [...document.querySelectorAll("#pq-table input:checked")].map((box) => box.value);
   const actions = {
     read: (button, data) => open(button, "read", data),
@@ -159,6 +168,7 @@
     rename,
     delete: forget,
     export: (_, data) => ask("export", { ...data, kept: held(data.conversation) }),
+    find,
     remove: () => ask("remove", { articles: picked() }),
     only: (_, data) => (show("chat"), close(), ask("only", data), document.querySelector("#pq-box textarea")?.focus()),
   };

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from functools import partial
 from itertools import groupby, pairwise
 from operator import itemgetter
@@ -34,6 +35,8 @@ NEAREST_SHOWN = 3
 KEPT_TURNS = 20
 """Turns whose sources stay in the page; older markers keep their hover text."""
 LONGEST_TOOLTIP = 300
+CLOSEST_DOTS = 0.16
+"""Of a timeline's width; dots that are closer would be written over each other."""
 LONGEST_READ = 100_000
 """Characters of an article that are shown at once."""
 CONFIDENCE_WORDS = ((0.85, "Well supported"), (0.65, "Partly supported"), (0.0, "Weakly supported"))
@@ -155,6 +158,17 @@ def action_html(event: str, label: str, **values: str | int) -> str:
     value = escape(json.dumps({name: str(value) for name, value in values.items()})) if values else ""
     told = f' value="{value}"' if value else ""
     return f'<button type="button" class="pq-do" dir="auto" name="{event}"{told}>{escape(label)}</button>'
+
+
+def picture_html(event: str, inside: str, told: str, *, place: str = "", **values: str) -> str:
+    """As `action_html`, for a part of a picture, which is `told` on hovering.
+
+    With a place it is one of many dots, which are for the mouse alone; something else on the page has to lead there.
+    """
+    label = escape(told)
+    at = f' style="{place}" tabindex="-1"' if place else f' aria-label="{label}"'
+    value = escape(json.dumps(values))
+    return f'<button type="button" class="pq-do" name="{event}" value="{value}" title="{label}"{at}>{inside}</button>'
 
 
 def _only_html(filters: Iterable[Filters]) -> str:
@@ -399,13 +413,39 @@ def _turn_html(answer: Answer, turn: int, *, hidden: bool, done: bool) -> str:
     under_way = answer.doing or (answer.grounded and not answer.citations)
     heading = "Sources" if citations else "Passages that are read" if under_way else "Nearest passages"
     passages = [c.passage for c in citations] or [hit.passage for hit in answer.hits[:NEAREST_SHOWN]]
-    cards = "".join(_card_html(group, citations, turn) for group in _by_article(passages))
+    cards = _timeline_html(citations) + "".join(_card_html(p, citations, turn) for p in _by_article(passages))
     # Only a finished answer can be copied, and the panel is drawn many times until then.
     copied = f'<pre id="pq-copy-{turn}" hidden>{escape(answer_text(answer))}</pre>' if done else ""
     return (
         f'<section class="pq-turn" id="pq-turn-{turn}"{" hidden" if hidden else ""}>'
         f'<h2>{heading}</h2><p class="pq-for" dir="auto">{escape(answer.question)}</p>{cards}{copied}</section>'
     )
+
+
+def _timeline_html(citations: Sequence[Citation]) -> str:
+    """Where the sources lie in time, if that is more than one day; those too close to be told apart share a dot."""
+    dated = sorted((c.passage.published, c.number) for c in citations if c.passage.published)
+    first, last = (dated[0][0], dated[-1][0]) if dated else (date.min, date.min)
+    if first == last:
+        return ""
+    groups: list[tuple[float, date, list[int]]] = []
+    for day, number in dated:
+        at = (day - first) / (last - first)
+        if groups and at - groups[-1][0] < CLOSEST_DOTS:
+            groups[-1][2].append(number)
+        else:
+            groups.append((at, day, [number]))
+    dots = "".join(
+        f'<li style="left: {at:.2%}">{" ".join(f"[{n}]" for n in sorted(numbers))}'
+        f"{f' <time>{short_date(day)}</time>' if at in {0, 1} else ''}</li>"
+        for at, day, numbers in groups
+    )
+    return f'<ol class="pq-timeline" aria-label="The sources in time">{dots}</ol>'
+
+
+def short_date(day: date | None) -> str:
+    """A date as a table has room for: 7 Nov 2024; empty for none."""
+    return f"{day.day} {day:%b} {day.year}" if day else ""
 
 
 def _by_article(passages: Iterable[Passage]) -> list[list[Passage]]:

@@ -19,6 +19,7 @@ from ui.desk import MOST_PASSAGES, MOST_SENTENCES, Conversation, Desk, Floor, er
 from ui.export import file_name, json_export, markdown
 from ui.history import Histories, entries_in, entry_of, from_text, history_html, renamed, to_text
 from ui.intake import Added, Intake, Pasted, Steps
+from ui.overview import Overview
 
 PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 READING: dict[str, Any] = {**PRIVATE, "concurrency_limit": None}
@@ -261,6 +262,38 @@ def told(**values: Any) -> str:
 def user_of(request: gr.Request) -> str:
     """Who is logged in; empty where nobody needs to be."""
     return request.username or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """The view of the index at a glance."""
+
+    counts: gr.HTML
+    map: gr.HTML
+
+    @classmethod
+    def built(cls) -> Self:
+        """Where it is called."""
+        with gr.Column(elem_id="pq-overview", elem_classes="pq-view", min_width=0):
+            counts = gr.HTML(elem_id="pq-counts", apply_default_css=False)
+            drawn = gr.HTML(elem_id="pq-drawn", apply_default_css=False)
+        return cls(counts, drawn)
+
+    def connect(self, overview: Overview, wire: gr.HTML) -> None:
+        """Draw it anew whenever it is looked at."""
+
+        def opened(event: gr.EventData) -> Iterator[Any]:
+            if text_of(event, "view") != "overview":
+                yield gr.skip(), gr.skip()
+                return
+            try:
+                counts = overview.counts_html()
+                yield counts or render.hint_html("No articles yet."), gr.skip()
+                yield gr.skip(), overview.map_html()
+            except PullquoteError as error:
+                yield render.error_html(str(error)), ""
+
+        wire.view(opened, None, [self.counts, self.map], **READING)
 
 
 @dataclass(frozen=True, slots=True)
