@@ -14,6 +14,10 @@ ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "eval" / "data" / "articles"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pictures", metavar="DIR", help="write what the session's browser sees here")
+
+
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing a test does by default touches this checkout's files or the developer's settings."""

@@ -29,7 +29,7 @@ def test_a_marker_opens_its_article_at_its_quote(sample_chain: Chain, conversati
         tree = parsed(Reader(sample_chain.index).cited(conversation, 2, citation.number))
         assert [e.text for e in tree.of("mark", "pq-at")] == [citation.quote]
         assert tree.of("mark", "pq-at")[0].attributes["id"] == "pq-span"
-        assert tree.of("h3")[0].text == citation.passage.title
+        assert tree.of("h2")[0].text == citation.passage.title
         article = sample_chain.index.article(citation.passage.article_id)
         assert article
         assert article.text.strip()[-40:] in tree.of("div", "pq-body")[0].text

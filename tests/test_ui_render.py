@@ -24,7 +24,7 @@ OURS = {
     "article": {"class", "aria-label"},
     "blockquote": {"class", "dir"},
     "h1": {"class"},
-    "h2": set(),
+    "h2": {"dir"},
     "h3": {"dir"},
     "a": {"class", "id", "href", "title", "target", "rel"},
     "sup": set(),

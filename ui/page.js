@@ -187,6 +187,9 @@
   const unlabel = () =>
     document.querySelectorAll("#pq-chat [data-testid][aria-label]").forEach((m) => m.removeAttribute("aria-label"));
 
+  // It says that its examples are a list, and that of buttons, of which a list has none.
+  const unlist = () => document.querySelectorAll("#pq-chat .examples[role]").forEach((list) => list.removeAttribute("role"));
+
   // A chip is a button whose text does not say what it does.
   const explain = () =>
     document.querySelectorAll("#pq-chat .option").forEach((chip) => (chip.title = "Ask again without this"));
@@ -207,7 +210,7 @@
     asked = questions.length;
   }
 
-  const changed = () => (unlabel(), explain(), showNewest());
+  const changed = () => (unlabel(), unlist(), explain(), showNewest());
   new MutationObserver(changed).observe(document, { subtree: true, childList: true, attributeFilter: ["aria-label"] });
 
   document.addEventListener("click", (event) => {

@@ -480,7 +480,7 @@ def reading_html(reading: Reading) -> str:
     more = f'<section class="pq-related"><h3>Related articles</h3><ul>{related}</ul></section>' if related else ""
     return (
         f'<article class="pq-reading" aria-label="{escape(article.title or article.id)}">'
-        f'<p class="pq-bar">{back}{only}</p>{_head_html(article)}{_also_html(reading.also)}'
+        f'<p class="pq-bar">{back}{only}</p>{_head_html(article, level=2)}{_also_html(reading.also)}'
         f"{_extra_html(article.extra)}{notice}"
         f'<div class="pq-body" dir="auto">{_read_text_html(reading)}</div>{more}</article>'
     )
@@ -546,11 +546,11 @@ def _titled_html(title: str, url: str) -> str:
     return f'<a href="{escape(url)}" target="_blank" rel="noopener noreferrer">{shown}</a>' if url else shown
 
 
-def _head_html(of: Passage | Article) -> str:
+def _head_html(of: Passage | Article, level: int = 3) -> str:
     title = _titled_html(of.title, of.url)
     details = (of.source, long_date(of.published), of.author and f"by {of.author}")
     byline = " · ".join(f"<span>{escape(detail)}</span>" for detail in details if detail)
-    return f'<h3 dir="auto">{title}</h3><p class="pq-byline">{byline}</p>'
+    return f'<h{level} dir="auto">{title}</h{level}><p class="pq-byline">{byline}</p>'
 
 
 def _passage_html(passage: Passage, citations: Sequence[Citation], turn: int) -> str:
