@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from rag.config import Config, api_key
-from rag.errors import ConfigError, ReadError
+from rag.errors import AddressError, ConfigError, ReadError
 from rag.schema import Failure, QAPair
 from ui.terminal import INTERRUPTED_STATUS, AsJson, IndexDir, announce, complain, errors_as_lines
 
@@ -287,6 +287,31 @@ def bench_llm(
     with errors_as_lines():
         cost = benchmark.bench_llm(Chain.from_config(Config.load(index=index, llm="")), question, tokens)
     typer.echo(json.dumps(asdict(cost), indent=1) if as_json else benchmark.markdown(cost))
+
+
+@eval_app.command()
+def bench_page(
+    pairs: Annotated[Path, typer.Argument(help="Pairs, whose questions are asked.")],
+    url: Annotated[str, typer.Option(metavar="URL", help="Where the page is.")] = "http://127.0.0.1:7860/",
+    users: Annotated[int, typer.Option(min=1, max=200, help="Who ask at once.")] = 20,
+    each: Annotated[int, typer.Option(min=1, help="Questions of each.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how long people wait for a running page that many ask at once; prints a Markdown table."""
+    from eval import bench_page as benchmark
+    from eval.pairs import read_pairs
+
+    with errors_as_lines():
+        if not url.startswith(("http://", "https://")):
+            raise AddressError(f"{url!r} is no address of a page; give one such as http://127.0.0.1:7860/")
+        read = [pair for pair in read_pairs(pairs) if isinstance(pair, QAPair)]
+        questions = [pair.question for pair in read if not pair.history]
+        if not questions:
+            raise ReadError(f"no question in {pairs} stands alone; give other pairs")
+        cost = benchmark.bench_page(f"{url.rstrip('/')}/", questions, users, each)
+    typer.echo(json.dumps(asdict(cost), indent=1) if as_json else benchmark.markdown(cost))
+    if cost.failed:
+        raise typer.Exit(1)
 
 
 @eval_app.command()
