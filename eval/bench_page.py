@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import cycle, islice
+from secrets import token_urlsafe
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class PageCost:
 def bench_page(url: str, questions: Sequence[str], users: int, each: int) -> PageCost:
     """Let users ask so many questions each, all users at once. Raises AddressError if no page is there."""
     _known(url)
-    alone = [_asked(url, question) for question in islice(cycle(questions), each)]
+    alone = _session(url, questions, 0, each)
     started = time.perf_counter()
     with ThreadPoolExecutor(users) as pool:
         sessions = pool.map(lambda user: _session(url, questions, user, each), range(users))
@@ -71,16 +72,17 @@ def markdown(cost: PageCost) -> str:
 
 
 def _session(url: str, questions: Sequence[str], user: int, each: int) -> list[float | None]:
-    """One user's questions, each begun where another one is."""
-    own = islice(cycle(questions), user * each, (user + 1) * each)
-    return [_asked(url, question) for question in own]
+    """One user's questions, in a session as a browser's page has one, each begun where another one is."""
+    own, session = islice(cycle(questions), user * each, (user + 1) * each), token_urlsafe(9)
+    return [_asked(url, question, session) for question in own]
 
 
-def _asked(url: str, question: str) -> float | None:
+def _asked(url: str, question: str, session: str) -> float | None:
     """Seconds until the answer was there; None if there was none."""
     started = time.perf_counter()
     try:
-        called = json.loads(_fetched(f"{url}gradio_api/call/ask", json.dumps({"data": [question]}).encode()))
+        body = json.dumps({"data": [question], "session_hash": session}).encode()
+        called = json.loads(_fetched(f"{url}gradio_api/call/ask", body))
         told = _fetched(f"{url}gradio_api/call/ask/{called['event_id']}")
     except (OSError, ValueError, KeyError):
         return None

@@ -15,7 +15,7 @@ from rag.chain import Chain
 from rag.schema import Filters
 from ui import render
 from ui.articles import Catalogue
-from ui.desk import CONCURRENT_ANSWERS, LENGTHS, Conversation, Desk, Floor, Shown, errors_as_notices, examples_of
+from ui.desk import LENGTHS, Conversation, Desk, Floor, Shown, errors_as_notices, examples_of
 from ui.endpoints import Endpoints, checked
 from ui.history import Histories
 from ui.intake import Intake
@@ -35,7 +35,6 @@ const events = {list(EVENTS)!r};
 document.addEventListener("pq", ({{ detail }}) => events.includes(detail.event) && trigger(detail.event, detail.data));
 document.dispatchEvent(new Event("pq-ready"));
 """
-ANSWERING: dict[str, Any] = {**PRIVATE, "concurrency_limit": CONCURRENT_ANSWERS, "concurrency_id": "answers"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +103,16 @@ def build_app(
         pictures.connect(Overview(chain.index, catalogue), wire)
         _connect_reader(Reader(chain.index), wire, talk.conversation, reading)
         page.load(desk.opened, outputs=[talk.chat, talk.only.sources], **PRIVATE)
-        _connect_endpoints(Endpoints(chain, catalogue, stores.intake))
+        _connect_endpoints(Endpoints(chain, catalogue, stores.intake), _at_once(desk))
     return page
 
 
-def _connect_endpoints(endpoints: Endpoints) -> None:
-    answers = {"concurrency_limit": CONCURRENT_ANSWERS, "concurrency_id": "answers"}
+def _at_once(desk: Desk) -> dict[str, Any]:
+    """How many questions are answered side by side, however they were asked; Gradio's default is one."""
+    return {"concurrency_limit": desk.at_once, "concurrency_id": "answers"}
+
+
+def _connect_endpoints(endpoints: Endpoints, answers: dict[str, Any]) -> None:
     additions = {name: ADDING[name] for name in answers}
     offered: list[tuple[Callable[..., dict[str, Any]], dict[str, Any]]] = [
         (endpoints.ask, answers),
@@ -172,20 +175,21 @@ class _Talk:
         def asked_for(event: gr.EventData, *values: Any) -> Iterator[Shown]:
             yield from desk.reply_to_click(text_of(event, "question"), *values)
 
+        answering = {**PRIVATE, **_at_once(desk)}
         # A question sent while an answer still comes in is asked next; by default it would be dropped.
         asked = self.box.submit(
             desk.reply_to_box,
             [self.box, *talk, *chosen],
             [self.box, *shown],
             trigger_mode="always_last",
-            **ANSWERING,
+            **answering,
         )
         answers = [
             asked,
-            self.chat.example_select(example, [*talk, *chosen], shown, **ANSWERING),
-            wire.ask(asked_for, [*talk, *chosen], shown, **ANSWERING),
-            wire.again(desk.ask_again, talk, shown, **ANSWERING),
-            self.chat.option_select(desk.reply_without, talk, shown, **ANSWERING),
+            self.chat.example_select(example, [*talk, *chosen], shown, **answering),
+            wire.ask(asked_for, [*talk, *chosen], shown, **answering),
+            wire.again(desk.ask_again, talk, shown, **answering),
+            self.chat.option_select(desk.reply_without, talk, shown, **answering),
         ]
         wire.edit(desk.take_back, talk, [self.box, *shown], **PRIVATE)
         self.stop.click(desk.stop, self.floor, concurrency_limit=None, **PRIVATE)

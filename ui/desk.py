@@ -5,6 +5,7 @@ What is shown comes from `ui.render`.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -29,8 +30,10 @@ from ui import render, scope
 from ui.history import Kept, shortened
 from ui.render import Exchange
 
-CONCURRENT_ANSWERS = 4
+CONCURRENT_ANSWERS = max(2, os.cpu_count() or 1)
 """Questions answered at once. More would only share the same cores; the rest wait their turn."""
+CONCURRENT_WRITTEN = max(4, CONCURRENT_ANSWERS)
+"""The same where a language model writes, whose words most of the time is spent waiting for."""
 INTERRUPTED = "This question was interrupted by the next one; ask it again."
 LENGTHS = (Config().sentences, Config().hits)
 """The most sentences and passages of an answer if nobody says otherwise."""
@@ -244,6 +247,11 @@ class Desk:
             file, rating = feedback_file(self.chain.index.folder), Rating(liked, reason, exchange.id)
             with errors_as_notices():
                 add_feedback(file, exchange.answer, turns(conversation[:turn]), rating)
+
+    @property
+    def at_once(self) -> int:
+        """How many questions are answered side by side."""
+        return CONCURRENT_WRITTEN if self.has_model else CONCURRENT_ANSWERS
 
     @property
     def has_model(self) -> bool:

@@ -46,6 +46,8 @@ ICON = (
 )
 QUEUE_SIZE = 200
 """Events that wait at once; who comes then is told that it is full."""
+QUEUE_TOLD_SECONDS = 2
+"""Gradio tells all who wait where they stand, by default whenever anybody's turn comes, which takes its time."""
 HERE = Path(__file__).parent
 
 
@@ -108,7 +110,7 @@ def asgi_app(site: Site, service: Service = Service()) -> FastAPI:
     app.add_api_route("/healthz", partial(_health, site.healthy))
     if tools:
         app.router.routes.extend(Route(route.path, KnownOnly(tools, service.accounts)) for route in _routes(tools))
-    site.page.queue(max_size=service.queue_size)
+    site.page.queue(status_update_rate=QUEUE_TOLD_SECONDS, max_size=service.queue_size)
     gr.mount_gradio_app(
         app,
         site.page,
