@@ -23,6 +23,7 @@ from test_ui_server import _no_open_loops, served  # noqa: E402, F401
 
 from eval.label import Draft, read_drafts  # noqa: E402
 from ingest import ingest  # noqa: E402
+from ingest.source import Options  # noqa: E402
 from ingest.split import SPLITTER, split  # noqa: E402
 from ingest.store import Model  # noqa: E402
 from rag.chain import LONGEST_QUESTION, Chain, Scope  # noqa: E402
@@ -359,6 +360,26 @@ def test_articles_are_added_asked_and_removed(tab: Page, shelf: str, tmp_path: P
     expect(page.locator(".pq-text").last).to_have_text("The articles do not answer this.")
 
 
+def test_a_folder_is_added_and_what_another_process_adds_is_shown(tab: Page, shelf: str, tmp_path: Path) -> None:
+    folder = tmp_path / "news"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "osk.md").write_text(LIGHTHOUSE, "utf-8")
+    (folder / "deep" / "osk.md").write_text("# Mill sold\n\nThe mill of Tarn was sold on Friday.", "utf-8")
+    page = opened(tab, shelf)
+    page.get_by_role("button", name="Articles", exact=True).click()
+    page.get_by_role("button", name="Add articles").click()
+    with page.expect_file_chooser() as chosen:
+        page.get_by_role("button", name="Choose a folder").click()
+    chosen.value.set_files(folder)
+    expect(page.locator("#pq-progress")).to_contain_text("2 added")
+    titles = page.locator(".pq-table tbody th")
+    expect(titles).to_have_count(3)
+    elsewhere = tmp_path / "dam.md"
+    elsewhere.write_text("# Dam of Vell is full\n\nThe dam of Vell ran over on Monday.", "utf-8")
+    ingest([elsewhere], Config(index=tmp_path / "index"), options=Options(keep=True))
+    expect(titles.filter(has_text="Dam of Vell is full")).to_have_count(1)
+
+
 def test_a_text_is_pasted_and_what_is_wrong_is_told(tab: Page, shelf: str) -> None:
     page = opened(tab, shelf)
     page.get_by_role("button", name="Articles", exact=True).click()
@@ -686,3 +707,65 @@ def test_a_model_writes_is_stopped_breaks_off_and_the_chat_goes_on(tab: Page, wr
     while not written.server.broken_off and time.monotonic() < until:
         time.sleep(0.05)
     assert written.server.broken_off == 1, "the model's work was ended"
+
+
+ARABIC = {
+    "id": "arabic",
+    "title": "ميناء تولم يغلق أبوابه",
+    "source": "صحيفة البحر",
+    "text": "أغلق ميناء تولم أبوابه يوم الثلاثاء بعد عاصفة قوية. وقال المدير إن العمل سيعود يوم الجمعة.",
+}
+
+
+def test_text_runs_from_right_to_left_where_it_does(tab: Page, tmp_path: Path) -> None:
+    (tmp_path / "arabic.json").write_text(json.dumps(ARABIC), "utf-8")
+    config = harbour_index(tmp_path)
+    ingest([tmp_path / "arabic.json"], config, options=Options(keep=True))
+    with served(build_app(Chain.from_config(config))) as url:
+        page = opened(tab, url)
+        ask(page, "متى أغلق ميناء تولم أبوابه؟")
+        page.locator(".pq-marker").first.click()
+        expect(page.locator("#pq-span")).to_be_visible()
+        directed = [".pq-question", ".pq-text", ".pq-reading h2", "#pq-span"]
+        page.get_by_role("button", name="Articles", exact=True).click()
+        directed += [
+            ".pq-table tbody tr:has-text('ميناء') th button",
+            ".pq-table tbody tr:has-text('ميناء') td.pq-source",
+        ]
+        for selector in directed:
+            found = page.locator(selector).first
+            expect(found).to_be_attached()
+            assert found.evaluate("e => getComputedStyle(e).direction") == "rtl", selector
+        assert (
+            page.locator(".pq-table tbody tr:has-text('Varnmouth') th button").evaluate(
+                "e => getComputedStyle(e).direction"
+            )
+            == "ltr"
+        )
+        page.close()
+
+
+def test_nothing_jumps_while_an_answer_comes_in(tab: Page, written: WrittenPage) -> None:
+    page = opened(tab, written.url)
+    ask(page, QUESTION)
+    page.evaluate("""() => {
+      window.jumped = 0;
+      new PerformanceObserver(list => list.getEntries().forEach(entry => (window.jumped += entry.value)))
+        .observe({ type: "layout-shift" });
+    }""")
+    box = page.locator("#pq-box").bounding_box()
+    pause = threading.Event()
+    words = f"{LETTER} [MARK] {'It was quite long ago, and so on. ' * 12}".split(" ")
+    written.pieces = [*(f"{word} " for word in words[:60]), pause, *(f"{word} " for word in words[60:])]
+    page.get_by_label("Your question").fill(QUESTION)
+    page.get_by_label("Your question").press("Enter")
+    expect(page.locator(".pq-text").last).to_contain_text("It was quite long")
+    assert page.locator("#pq-box").bounding_box() == box
+    pause.set()
+    expect(page.locator(".pq-live")).to_have_count(0)
+    assert page.locator("#pq-box").bounding_box() == box
+    assert page.evaluate("window.jumped") < GOOD_SHIFT
+
+
+GOOD_SHIFT = 0.1
+"""What shifts in a page that feels steady (web.dev, Cumulative Layout Shift)."""

@@ -27,7 +27,7 @@ VIEWS = tuple((name.lower(), name) for name in ("Chat", "History", "Articles", "
 EVENTS = (
     *("read", "ask", "again", "edit", "only", "view"),
     *("list", "reopen", "rename", "delete", "export"),
-    *("sort", "leaf", "remove", "removed", "keep"),
+    *("look", "sort", "leaf", "remove", "removed", "keep"),
 )
 """What the page's own buttons ask for, which `page.js` passes on; a value for each comes with it."""
 WIRE = f"""

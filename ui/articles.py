@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from ingest.pipeline import Standing
+from rag.errors import PullquoteError
 from rag.index import Index
 from rag.schema import ArticleEntry
 from ui.intake import Added
@@ -35,13 +36,15 @@ KEYS: dict[str, Callable[[ArticleEntry], Any]] = {
 class View:
     """What the table is to show: articles that have all the words, in an order, from a page on.
 
-    A word may be one of a field (`source:reuters`, `date:2024-11`), and several words stand in quotes.
+    A word may be one of a field (`source:reuters`, `date:2024-11`), and several words stand in quotes. `generation` is
+    that of the index when it was last shown.
     """
 
     words: str = ""
     by: str = "added"
     down: bool = True
     page: int = 0
+    generation: int = -1
 
     def sorted_by(self, column: str) -> View:
         """By another column, or by the same the other way round."""
@@ -65,6 +68,13 @@ class Catalogue:
             if generation != self._generation:
                 self._entries, self._generation = tuple(self.index.articles()), generation
             return self._entries
+
+    def is_newer(self, view: View) -> bool:
+        """Was something written since a view was shown? No, as far as the index cannot be read."""
+        try:
+            return self.index.generation != view.generation
+        except PullquoteError:
+            return False
 
     def found(self, view: View) -> list[ArticleEntry]:
         """Those that a view is of, in its order."""

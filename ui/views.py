@@ -59,12 +59,15 @@ class Shelf:
 
         def shown(view: View) -> tuple[str, View]:
             try:
+                view = replace(view, generation=catalogue.index.generation)
                 return table_html(catalogue.found(view), view, removable=self.intake is not None), view
             except PullquoteError as error:
                 return render.error_html(str(error)), view
 
         def opened(view: View, event: gr.EventData) -> tuple[Any, Any]:
-            return shown(view) if text_of(event, "view") == "articles" else (gr.skip(), gr.skip())
+            seen = value_of(event, "view")
+            due = seen == "articles" or (seen is None and catalogue.is_newer(view))
+            return shown(view) if due else (gr.skip(), gr.skip())
 
         def found(words: str, view: View) -> tuple[str, View]:
             return shown(replace(view, words=words, page=0))
@@ -77,6 +80,7 @@ class Shelf:
 
         table = [self.table, self.view]
         wire.view(opened, self.view, table, **READING)
+        wire.look(opened, self.view, table, **READING)
         wire.sort(sorted_by, self.view, table, **READING)
         wire.leaf(turned, self.view, table, **READING)
         self.words.change(found, [self.words, self.view], table, trigger_mode="always_last", **READING)
@@ -111,6 +115,7 @@ class _Add:
     """The group in which articles are added."""
 
     files: gr.File
+    folder: gr.UploadButton
     urls: gr.Textbox
     fetch: gr.Button
     pasted: tuple[gr.Textbox, ...]
@@ -121,7 +126,8 @@ class _Add:
     def built(cls) -> Self:
         """Where it is called; closed."""
         with gr.Accordion("Add articles", open=False, elem_id="pq-add"):
-            files = gr.File(label="Files, or a zip of a folder", file_count="multiple", elem_id="pq-files", height=120)
+            files = gr.File(label="Files, or zips", file_count="multiple", elem_id="pq-files", height=120)
+            folder = gr.UploadButton("Choose a folder", file_count="directory", elem_id="pq-folder", scale=0)
             urls = gr.Textbox(label="Addresses of pages or feeds", placeholder="https://…", lines=1, max_lines=4)
             fetch = gr.Button("Fetch", scale=0)
             text = gr.Textbox(label="Text of an article", lines=3, max_lines=8)
@@ -130,7 +136,7 @@ class _Add:
                 about += [gr.Textbox(label="Date", placeholder="YYYY-MM-DD", max_lines=1, min_width=130)]
             paste = gr.Button("Add this text", scale=0)
             progress = gr.HTML(elem_id="pq-progress", apply_default_css=False)
-        return cls(files, urls, fetch, (text, *about), paste, progress)
+        return cls(files, folder, urls, fetch, (text, *about), paste, progress)
 
     def connect(self, intake: Intake) -> list[Any]:
         """Say what happens when its parts are used; returns the events that add something."""
@@ -152,6 +158,7 @@ class _Add:
 
         return [
             self.files.upload(files, self.files, [self.progress, self.files], **ADDING),
+            self.folder.upload(files, self.folder, [self.progress, self.folder], **ADDING),
             self.fetch.click(urls, self.urls, self.progress, **ADDING),
             self.paste.click(pasted, list(self.pasted), self.progress, **ADDING),
         ]
