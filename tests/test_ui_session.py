@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from conftest import SAMPLE
+from PIL import Image
 from test_ui_browser import CHROMIUM, ask, browser, opened, tab, visible  # noqa: F401
 
 from eval.feedback import feedback_file
@@ -37,6 +39,8 @@ LIGHTHOUSE = (
     "after ninety years. Ships are to steer by the beacon of Tarn from now on."
 )
 QUESTION = "What did Iraq tell the Security Council?"
+COLOURS = 96
+"""Of a picture; enough for ink on paper, in a third of the bytes."""
 Look = Callable[[str], None]
 
 
@@ -190,7 +194,9 @@ class Looker:
         self.page.mouse.move(5, 5)
         if self.folder:
             self.page.wait_for_timeout(600)
-            self.page.screenshot(path=Path(self.folder) / f"session-{step}-{self.kind}.png")
+            shot = Image.open(BytesIO(self.page.screenshot()))
+            file = Path(self.folder) / f"{step}-{self.kind}.png"
+            shot.convert("RGB").quantize(COLOURS).save(file, optimize=True)
         for violation in axe_playwright.Axe().run(self.page).response["violations"]:
             for node in violation["nodes"]:
                 self.missed.append(f"{step}: {violation['id']}: {node['html'][:200]}: {node['failureSummary']}")
