@@ -33,6 +33,8 @@ _NUMBER = re.compile(
 _THOUSANDS = re.compile(r"([1-9]\d{0,2}(?:([.,])\d{3})(?:\2\d{3})*)((?:[.,]\d+)?)")
 _WORD = re.compile(r"(?:[^\W\d_]\.){2,}|[^\W_]+(?:[’'][^\W_]+)*")
 _BEGINS = re.compile(r"[.!?:“\"]['’”\"]?\s*$")
+_LOOKED_BACK = 12
+"""Characters before a word in which the end of another sentence is looked for; all of a long text would take long."""
 _GAP = re.compile(r"[ \u00a0]|-| of | of the | and | & | de | van | von | al-| bin ")
 _OPENERS = frozenset(
     "a about according after all almost also although among an and another any are as at because before being"
@@ -114,7 +116,8 @@ def _runs(text: str, plain: Collection[str]) -> list[list[re.Match[str]]]:
     runs: list[list[re.Match[str]]] = []
     for number, match in enumerate(_WORD.finditer(text)):
         word = _folded(match[0])
-        begins = number == 0 or _BEGINS.search(text[: match.start()]) is not None
+        before = text[max(0, match.start() - _LOOKED_BACK) : match.start()]
+        begins = number == 0 or _BEGINS.search(before) is not None
         no_name = begins and (word in _OPENERS or word in plain or _NUMBER.fullmatch(word))
         if match[0][0].isupper() and word != "i" and not no_name:
             if runs and _GAP.fullmatch(text[runs[-1][-1].end() : match.start()]):

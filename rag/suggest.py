@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 from rag.chain import Chain
 from rag.facts import lower_words, name_spans, words_of
 from rag.index import Index
-from rag.schema import Answer, Article, Citation
+from rag.schema import Answer, Article, Citation, Filters
 
+EVERYTHING = Filters()
 MOST_SUGGESTED = 3
 MOST_TRIED = 8
 """Questions that are asked to find out whether they are answered; each takes a few hundredths of a second."""
 MOST_READ = 120
 """Articles of the index that are read for their names."""
 MOST_CITED = 3
+LONGEST_READ = 50_000
+"""Characters of an article."""
 LEAST_CONFIDENCE = 0.4
 LONGEST_NAME = 50
 _SAYS = "said|says|told|warned|announced|argued|added|explained|promised|insisted|claimed"
@@ -36,7 +40,7 @@ _NO_SUBJECTS = frozenset(
 )
 _SPEAKS = re.compile(rf"\s+(?:{_SAYS})\b")
 _BELONGS = re.compile(r"\b(?:of|in|from|for|at|near)\s+$")
-_BEGINS = re.compile(r"(?:^|[.!?:“\"\n]['’”\"]?)\s*$")
+_BEGINS = re.compile(r"[.!?:“\"\n]['’”\"]?\s*$")
 _JOINS = re.compile(r"\n|\b(?:of|and)\b|&")
 """What stands between two names that are found as one, or that need an article before them."""
 _SHARE_ALONE, _SHARE_SPEAKING = 0.6, 0.2
@@ -77,10 +81,13 @@ class _Seen:
         self.speaking += other.speaking
 
 
-def follow_ups(chain: Chain, answer: Answer, asked: Sequence[str] = ()) -> tuple[str, ...]:
+def follow_ups(
+    chain: Chain, answer: Answer, asked: Sequence[str] = (), filters: Filters = EVERYTHING
+) -> tuple[str, ...]:
     """Questions out of the articles that an answer cites, about what was not spoken of yet.
 
-    `asked` are the conversation's questions. Each is one that the chain answers, with something that was not quoted.
+    `asked` are the conversation's questions. Each is one that the chain answers out of the articles that `filters` let
+    through, with something that was not quoted.
     """
     if not answer.grounded:
         return ()
@@ -92,7 +99,8 @@ def follow_ups(chain: Chain, answer: Answer, asked: Sequence[str] = ()) -> tuple
         key=lambda name: (-seen[name].times, name),
     )
     quoted = {citation.quote for citation in answer.citations}
-    return _answered(chain, [(name, seen[name].question) for name in names], quoted)
+    ask = partial(chain.without_llm().ask, filters=filters)
+    return _answered(ask, [(name, seen[name].question) for name in names], quoted)
 
 
 def openers(chain: Chain, most: int = MOST_SUGGESTED) -> tuple[str, ...]:
@@ -100,7 +108,8 @@ def openers(chain: Chain, most: int = MOST_SUGGESTED) -> tuple[str, ...]:
     ids = sorted(entry.id for entry in chain.index.articles())
     seen = _names(_read(chain.index, ids[:: max(1, len(ids) // MOST_READ)][:MOST_READ]))
     names = sorted(seen, key=lambda name: (-len(seen[name].articles), -seen[name].times, name))
-    return _answered(chain, [(name, seen[name].question) for name in names], set(), most, of_others=True)
+    candidates = [(name, seen[name].question) for name in names]
+    return _answered(chain.without_llm().ask, candidates, set(), most, of_others=True)
 
 
 def _read(index: Index, article_ids: Iterable[str]) -> Iterator[Article]:
@@ -114,19 +123,19 @@ def _names(articles: Iterable[Article]) -> dict[tuple[str, ...], _Seen]:
     """The names of articles that can be asked about, by their words."""
     seen: dict[tuple[str, ...], _Seen] = defaultdict(_Seen)
     for article in articles:
-        plain = lower_words(article.text)
-        for start, end in name_spans(article.text, plain):
-            name = article.text[start:end]
+        text = article.text[:LONGEST_READ]
+        for start, end in name_spans(text, lower_words(text)):
+            name = text[start:end]
             key = tuple(words_of(name))
             if _can_be_asked(name, key):
-                rest = article.text[end : end + 40]
+                before, rest = text[max(0, start - 8) : start], text[end : end + 40]
                 one = seen[key]
                 one.spellings[" ".join(name.split())] += 1
                 one.articles.add(article.id)
                 one.times += 1
-                one.inside += _BEGINS.search(article.text[:start][-4:]) is None
+                one.inside += start > 0 and _BEGINS.search(before) is None
                 one.alone += _AFTER.match(rest) is not None
-                one.speaking += _SPEAKS.match(rest) is not None and not _BELONGS.search(article.text[:start][-6:])
+                one.speaking += _SPEAKS.match(rest) is not None and not _BELONGS.search(before)
     _join(seen)
     return {name: one for name, one in seen.items() if one.inside and (len(name) > 1 or one.stands_alone)}
 
@@ -156,7 +165,7 @@ def _can_be_asked(name: str, words: Sequence[str]) -> bool:
 
 
 def _answered(
-    chain: Chain,
+    ask: Callable[[str], Answer],
     candidates: Iterable[tuple[tuple[str, ...], str]],
     quoted: set[str],
     most: int = MOST_SUGGESTED,
@@ -168,7 +177,7 @@ def _answered(
     for name, question in islice(candidates, MOST_TRIED):
         if len(found) == most:
             break
-        answer = chain.without_llm().ask(question)
+        answer = ask(question)
         new = [c for c in answer.citations if c.quote not in quoted and name[-1] in words_of(c.quote)]
         if of_others:
             new = [citation for citation in new if citation.passage.article_id not in known]

@@ -12,7 +12,7 @@ from ingest import ingest
 from rag.chain import Chain
 from rag.config import Config
 from rag.facts import words_of
-from rag.schema import Article
+from rag.schema import Article, Filters
 from rag.suggest import MOST_SUGGESTED, _names, follow_ups, openers
 
 TEXT = (
@@ -63,6 +63,21 @@ def test_what_is_suggested_is_answered_and_new(sample_chain: Chain, question: st
         name = words_of(following.removeprefix("What did ").removeprefix("What is said about "))[0]
         assert name not in words_of(question)
     assert not set(suggested) & set(follow_ups(sample_chain, answer, [question, *suggested]))
+
+
+@pytest.mark.slow
+def test_suggestions_keep_to_the_articles_that_are_asked(sample_chain: Chain) -> None:
+    answer = sample_chain.ask("Why did bread become dearer?")
+    for source in ("The Tavrin Ledger", "Harbour Wire"):
+        only = Filters(sources=(source,))
+        for question in follow_ups(sample_chain, answer, filters=only):
+            told = sample_chain.ask(question, filters=only)
+            assert told.grounded
+            assert {citation.passage.source for citation in told.citations} == {source}
+
+
+def test_a_long_article_is_read_quickly_enough() -> None:
+    assert asked_of(f"{TEXT}\n\n" * 20_000)[0] == "What did Orla Fennimore say?"
 
 
 @pytest.mark.slow

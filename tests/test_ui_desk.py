@@ -62,6 +62,9 @@ class Parrot:
     model: None = None
     asked: list[tuple[str, tuple[Turn, ...], Scope]] = field(default_factory=list)
 
+    def without_llm(self) -> Parrot:
+        return self
+
     def stream(self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> Iterator[Answer]:
         self.asked.append((question, tuple(history), scope))
         if "boom" in question:

@@ -163,7 +163,7 @@ class Desk:
         answer = conversation[-1].answer
         try:
             asked = [exchange.question for exchange in conversation]
-            return follow_ups(self.chain, answer, asked) if answer else ()
+            return follow_ups(self.chain, answer, asked, conversation[-1].filters) if answer else ()
         except PullquoteError:
             return ()
 
