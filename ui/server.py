@@ -7,6 +7,7 @@ is to listen on, and cannot add headers.
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext, suppress
@@ -169,7 +170,7 @@ class StayHome:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["Content-Security-Policy"] = CONTENT_POLICY
-                headers["Referrer-Policy"] = "no-referrer"
+                headers["Referrer-Policy"] = "same-origin"  # to nobody else; without any, forms have no origin
             await send(message)
 
         await self.app(scope, receive, send_with_policy)
@@ -189,16 +190,16 @@ class OwnPagesOnly:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what comes from a page of this host, or from no page."""
         app: ASGIApp = self.app
-        if scope["type"] in {"http", "websocket"}:
-            headers = Headers(scope=scope)
-            origin = headers.get("origin")
-            asked = [urlsplit(f"//{headers[name]}").netloc for name in ("host", "x-forwarded-host") if name in headers]
-            if origin is not None and urlsplit(origin).netloc not in asked and self._elsewhere(origin):
-                app = PlainTextResponse("Ask from the page itself.", status_code=403)
+        if scope["type"] in {"http", "websocket"} and not self._is_own(Headers(scope=scope)):
+            app = PlainTextResponse("Ask from the page itself.", status_code=403)
         await app(scope, receive, send)
 
-    def _elsewhere(self, origin: str) -> bool:
-        return not self.public_name or urlsplit(origin).hostname != self.public_name
+    def _is_own(self, headers: Headers) -> bool:
+        if (origin := headers.get("origin")) is None:
+            return True
+        asked = {headers.get("host"), headers.get("x-forwarded-host", "").partition(",")[0].strip()}
+        place = origin.partition("://")[2]
+        return bool(place) and (place in asked or re.sub(r":\d+$", "", place) == self.public_name)
 
 
 @dataclass(frozen=True, slots=True)
