@@ -116,19 +116,18 @@ def test_articles_are_listed_a_page_at_a_time(client: gradio_client.Client) -> N
 def test_articles_are_added_and_asked(client: gradio_client.Client, tmp_path: Path) -> None:
     file = tmp_path / "newt.txt"
     file.write_text(NEWT, "utf-8")
-    told = client.predict(
-        files=[gradio_client.handle_file(str(file))],
-        text="A pelican came to the pier of Kelmora on Monday. It ate all the herring.",
-        title="Pelican",
-        date="2024-03-05",
-        api_name="/ingest",
-    )
-    assert [outcome["told"] for outcome in told["outcomes"]] == ["1 article", "1 article"]
-    assert [report["added"] for report in told["reports"]] == [1, 1]
+    told = client.predict(files=[gradio_client.handle_file(str(file))], api_name="/ingest")
+    assert (told["added"], told["outcomes"]) == (1, [{"name": "newt.txt", "told": "1 article", "failed": False}])
+    text = "A pelican came to the pier of Kelmora on Monday. It ate all the herring."
+    told = client.predict(text=text, title="Pelican", date="2024-03-05", api_name="/ingest")
+    assert (told["added"], [outcome["name"] for outcome in told["outcomes"]]) == (1, ["Pelican"])
+    [pelican] = client.predict("pelican", api_name="/articles")["articles"]
+    assert pelican["published"] == "2024-03-05"
     answer = client.predict("Where does the newt of Elm Street live?", api_name="/ask")
     assert NEWT in [citation["quote"] for citation in answer["citations"]]
     for wrong, fix in (
         ({}, "give files, urls or a text"),
+        ({"urls": ["https://x.example/"], "text": "Tea."}, "one of these at a time"),
         ({"urls": ["ftp"]}, "begins with https"),
         ({"text": 1}, "text is"),
     ):

@@ -18,7 +18,7 @@ from rag.schema import Filters
 from ui import render, scope
 from ui.articles import Catalogue, View
 from ui.desk import MOST_PASSAGES
-from ui.intake import Added, Intake, Pasted, Steps
+from ui.intake import Added, Intake, Pasted
 
 MOST_LISTED = 1000
 """Articles that are listed at once."""
@@ -82,27 +82,21 @@ class Endpoints:
         source: str = "",
         date: str = "",
     ) -> dict[str, Any]:
-        """Add articles: uploaded files, addresses of pages and feeds, or a text; tells what became of each.
+        """Add uploaded files, or pages and feeds by their addresses, or a text; tells what became of each.
 
         `title`, `source` and `date` (as YYYY-MM-DD) are said of the text.
         """
         intake = self.intake
         if not intake:
             raise ReadError("articles cannot be added here; run pullquote ingest on the server")
-        additions: list[Steps] = []  # none of which begins before all are known to be well
+        if bool(files) + bool(urls) + bool(text) != 1:
+            raise ReadError("give files, urls or a text, one of these at a time")
         if files:
-            additions.append(intake.files([_uploaded(file) for file in files]))
-        if urls:
-            additions.append(intake.urls("\n".join(urls)))
-        if text:
-            additions.append(intake.text(Pasted(text, title, source, date)))
-        if not additions:
-            raise ReadError("there is nothing to add; give files, urls or a text")
-        added = [step for steps in additions for step in steps if isinstance(step, Added)]
-        return {
-            "reports": [asdict(one.report) for one in added],
-            "outcomes": [asdict(outcome) for one in added for outcome in one.outcomes],
-        }
+            steps = intake.files([_uploaded(file) for file in files])
+        else:
+            steps = intake.urls("\n".join(urls)) if urls else intake.text(Pasted(text, title, source, date))
+        added = [step for step in steps if isinstance(step, Added)][-1]
+        return {**asdict(added.report), "outcomes": [asdict(outcome) for outcome in added.outcomes]}
 
     def _filters(self, after: str, before: str, source: str | Sequence[str]) -> Filters:
         return scope.filters(after, before, self._sources_of(source))
