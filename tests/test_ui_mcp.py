@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from test_ui_desk import Parrot
 from test_ui_server import ADA, LOCAL, Service, _no_open_loops, served, tiny_page  # noqa: F401
 
 from rag.chain import Chain
+from rag.errors import ConfigError
 from ui.articles import Catalogue
 from ui.endpoints import Endpoints
 from ui.mcp import MCP_PATH, mcp_app
@@ -100,3 +102,9 @@ def test_a_page_elsewhere_may_not_call() -> None:
 def test_there_are_no_tools_unless_they_are_wanted() -> None:
     with served(tiny_page(), LOCAL) as url:
         assert httpx2.post(f"{url}mcp", trust_env=False, json={}).status_code in {404, 405}
+
+
+def test_without_its_package_the_fix_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mcp.server", None)
+    with pytest.raises(ConfigError, match=r"pip install 'pullquote\[mcp\]'$"):
+        tools_of(Parrot())

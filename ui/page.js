@@ -31,7 +31,7 @@
 
   // What is added elsewhere is shown, too, while nobody is choosing.
   const choosing = () => document.querySelector("#pq-table input:checked, #pq-confirm .pq-confirm");
-  setInterval(() => desk().dataset.view === "articles" && !document.hidden && !choosing() && ask("look"), 4000);
+  setInterval(() => desk().dataset.view === "articles" && !document.hidden && !choosing() && ask("look"), 8000);
 
   // The reader: an article in the panel, in place of the sources.
   let opener = null;
