@@ -17,6 +17,8 @@ from ui.accounts import BCRYPT, Accounts, write_account
 FAST = 4
 """bcrypt's least cost."""
 HORSE = "correct horse"
+SHAPED = f"$2b$04${'x' * 53}"
+"""What looks like a hash; the names of tests are made of it, and must be the same in every process."""
 
 
 def hashed(password: str) -> str:
@@ -72,7 +74,7 @@ def test_what_cannot_be_a_password(tmp_path: Path, password: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["ada", "ada:", "ada:plain", "ada:{SHA}abc", "ada:$apr1$x$y", f":{hashed('x')}", f"ada:{hashed('x')}:more"]
+    "line", ["ada", "ada:", "ada:plain", "ada:{SHA}abc", "ada:$apr1$x$y", f":{SHAPED}", f"ada:{SHAPED}:more"]
 )
 def test_a_line_of_another_kind_is_told_by_its_number(tmp_path: Path, line: str) -> None:
     file = tmp_path / "users"
