@@ -39,6 +39,14 @@ def test_the_page_has_its_title_examples_and_public_endpoints() -> None:
     assert limits["ask"] == limits["search"] == CONCURRENT_ANSWERS
 
 
+def test_what_lists_articles_takes_turns() -> None:
+    page = build_app(Parrot())  # type: ignore[arg-type]
+    [table] = [number for number, block in page.blocks.items() if block.elem_id == "pq-table"]
+    listing = [fn for fn in page.fns.values() if table in [block._id for block in fn.outputs]]
+    assert len(listing) > 4
+    assert {(fn.concurrency_id, fn.concurrency_limit) for fn in listing} == {("table", 1)}
+
+
 @pytest.mark.slow
 def test_other_programs_can_ask(url: str) -> None:
     gradio_client = pytest.importorskip("gradio_client")

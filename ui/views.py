@@ -23,6 +23,8 @@ from ui.overview import Overview
 
 PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 READING: dict[str, Any] = {**PRIVATE, "concurrency_limit": None}
+LISTING: dict[str, Any] = {**PRIVATE, "concurrency_limit": 1, "concurrency_id": "table"}
+"""What lists articles takes turns, or what was asked for first might be shown last."""
 ADDING: dict[str, Any] = {**PRIVATE, "concurrency_limit": 4, "concurrency_id": "additions"}
 """Additions take turns at the index; more than these wait before they take a thread."""
 SHOW_CONFIRM = """() => {
@@ -79,15 +81,15 @@ class Shelf:
             return shown(replace(view, page=number_of(event, "leaf")))
 
         table = [self.table, self.view]
-        wire.view(opened, self.view, table, **READING)
-        wire.look(opened, self.view, table, **READING)
-        wire.sort(sorted_by, self.view, table, **READING)
-        wire.leaf(turned, self.view, table, **READING)
-        self.words.change(found, [self.words, self.view], table, trigger_mode="always_last", **READING)
+        wire.view(opened, self.view, table, **LISTING)
+        wire.look(opened, self.view, table, **LISTING)
+        wire.sort(sorted_by, self.view, table, **LISTING)
+        wire.leaf(turned, self.view, table, **LISTING)
+        self.words.change(found, [self.words, self.view], table, trigger_mode="always_last", **LISTING)
         if self.intake and self.add:
-            self._connect_removal(self.intake, catalogue, wire).then(shown, self.view, table, **READING)
+            self._connect_removal(self.intake, catalogue, wire).then(shown, self.view, table, **LISTING)
             for added in self.add.connect(self.intake):
-                added.then(shown, self.view, table, **READING)
+                added.then(shown, self.view, table, **LISTING)
 
     def _connect_removal(self, intake: Intake, catalogue: Catalogue, wire: gr.HTML) -> Any:
         def asked(event: gr.EventData) -> tuple[str, tuple[str, ...]]:
