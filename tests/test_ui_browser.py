@@ -765,6 +765,7 @@ def test_nothing_jumps_while_an_answer_comes_in(tab: Page, written: WrittenPage)
     expect(page.locator(".pq-live")).to_have_count(0)
     assert page.locator("#pq-box").bounding_box() == box
     assert page.evaluate("window.jumped") < GOOD_SHIFT
+    page.close()
 
 
 GOOD_SHIFT = 0.1

@@ -7,29 +7,20 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
-import uvicorn
 from conftest import ROOT
 from playwright.sync_api import Browser, Page, expect
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
+from reverse_proxy import PREFIX, proxied
 from test_ui_browser import CHROMIUM, QUESTION, ask, browser, harbour_index, visible  # noqa: F401
 from test_ui_server import fetch
 from typer.testing import CliRunner
 
 from ui.accounts import Accounts
 from ui.cli import app
-from ui.server import listen
-
-PREFIX = "/ask"
 
 
 def run(*arguments: str | Path, typed: str = "") -> tuple[int, str, str]:
@@ -89,39 +80,6 @@ def chat(*arguments: str | Path) -> Iterator[str]:
             process.communicate(timeout=60)
 
 
-@contextmanager
-def proxy(keeps_name: bool) -> Iterator[tuple[str, list[str]]]:
-    """A reverse proxy of PREFIX, which it strips, to the address that is put into the list; yields its own.
-
-    As nginx does unless told otherwise, it asks under the name it was given for the other server, not its own.
-    """
-    to: list[str] = []
-    other = httpx.AsyncHTTPTransport(trust_env=False)  # a client would keep one person's cookies for the next
-
-    async def passed_on(request: Request) -> Response:
-        url = to[0].rstrip("/") + request.url.path.removeprefix(PREFIX)
-        own = {"connection", *([] if keeps_name else ["host"])}
-        headers = [(name, value) for name, value in request.headers.items() if name not in own]
-        asked = httpx.Request(
-            request.method, url, params=request.query_params, headers=headers, content=await request.body()
-        )
-        answer = await other.handle_async_request(asked)
-        told = StreamingResponse(answer.aiter_raw(), answer.status_code)
-        hop = {"connection", "transfer-encoding"}
-        told.raw_headers = [(k.encode(), v.encode()) for k, v in answer.headers.multi_items() if k.lower() not in hop]
-        return told
-
-    routes = [Route(PREFIX + "/{path:path}", passed_on, methods=["GET", "HEAD", "POST"])]
-    with listen("127.0.0.1", 0) as listener:
-        config = uvicorn.Config(Starlette(routes=routes), log_level="warning", timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}{PREFIX}", to
-        server.should_exit = True
-        thread.join(timeout=20)
-
-
 def logged_in(browser: Browser, url: str, name: str, password: str) -> Page:  # noqa: F811 - the fixture's value
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     page.goto(f"{url}/")
@@ -138,11 +96,11 @@ def test_two_people_behind_a_proxy(browser: Browser, tmp_path: Path, keeps_name:
     config, users = harbour_index(tmp_path), tmp_path / "users"
     for name in ("ada", "bert"):
         run("account", users, name, typed=f"horse of {name}\n" * 2)
-    with proxy(keeps_name) as (url, to):
+    with proxied(keeps_name=keeps_name) as (url, lead_to):
         root = PREFIX if keeps_name else url
         options = ("--index", config.index, "--auth-file", users, "--root-path", root, "--mcp")
         with chat(*options) as address:
-            to.append(address)
+            lead_to(address)
             ada = logged_in(browser, url, "ada", "horse of bert")
             expect(ada.get_by_text("Incorrect Credentials")).to_be_visible()
             ada.get_by_label("username").fill("ada")
