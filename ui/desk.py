@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from secrets import token_urlsafe
-from typing import Any, TypeVar
+from typing import Any
 
 import gradio as gr
 
@@ -46,10 +46,11 @@ STOPPED = "Stopped; this is as far as it came."
 STOPPED_EARLY = "Stopped before the first word; ask again."
 
 Conversation = tuple[Exchange, ...]
-Step = TypeVar("Step")
 Shown = tuple[list[dict[str, Any]], str, Conversation]
 """What an event changes: the chat's messages, the panel, the conversation."""
 Steps = Generator[Shown, None, None]
+NOTHING: Any = (gr.skip(), gr.skip(), gr.skip())
+"""A step that leaves the page as it is."""
 
 
 @dataclass(slots=True)
@@ -78,14 +79,18 @@ class Floor:
         title = self.title or shortened(conversation[0].question)
         return Kept(self.id, title, self.started, datetime.now(UTC), conversation)
 
-    def held(self, steps: Generator[Step, None, None]) -> Iterator[Step]:
-        """An event's steps, up to where another event takes the floor; then they are closed."""
+    def held(self, steps: Steps) -> Iterator[Shown]:
+        """An event's steps, up to where another event takes the floor; then they are closed.
+
+        The last one is NOTHING then: Gradio shows an event's last step once more when the event has ended.
+        """
         own = self.holder = object()
         self.stopped = False
         try:
             with closing(steps):
                 for step in steps:
                     if self.holder is not own:
+                        yield NOTHING
                         return
                     yield step
         finally:
@@ -182,8 +187,8 @@ class Desk:
         A question always takes the floor: what a click asked for ends there.
         """
         for step, shown in enumerate(floor.held(self.reply(question, conversation, *chosen, floor=floor))):
-            refused = shown[2][-1].error
-            yield (gr.skip() if step or refused else "", *shown)
+            keep = step or shown is NOTHING or shown[2][-1].error
+            yield (gr.skip() if keep else "", *shown)
 
     def reply_to_click(self, question: str, conversation: Conversation, floor: Floor, *chosen: Any) -> Iterator[Shown]:
         """As `reply`, for a question that was clicked: it waits for no answer that is coming in, and cuts none off."""
