@@ -668,15 +668,22 @@ def filters_json(filters: Filters) -> dict[str, Any]:
     }
 
 
+def _place_json(passage: Passage) -> dict[str, Any]:
+    """What is said of the article that a passage stands in."""
+    return {
+        "title": passage.title,
+        "source": passage.source,
+        "published": passage.published.isoformat() if passage.published else None,
+        "url": passage.url,
+    }
+
+
 def _citation_json(citation: Citation) -> dict[str, Any]:
     passage = citation.passage
     return {
         "number": citation.number,
         "article_id": passage.article_id,
-        "title": passage.title,
-        "source": passage.source,
-        "published": passage.published.isoformat() if passage.published else None,
-        "url": passage.url,
+        **_place_json(passage),
         "quote": citation.quote,
         "start": citation.start,
         "end": citation.end,
@@ -700,10 +707,7 @@ def found_json(hit: Hit) -> dict[str, Any]:
     passage = hit.passage
     return {
         **_hit_json(hit),
-        "title": passage.title,
-        "source": passage.source,
-        "published": passage.published.isoformat() if passage.published else None,
-        "url": passage.url,
+        **_place_json(passage),
     }
 
 
