@@ -221,6 +221,21 @@ def test_one_event_at_a_time_writes_into_the_page() -> None:
     assert list(asked) == [(gr.skip(), *ui_desk.NOTHING)], "nothing comes into a new conversation"
 
 
+def test_nobody_waits_for_what_to_ask_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ui_desk, "follow_ups", lambda *_: ("And then?",))
+    desk, floor = Desk(Parrot()), Floor()  # type: ignore[arg-type]
+    assert list(desk.reply_to_click("A?", (), floor))[-1][2][-1].next == ("And then?",)
+    for click_it in (
+        lambda talk: desk.ask_again(talk, floor),
+        lambda talk: desk.reply_to_click("B?", talk, floor),
+        lambda talk: iter([desk.take_back(talk, floor)[1:]]),
+    ):
+        coming = desk.reply_to_click("A?", (), floor)
+        done = next(shown for shown in coming if shown[2][-1].done)[2]
+        assert next(click_it(done)) != ui_desk.NOTHING
+        assert next(coming) == ui_desk.NOTHING, "it comes too late"
+
+
 def test_a_question_that_was_cut_off_says_so() -> None:
     desk = Desk(Parrot())  # type: ignore[arg-type]
     half = list(desk.reply("A?", ()))[1]

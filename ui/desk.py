@@ -57,16 +57,22 @@ NOTHING: Any = (gr.skip(), gr.skip(), gr.skip())
 class Floor:
     """Who has the floor in a session: events run side by side, and each would write its own conversation.
 
-    `disliked` is the id of the exchange of which the reader is being asked why; `id`, `title` and `started` are those
-    of the conversation, as it is kept.
+    `answered` if all that may follow is what to ask next, for which nobody waits. `disliked` is the id of the exchange
+    of which the reader is being asked why; `id`, `title` and `started` are those of the conversation, as it is kept.
     """
 
     holder: object = None
+    answered: bool = False
     stopped: bool = False
     disliked: str | None = None
     id: str = field(default_factory=token_urlsafe)
     title: str = ""
     started: datetime = field(default_factory=partial(datetime.now, UTC))
+
+    @property
+    def busy(self) -> bool:
+        """Does an answer still come in?"""
+        return self.holder is not None and not self.answered
 
     def begin(self, kept: Kept | None = None) -> None:
         """Turn to another conversation: one that was kept, or a new one. Nothing under way may write any longer."""
@@ -85,7 +91,7 @@ class Floor:
         The last one is NOTHING then: Gradio shows an event's last step once more when the event has ended.
         """
         own = self.holder = object()
-        self.stopped = False
+        self.stopped = self.answered = False
         try:
             with closing(steps):
                 for step in steps:
@@ -159,6 +165,7 @@ class Desk:
         except PullquoteError as error:
             exchange = replace(exchange, answer=None, error=str(error))
         done = replace(exchange, done=True)
+        floor.answered = True
         yield show((*earlier, done))
         if following := self._following((*earlier, done)):
             yield show((*earlier, replace(done, next=following)))
@@ -192,7 +199,7 @@ class Desk:
 
     def reply_to_click(self, question: str, conversation: Conversation, floor: Floor, *chosen: Any) -> Iterator[Shown]:
         """As `reply`, for a question that was clicked: it waits for no answer that is coming in, and cuts none off."""
-        if not floor.holder:
+        if not floor.busy:
             yield from floor.held(self.reply(question, conversation, *chosen, floor=floor))
 
     def reply_without(self, conversation: Conversation, floor: Floor, event: gr.SelectData) -> Iterator[Shown]:
@@ -200,7 +207,7 @@ class Desk:
 
         A chip of an answer that is no longer the last one does nothing, nor does any while an answer comes in.
         """
-        for last in conversation[-1:] if not floor.holder else ():
+        for last in conversation[-1:] if not floor.busy else ():
             values = [chip["value"] for chip in render.chips(last, len(conversation))]
             if last.answer and event.value in values:
                 words = last.answer.read[values.index(event.value)].words
@@ -213,13 +220,14 @@ class Desk:
 
     def ask_again(self, conversation: Conversation, floor: Floor) -> Iterator[Shown]:
         """The last question asked once more, as it was asked, in place of its answer."""
-        for last in conversation[-1:] if not floor.holder else ():
+        for last in conversation[-1:] if not floor.busy else ():
             yield from floor.held(self._answered(conversation[:-1], afresh(last), floor))
 
     def take_back(self, conversation: Conversation, floor: Floor) -> tuple[Any, ...]:
         """The last question back in the box, to be asked otherwise; nothing while an answer comes in."""
-        if floor.holder or not conversation:
+        if floor.busy or not conversation:
             return (gr.skip(),) * 4
+        floor.holder = None  # what to ask next would bring the question back
         return (conversation[-1].question, *show(conversation[:-1]))
 
     def start_anew(self, floor: Floor) -> Shown:
