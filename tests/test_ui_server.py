@@ -37,9 +37,9 @@ def tiny_page() -> gr.Blocks:
 
 
 @contextmanager
-def served(page: gr.Blocks, service: Service = LOCAL, **beside: Any) -> Iterator[str]:
-    """The page on a free port, and what stands beside it; yields its address."""
-    with listen("127.0.0.1", 0) as listener:
+def served(page: gr.Blocks, service: Service = LOCAL, port: int = 0, **beside: Any) -> Iterator[str]:
+    """The page on a free port, or on that one, and what stands beside it; yields its address."""
+    with listen("127.0.0.1", port) as listener:
         running = Server(asgi_app(Site(page, **beside), service))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

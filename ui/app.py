@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import gradio as gr
@@ -26,7 +27,7 @@ from ui.views import ADDING, PRIVATE, READING, Past, Pictures, Settings, Shelf, 
 VIEWS = tuple((name.lower(), name) for name in ("Chat", "History", "Articles", "Overview", "Settings"))
 EVENTS = (
     *("read", "ask", "again", "edit", "only", "view"),
-    *("list", "reopen", "rename", "delete", "export"),
+    *("list", "reopen", "fork", "rename", "delete", "export"),
     *("look", "sort", "leaf", "remove", "removed", "keep"),
 )
 """What the page's own buttons ask for, which `page.js` passes on; a value for each comes with it."""
@@ -97,7 +98,7 @@ def build_app(
         answers = talk.connect(desk, wire, sources, again, [settings.sentences, settings.passages])
         for answered in answers:
             answered.then(past.keep, [talk.conversation, talk.floor], past.tell, **READING)
-        past.connect(wire, [talk.chat, sources, talk.conversation], talk.floor)
+        past.connect(wire, [talk.chat, sources, talk.conversation], talk.conversation, talk.floor)
         settings.connect(desk, wire)
         shelf.connect(catalogue, wire)
         pictures.connect(Overview(chain.index, catalogue), wire)
@@ -150,7 +151,7 @@ class _Talk:
     @classmethod
     def built(cls, desk: Desk) -> Self:
         """Where it is called."""
-        conversation, floor, aimed = gr.State(()), gr.State(Floor()), gr.State(())
+        conversation, floor, aimed = gr.State(()), _own(Floor), gr.State(())
         with gr.Column(elem_id="pq-talk", elem_classes="pq-view", min_width=0):
             chat = _chat(desk)
             stop = gr.Button("Stop", elem_id="pq-stop", size="sm", min_width=0)
@@ -235,6 +236,17 @@ class _Only:
             return (article,) if article else (), render.aim_html(text_of(event, "title")) if article else ""
 
         wire.only(aim, None, [aimed, self.aim], **PRIVATE)
+
+
+def _own(make: Callable[[], object]) -> gr.State:
+    """A state that is made for each session; a value would be copied, and each session would have the same ids.
+
+    Given a callable in the usual way, Gradio would replace the state once more when the page has loaded, by when a
+    conversation may have been reopened in it.
+    """
+    state = gr.State()
+    state.value = partial(make)  # a class of data would be taken for a value
+    return state
 
 
 def _chat(desk: Desk) -> gr.Chatbot:

@@ -27,7 +27,7 @@ from rag.errors import PullquoteError
 from rag.schema import Answer, Turn
 from rag.suggest import follow_ups, openers
 from ui import render, scope
-from ui.history import Kept, shortened
+from ui.history import Entry, Kept, shortened
 from ui.render import Exchange
 
 CONCURRENT_ANSWERS = max(2, os.cpu_count() or 1)
@@ -59,6 +59,8 @@ class Floor:
 
     `answered` if all that may follow is what to ask next, for which nobody waits. `disliked` is the id of the exchange
     of which the reader is being asked why; `id`, `title` and `started` are those of the conversation, as it is kept.
+    `last` and `said` are its entry and the ids of its exchanges as this session last kept or reopened it; `edited` is
+    set while its only question is in the box, to be asked otherwise.
     """
 
     holder: object = None
@@ -68,6 +70,9 @@ class Floor:
     id: str = field(default_factory=token_urlsafe)
     title: str = ""
     started: datetime = field(default_factory=partial(datetime.now, UTC))
+    last: Entry | None = None
+    said: tuple[str, ...] = ()
+    edited: bool = False
 
     @property
     def busy(self) -> bool:
@@ -76,14 +81,45 @@ class Floor:
 
     def begin(self, kept: Kept | None = None) -> None:
         """Turn to another conversation: one that was kept, or a new one. Nothing under way may write any longer."""
-        self.holder, self.disliked = None, None
+        self.holder, self.disliked, self.edited = None, None, False
         self.id, self.title = (kept.id, kept.title) if kept else (token_urlsafe(), "")
         self.started = kept.started if kept else datetime.now(UTC)
+        self.last, self.said = (kept.entry, _ids(kept.exchanges)) if kept else (None, ())
 
-    def kept(self, conversation: Conversation) -> Kept:
-        """The conversation as it is to be kept."""
+    def ask(self, conversation: Conversation) -> None:
+        """Begin another conversation if this one is empty.
+
+        It is empty in a fresh session, and where the server has released what was said but not who has the floor:
+        under the old id, the answer would replace the conversation that is kept.
+        """
+        if not conversation and not self.edited:
+            self.begin()
+        self.edited = False
+
+    def is_kept(self, conversation: Conversation) -> bool:
+        """Is the conversation kept as it stands?"""
+        return self.said == _ids(conversation)
+
+    def kept(self, conversation: Conversation, stored: Entry | None = None) -> Kept:
+        """The conversation as it is to be kept, in place of what is `stored` of it."""
+        self._heed(stored)
         title = self.title or shortened(conversation[0].question)
         return Kept(self.id, title, self.started, datetime.now(UTC), conversation)
+
+    def note(self, kept: Kept) -> None:
+        """Remember what was kept."""
+        self.last, self.said = kept.entry, _ids(kept.exchanges)
+
+    def _heed(self, stored: Entry | None) -> None:
+        """Take over a title that was given elsewhere; where another tab asked something, leave that conversation be."""
+        if stored and (not self.last or stored.updated != self.last.updated):
+            self.fork()
+        elif stored and self.last and stored.title != self.last.title:
+            self.title = stored.title
+
+    def fork(self) -> None:
+        """Go on with the same questions as another conversation."""
+        self.id, self.last, self.said = token_urlsafe(), None, ()
 
     def held(self, steps: Steps) -> Iterator[Shown]:
         """An event's steps, up to where another event takes the floor; then they are closed.
@@ -193,6 +229,7 @@ class Desk:
 
         A question always takes the floor: what a click asked for ends there.
         """
+        floor.ask(conversation)
         for step, shown in enumerate(floor.held(self.reply(question, conversation, *chosen, floor=floor))):
             keep = step or shown is NOTHING or shown[2][-1].error
             yield (gr.skip() if keep else "", *shown)
@@ -200,6 +237,7 @@ class Desk:
     def reply_to_click(self, question: str, conversation: Conversation, floor: Floor, *chosen: Any) -> Iterator[Shown]:
         """As `reply`, for a question that was clicked: it waits for no answer that is coming in, and cuts none off."""
         if not floor.busy:
+            floor.ask(conversation)
             yield from floor.held(self.reply(question, conversation, *chosen, floor=floor))
 
     def reply_without(self, conversation: Conversation, floor: Floor, event: gr.SelectData) -> Iterator[Shown]:
@@ -228,6 +266,7 @@ class Desk:
         if floor.busy or not conversation:
             return (gr.skip(),) * 4
         floor.holder = None  # what to ask next would bring the question back
+        floor.edited = len(conversation) == 1
         return (conversation[-1].question, *show(conversation[:-1]))
 
     def start_anew(self, floor: Floor) -> Shown:
@@ -363,6 +402,10 @@ def errors_as_notices() -> Iterator[None]:
 def show(conversation: Conversation) -> Shown:
     """The page's parts for a conversation."""
     return render.messages(conversation), render.sources_html(conversation), conversation
+
+
+def _ids(conversation: Conversation) -> tuple[str, ...]:
+    return tuple(exchange.id for exchange in conversation)
 
 
 def afresh(exchange: Exchange) -> Exchange:

@@ -8,7 +8,7 @@ import math
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -49,6 +49,11 @@ class Kept:
     exchanges: tuple[Exchange, ...]
     format: int = FORMAT
 
+    @property
+    def entry(self) -> Entry:
+        """What is listed of it."""
+        return Entry(self.id, self.title, self.updated, len(self.exchanges))
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -76,9 +81,8 @@ def to_text(kept: Kept) -> str:
 
 
 def _text(kept: Kept) -> str:
-    entry = Entry(kept.id, kept.title, kept.updated, len(kept.exchanges))
     parts = (
-        _entries().dump_python(entry, mode="json", exclude={"snippet"}),
+        entry_json(kept.entry),
         _kept().dump_python(kept, mode="json"),
     )
     text = "\n".join(json.dumps(part, ensure_ascii=False, separators=(",", ":")) for part in parts)
@@ -106,6 +110,12 @@ def entry_of(text: str) -> Entry | None:
     except (ValidationError, ValueError):
         return None
     return replace(entry, snippet="") if ID.fullmatch(entry.id) and _is_utc(entry.updated) else None
+
+
+def entry_json(entry: Entry) -> dict[str, Any]:
+    """An entry as the first line of a conversation's text has it."""
+    fields: dict[str, Any] = _entries().dump_python(entry, mode="json", exclude={"snippet"})
+    return fields
 
 
 def renamed(text: str, title: str) -> str:
@@ -254,17 +264,35 @@ class Histories:
 
     def put(self, user: str, text: str) -> None:
         """Keep a conversation, in place of what was kept of it before. Raises HistoryError."""
+        with self._lock:
+            self._put(user, text)
+
+    def update(self, user: str, conversation: str, kept_of: Callable[[Entry | None], Kept]) -> Kept:
+        """Keep what is made of a conversation's entry, or of None if it is not kept; nobody writes meanwhile.
+
+        Raises HistoryError.
+        """
+        with self._lock:
+            kept = kept_of(entry_of(_begun(self._file(user, conversation), whole=False)))
+            self._put(user, to_text(kept))
+        return kept
+
+    def rename(self, user: str, conversation: str, title: str) -> None:
+        """Give a conversation another title. Raises HistoryError if there is none."""
+        with self._lock:
+            self._put(user, renamed(self.get(user, conversation), title))
+
+    def _put(self, user: str, text: str) -> None:
         entry = entry_of(text)
         if not entry or len(text) > LONGEST_KEPT:
             raise HistoryError(NOT_READABLE)
         file = self._file(user, entry.id)
         try:
-            with self._lock:
-                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # the mode is not that of parents
-                file.parent.mkdir(mode=0o700, exist_ok=True)
-                _write(file, text)
-                for old in self._files(user)[MOST_KEPT:]:
-                    old.unlink(missing_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # the mode is not that of parents
+            file.parent.mkdir(mode=0o700, exist_ok=True)
+            _write(file, text)
+            for old in self._files(user)[MOST_KEPT:]:
+                old.unlink(missing_ok=True)
         except OSError as error:
             raise HistoryError(
                 f"cannot keep the conversation in {self.folder} ({error.strerror}); make room"

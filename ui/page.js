@@ -92,6 +92,17 @@
       }
     }
   }
+  const titled = (text, title) => text.split("\n").map((line) => JSON.stringify({ ...JSON.parse(line), title })).join("\n");
+  // What another tab did to a conversation since this one kept it last: a question that was asked there must not be
+  // lost, and a title that was given there stays.
+  function keep({ id, text, last }) {
+    const stored = JSON.parse(first(held(id)) || "null");
+    if (stored && stored.updated !== last?.updated) return ask("fork");
+    hold(id, stored && stored.title !== last.title ? titled(text, stored.title) : text);
+  }
+  function name({ id, title }) {
+    if (held(id) && title) hold(id, titled(held(id), title));
+  }
   function list() {
     const words = document.querySelector("#pq-history :is(input, textarea)")?.value ?? "";
     const wanted = words.toLowerCase().split(/\s+/).map((word) => JSON.stringify(word).slice(1, -1));
@@ -129,7 +140,8 @@
   }
   document.addEventListener("pq-tell", ({ detail }) => {
     const told = JSON.parse(detail || "{}");
-    if (told.keep?.text) hold(told.keep.id, told.keep.text);
+    if (told.keep?.text) keep(told.keep);
+    if (told.rename) name(told.rename);
     if (told.keep && document.querySelector("#pq-chat .pq-question")) address(told.keep.id);
     if (told.download) download(told.download);
     if (desk().dataset.view === "history") list();
@@ -140,7 +152,7 @@
     const input = Object.assign(document.createElement("input"), { value: title, maxLength: 120, className: "pq-rename" });
     input.setAttribute("aria-label", "Title");
     const end = (event) => {
-      if (event.key === "Enter") ask("rename", { conversation, title: input.value, kept: held(conversation) });
+      if (event.key === "Enter") ask("rename", { conversation, title: input.value });
       if (event.key === "Enter" || event.key === "Escape") input.remove();
     };
     input.addEventListener("keydown", end);

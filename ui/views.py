@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any, Self
@@ -17,7 +18,7 @@ from ui import render
 from ui.articles import Catalogue, View, added_html, confirm_html, progress_html, table_html
 from ui.desk import MOST_PASSAGES, MOST_SENTENCES, Conversation, Desk, Floor, errors_as_notices, show
 from ui.export import file_name, json_export, markdown
-from ui.history import Histories, entries_in, entry_of, from_text, history_html, renamed, to_text
+from ui.history import Histories, entries_in, entry_json, from_text, history_html, shortened, to_text
 from ui.intake import Added, Intake, Pasted, Steps
 from ui.overview import Overview
 
@@ -199,11 +200,12 @@ class Past:
             listed = gr.HTML(elem_id="pq-listed", apply_default_css=False)
         return cls(histories, words, listed, tell)
 
-    def connect(self, wire: gr.HTML, shown: Sequence[Any], floor: gr.State) -> None:
+    def connect(self, wire: gr.HTML, shown: Sequence[Any], conversation: gr.State, floor: gr.State) -> None:
         """Say what happens when its parts are used; `shown` is what a conversation changes."""
         wire.list(self.list, None, self.listed, **READING)
         wire.reopen(self.reopened, floor, shown, **READING)
-        wire.rename(self.renamed, floor, self.tell, **READING)
+        wire.fork(self.forked, [conversation, floor], self.tell, **READING)
+        wire.rename(self.renamed, None, self.tell, **READING)
         wire.delete(self.deleted, None, self.tell, **READING)
         wire.export(self.exported, None, self.tell, **READING)
 
@@ -216,10 +218,21 @@ class Past:
 
     def keep(self, conversation: Conversation, floor: Floor, request: gr.Request) -> Any:
         """Keep a conversation as far as it is."""
-        if not conversation or not conversation[-1].done:
+        if not conversation or not conversation[-1].done or floor.is_kept(conversation):
             return gr.skip()
-        kept = floor.kept(conversation)
-        return self._kept(to_text(kept), request)
+        if self.histories:
+            with errors_as_notices():
+                kept = self.histories.update(user_of(request), floor.id, partial(floor.kept, conversation))
+            floor.note(kept)
+            return told(keep={"id": kept.id})
+        kept, last = floor.kept(conversation), floor.last
+        floor.note(kept)
+        return told(keep={"id": kept.id, "text": to_text(kept), "last": entry_json(last) if last else None})
+
+    def forked(self, conversation: Conversation, floor: Floor, request: gr.Request) -> Any:
+        """Keep a conversation under an id of its own, because another tab of the browser asked something in it."""
+        floor.fork()
+        return self.keep(conversation, floor, request)
 
     def reopened(self, floor: Floor, request: gr.Request, event: gr.EventData) -> Any:
         """A conversation that was kept, in the place of the one that is there."""
@@ -228,13 +241,14 @@ class Past:
         floor.begin(kept)
         return show(kept.exchanges)
 
-    def renamed(self, floor: Floor, request: gr.Request, event: gr.EventData) -> Any:
+    def renamed(self, request: gr.Request, event: gr.EventData) -> Any:
         """A conversation under another title."""
+        conversation, title = text_of(event, "conversation"), text_of(event, "title")
+        if not self.histories:
+            return told(rename={"id": conversation, "title": shortened(title)})
         with errors_as_notices():
-            text = renamed(self._text(request, event), text_of(event, "title"))
-        if (entry := entry_of(text)) and entry.id == floor.id:
-            floor.title = entry.title
-        return self._kept(text, request)
+            self.histories.rename(user_of(request), conversation, title)
+        return told()
 
     def deleted(self, request: gr.Request, event: gr.EventData) -> str:
         """Forget a conversation."""
@@ -253,14 +267,6 @@ class Past:
         if self.histories:
             return self.histories.get(user_of(request), text_of(event, "conversation"))
         return text_of(event, "kept")
-
-    def _kept(self, text: str, request: gr.Request) -> Any:
-        entry = entry_of(text)
-        if not self.histories:
-            return told(keep={"id": entry.id if entry else "", "text": text})
-        with errors_as_notices():
-            self.histories.put(user_of(request), text)
-        return told(keep={"id": entry.id if entry else ""})
 
 
 def told(**values: Any) -> str:
