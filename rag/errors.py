@@ -7,6 +7,7 @@ PullquoteError
 ├── ModelError       a model cannot be found or is not the one expected
 ├── QuestionError    a question is empty or too long
 ├── ReadError        a source cannot be read as articles
+├── UnexpectedError  something failed for a reason that only the log tells
 └── StoreError       the index cannot be opened, read or written
     ├── IndexMissing    there is no index, or it is empty
     ├── IndexMismatch   the index was made with other settings
@@ -40,6 +41,10 @@ class QuestionError(PullquoteError):
 
 class ReadError(PullquoteError):
     """A source cannot be read as articles."""
+
+
+class UnexpectedError(PullquoteError):
+    """Something failed that should not; the log says what."""
 
 
 class StoreError(PullquoteError):

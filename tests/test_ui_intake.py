@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import zipfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hashing import HashEmbedder
@@ -17,10 +21,12 @@ from ingest import ingest
 from ingest.pipeline import Standing
 from ingest.store import Model
 from rag.config import Config
-from rag.errors import IndexLocked, QuestionError, ReadError
+from rag.errors import IndexLocked, QuestionError, ReadError, UnexpectedError
 from rag.index import Index
 from rag.lock import locked
+from rag.schema import IngestReport
 from ui.intake import LONGEST_NAME, MOST_FILES, Added, Intake, Pasted, Steps, safe_name
+from ui.views import _told
 
 pytestmark = pytest.mark.slow
 FERRY = "The ferry to Dolm was late on Monday, and nobody on the quay knew why."
@@ -211,15 +217,121 @@ def test_another_process_that_writes_is_told(intake: Intake, tmp_path: Path) -> 
     done(intake.files([upload(tmp_path, "ferry.md", FERRY)]))
 
 
+def ended() -> None:
+    """Wait until nothing is being added any more."""
+    for thread in threading.enumerate():
+        if thread.name == "intake":
+            thread.join(30)
+            assert not thread.is_alive()
+
+
 def test_one_that_nobody_waits_for_goes_on(intake: Intake, tmp_path: Path) -> None:
     steps = intake.files([upload(tmp_path, "ferry.md", f"# Ferry\n\n{FERRY}")])
     next(steps)
     steps.close()
-    for thread in threading.enumerate():
-        if thread.name == "intake":
-            thread.join(30)
+    ended()
     assert titles(intake) == ["Ferry", "First"]
     done(intake.files([upload(tmp_path, "bread.md", f"# Bread\n\n{BREAD}")]))
+
+
+@dataclass
+class Gate:
+    """In the place of `ingest`: waits in the middle of each ingest until it is let through, and counts them."""
+
+    through: threading.Event = field(default_factory=threading.Event)
+    begun: list[Sequence[Path | str]] = field(default_factory=list)
+
+    def __call__(self, sources: Sequence[Path | str], config: Config, tell: Any, *more: Any) -> IngestReport:
+        with locked(config.index):  # as an ingest has it
+            self.begun.append(sources)
+            tell(Standing(IngestReport(), "", 0.5))
+            assert self.through.wait(30)
+        return ingest(sources, config, tell, *more)
+
+
+@pytest.mark.parametrize("closed", ["closed", "left alone"])
+def test_after_a_closed_page_the_next_one_waits_until_its_articles_are_in(
+    intake: Intake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    gate = Gate()
+    monkeypatch.setattr("ui.intake.ingest", gate)
+    first = intake.files([upload(tmp_path, "ferry.md", f"# Ferry\n\n{FERRY}")])
+    next(first)
+    if closed == "closed":
+        first.close()
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(lambda: done(intake.text(Pasted(BREAD, "Bread"))))
+        removed = threading.Thread(target=intake.remove, args=(["first.md"],))
+        removed.start()
+        removed.join(0.2)
+        assert removed.is_alive(), "a removal waits as well"
+        assert len(gate.begun) == 1
+        gate.through.set()
+        assert second.result(30).report.added == 1
+        removed.join(30)
+    ended()
+    assert titles(intake) == ["Bread", "Ferry"]
+
+
+def test_one_that_is_closed_before_its_turn_is_added_as_well(
+    intake: Intake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ferry = upload(tmp_path, "ferry.md", f"# Ferry\n\n{FERRY}")
+    with ThreadPoolExecutor(1) as pool, intake._turn:
+        waiting = intake.files([ferry], taken=True)
+        first = pool.submit(next, waiting)
+        while not any(thread.name == "intake" for thread in threading.enumerate()):
+            assert not first.done()
+    first.result(30)
+    waiting.close()
+    ended()
+    assert titles(intake) == ["Ferry", "First"]
+    assert not ferry.exists(), "nobody else is left to delete it"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("the disk is on fire"), OSError(28, "no space left"), SystemExit(1)])
+@pytest.mark.parametrize("closed", [False, True])
+def test_an_error_that_nobody_expects_is_told_logged_and_holds_up_nobody(
+    intake: Intake,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: BaseException,
+    closed: bool,
+) -> None:
+    def broken(_sources: Any, _config: Config, tell: Any, *_: Any) -> IngestReport:
+        tell(Standing(IngestReport(), "", 0.5))
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ui.intake.ingest", broken)
+        steps = intake.files([upload(tmp_path, "ferry.md", FERRY)])
+        next(steps)
+        if closed:
+            steps.close()
+            ended()
+        else:
+            with pytest.raises(UnexpectedError, match="the server's log says what") as told_of:
+                next(steps)
+            assert told_of.value.__cause__ is error
+            shown = [*_told(intake.text(Pasted(FERRY)))][-1]
+            assert "the server's log says what" in unescape(shown)
+    [record, *_] = [record for record in caplog.records if record.name == "ui.intake"]
+    assert record.exc_info
+    assert record.exc_info[1] is error
+    assert done(intake.text(Pasted(BREAD, "Bread"))).report.added >= 1
+
+
+def test_uploads_that_may_be_taken_are_gone_however_it_ends(intake: Intake, tmp_path: Path) -> None:
+    large = upload(tmp_path, "large.txt", b"a" * (intake.config.source_megabytes * 1_000_000 + 1))
+    uploads = [large, upload(tmp_path, "ferry.txt", FERRY)]
+    done(intake.files(uploads, taken=True))
+    assert not any(file.exists() for file in uploads)
+    again = upload(tmp_path, "ferry.txt", FERRY)
+    with pytest.raises(ReadError, match="pullquote ingest"):
+        list(intake.files([again] * (MOST_FILES + 1), taken=True))
+    assert not again.exists()
+    assert kept(intake) == ["ferry.txt"]
 
 
 @given(

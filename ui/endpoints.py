@@ -92,7 +92,7 @@ class Endpoints:
         if bool(files) + bool(urls) + bool(text) != 1:
             raise ReadError("give files, urls or a text, one of these at a time")
         if files:
-            steps = intake.files([_uploaded(file) for file in files])
+            steps = intake.files([_uploaded(file) for file in files], taken=True)
         else:
             steps = intake.urls("\n".join(urls)) if urls else intake.text(Pasted(text, title, source, date))
         added = [step for step in steps if isinstance(step, Added)][-1]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import filecmp
 import json
+import logging
 import queue
 import re
 import shutil
@@ -14,20 +15,24 @@ import threading
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 
-from ingest.pipeline import Standing, ingest, remove
+from ingest.pipeline import Progress, Standing, ingest, remove
 from ingest.read import is_url
 from ingest.source import MEGABYTE, Options
 from ingest.store import Model
 from rag.config import Config
-from rag.errors import PullquoteError, ReadError
+from rag.errors import PullquoteError, ReadError, UnexpectedError
 from rag.index import Index
 from rag.schema import IngestReport
 from ui import scope
 from ui.render import counted
 
+log = logging.getLogger(__name__)
 MOST_FILES = 2000
 """Files that are added at once."""
 MOST_GIGABYTES = 4
@@ -74,7 +79,7 @@ Steps = Generator[Standing | Added, None, None]
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """Adds articles to an index, and removes them. One addition at a time; a second one waits.
+    """Adds articles to an index, and removes them. One addition or removal at a time; a second one waits.
 
     `index` and `model` are those that answer questions, so that the model is loaded once.
     """
@@ -89,26 +94,24 @@ class Intake:
         """Where files are kept: beside the index's folder, so that they are still there when it is made anew."""
         return self.config.index.with_name(f"{self.config.index.name}.articles")
 
-    def files(self, uploads: Sequence[Path]) -> Steps:
-        """Files, archives and whole folders, as they were uploaded. Raises ReadError for far too many."""
+    def files(self, uploads: Sequence[Path], *, taken: bool = False) -> Steps:
+        """Files, archives and whole folders, as they were uploaded. Raises ReadError for far too many.
+
+        If they may be `taken`, nothing is left where they were.
+        """
         if len(uploads) > MOST_FILES:
+            _drop(uploads if taken else ())
             raise ReadError(
                 f"these are {len(uploads):,} files; add at most {MOST_FILES:,} at once, or run pullquote ingest"
             )
-        with self._turn:
-            kept: dict[Path, str] = {}
-            refused: list[Outcome] = []
-            room = MOST_GIGABYTES * 1000 * MEGABYTE - self._size()
-            for upload in uploads:
-                try:
-                    file, size = self._keep(upload, room)
-                except (OSError, ReadError) as error:
-                    reason = getattr(error, "strerror", None) or str(error)
-                    refused.append(Outcome(upload.name, f"was not taken: {reason}", failed=True))
-                else:
-                    kept[file] = upload.name
-                    room -= size
-            yield from self._ingested(_origins(kept), lambda report: (*refused, *self._outcomes(kept, report)))
+
+        def add(tell: Progress) -> Added:
+            kept, refused = self._kept(uploads)
+            _drop(uploads if taken else ())
+            report = self._ingest(_origins(kept), tell)
+            return Added(report, (*refused, *self._outcomes(kept, report)))
+
+        yield from self._in_turn(add)
 
     def text(self, pasted: Pasted) -> Steps:
         """A pasted text. Raises QuestionError for a date that is none, ReadError where there is no text."""
@@ -118,13 +121,16 @@ class Intake:
         fields = {"title": pasted.title, "text": pasted.text, "source": pasted.source, "url": pasted.url}
         record = {name: value.strip() for name, value in fields.items() if value.strip()}
         record |= {"date": day.isoformat()} if day else {}
-        with self._turn:
-            name = safe_name(f"{pasted.title.strip() or ' '.join(pasted.text.split())[:60]}.json")
-            file = self._free(name)
+
+        def add(tell: Progress) -> Added:
+            file = self._free(safe_name(f"{pasted.title.strip() or ' '.join(pasted.text.split())[:60]}.json"))
             self.folder.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(record, ensure_ascii=True), "utf-8")
             kept = {file: pasted.title or "The text"}
-            yield from self._ingested(_origins(kept), lambda report: self._outcomes(kept, report))
+            report = self._ingest(_origins(kept), tell)
+            return Added(report, tuple(self._outcomes(kept, report)))
+
+        yield from self._in_turn(add)
 
     def urls(self, lines: str) -> Steps:
         """Pages, feeds and sitemaps by their addresses, a line each. Raises ReadError for what is none."""
@@ -133,8 +139,12 @@ class Intake:
         if odd or not places:
             given = f"{odd[0]!r} is no address" if odd else "there is no address"
             raise ReadError(f"{given}; give one that begins with https://, or several, a line each")
-        with self._turn:
-            yield from self._ingested(places, _failures)
+
+        def add(tell: Progress) -> Added:
+            report = self._ingest(places, tell)
+            return Added(report, tuple(_failures(report)))
+
+        yield from self._in_turn(add)
 
     def remove(self, article_ids: Sequence[str]) -> int:
         """Remove articles, and files that were added on the page and are of no other article.
@@ -147,6 +157,49 @@ class Intake:
             files = {Path(origin) for entry in known.values() for origin in entry.origins}
             self._tidy(files, self._by_origin())
             return gone
+
+    def _in_turn(self, add: Callable[[Progress], Added]) -> Steps:
+        """An addition when its turn comes, in a thread that goes on to its end if nobody waits for it.
+
+        The thread has the turn, not who waits: a page that is closed neither keeps it nor gives it away early. Raises
+        UnexpectedError for what is not raised on purpose.
+        """
+        told: queue.SimpleQueue[Standing | None] = queue.SimpleQueue()
+        added: Future[Added] = Future()
+
+        def run() -> None:
+            with _ending(added, told), self._turn:
+                added.set_result(add(told.put))
+
+        threading.Thread(target=run, name="intake", daemon=True).start()
+        while step := told.get():
+            yield step
+        error = added.exception()
+        if error and not isinstance(error, PullquoteError):
+            raise UnexpectedError(
+                "something unexpected went wrong while this was added; the server's log says what: try it without the "
+                "file or address that is named there"
+            ) from error
+        yield added.result()
+
+    def _ingest(self, places: Sequence[str], tell: Progress) -> IngestReport:
+        return ingest(places, self.config, tell, Options(keep=True), self.model)
+
+    def _kept(self, uploads: Sequence[Path]) -> tuple[dict[Path, str], list[Outcome]]:
+        """The files in which uploads are kept, by what those were called; and those that are not."""
+        kept: dict[Path, str] = {}
+        refused: list[Outcome] = []
+        room = MOST_GIGABYTES * 1000 * MEGABYTE - self._size()
+        for upload in uploads:
+            try:
+                file, size = self._keep(upload, room)
+            except (OSError, ReadError) as error:
+                reason = getattr(error, "strerror", None) or str(error)
+                refused.append(Outcome(upload.name, f"was not taken: {reason}", failed=True))
+            else:
+                kept[file] = upload.name
+                room -= size
+        return kept, refused
 
     def _size(self) -> int:
         """Bytes of all that is kept."""
@@ -174,23 +227,6 @@ class Intake:
             number += 1
             file = self.folder / (f"{stem}-{number}{dot}{ending}" if dot else f"{name}-{number}")
         return file
-
-    def _ingested(self, places: Sequence[str], outcomes: Callable[[IngestReport], Iterable[Outcome]]) -> Steps:
-        """An ingest in a thread of its own, then what became of each. It goes on to its end if nobody waits for it."""
-        told: queue.SimpleQueue[Standing | IngestReport | PullquoteError] = queue.SimpleQueue()
-
-        def run() -> None:
-            try:
-                told.put(ingest(places, self.config, told.put, Options(keep=True), self.model))
-            except PullquoteError as error:
-                told.put(error)
-
-        threading.Thread(target=run, name="intake", daemon=True).start()
-        while isinstance(step := told.get(), Standing):
-            yield step
-        if isinstance(step, PullquoteError):
-            raise step
-        yield Added(step, tuple(outcomes(step)))
 
     def _outcomes(self, kept: dict[Path, str], report: IngestReport) -> list[Outcome]:
         """What became of each file; those of which there is no article are not kept."""
@@ -222,6 +258,28 @@ class Intake:
             origin = file.resolve()
             if origin.parent == home and not own[str(origin)] and not copied[str(origin)]:
                 origin.unlink(missing_ok=True)
+
+
+@contextmanager
+def _ending(added: Future[Added], told: queue.SimpleQueue[Standing | None]) -> Iterator[None]:
+    """Hands whatever goes wrong to who waits; what is not raised on purpose is logged as well."""
+
+    def end(_: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> bool:
+        if error:
+            added.set_exception(error)
+            if not isinstance(error, PullquoteError):
+                log.error("Articles could not be added", exc_info=error)
+        told.put(None)
+        return True
+
+    with ExitStack() as stack:
+        stack.push(end)
+        yield
+
+
+def _drop(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
 
 
 def _origins(kept: Iterable[Path]) -> list[str]:

@@ -147,10 +147,8 @@ class _Add:
         def files(uploads: list[str] | None) -> Iterator[Any]:
             if not uploads:
                 return
-            for step in _told(intake.files([Path(upload) for upload in uploads])):
+            for step in _told(intake.files([Path(upload) for upload in uploads], taken=True)):
                 yield step, gr.skip()
-            for upload in uploads:  # they are kept beside the index by now
-                Path(upload).unlink(missing_ok=True)
             yield gr.skip(), None
 
         def urls(lines: str) -> Iterator[str]:
