@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,15 +18,17 @@ import pytest
 from gradio.state_holder import SessionState, StateHolder
 from test_ui_browser import CHROMIUM, ask, browser, opened, tab  # noqa: F401
 from test_ui_desk import Parrot
-from test_ui_server import _no_open_loops, served  # noqa: F401
+from test_ui_server import _no_open_loops, served, text  # noqa: F401
 
 from eval.label import Labels
+from ui import sessions as ui_sessions
 from ui.accounts import Accounts
 from ui.app import Stores, build_app
 from ui.desk import Desk, Floor
 from ui.history import Histories
 from ui.label import LabelDesk, build_label_app
-from ui.server import Service
+from ui.server import Service, Site, asgi_app
+from ui.sessions import Sessions
 from ui.views import Past
 
 playwright_api = pytest.importorskip("playwright.sync_api")
@@ -215,3 +220,114 @@ def test_what_is_kept_already_is_not_kept_again() -> None:
     assert "keep" in past.keep(talk, floor, request)
     assert past.keep(talk, floor, request) == gr.skip()
     assert "keep" in past.keep((replace(talk[-1], id="another"),), floor, request)
+
+
+def post(url: str, path: str, data: dict[str, Any]) -> dict[str, Any]:
+    status, answer = text(f"{url}gradio_api/{path}", json.dumps(data).encode())
+    assert status == 200
+    found: dict[str, Any] = json.loads(answer)
+    return found
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until it does, for half a minute at most."""
+    for _ in range(600):
+        if holds():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never holds")
+
+
+def kept_of(page: gr.Blocks) -> set[str]:
+    """The sessions of which the server has anything."""
+    queue, holder = page._queue, page.state_holder
+    told = {*queue.pending_event_ids_session, *queue.pending_messages_per_session}
+    return told | {*holder.session_data, *holder.time_last_used, *page.pending_streams, *page.pending_diff_streams}
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept of a session that nobody has open."""
+    for name, seconds in (("GRACE", 0), ("UNREAD", 0), ("EVERY", 0.1)):
+        monkeypatch.setattr(f"ui.sessions.{name}", seconds)
+
+
+@pytest.mark.slow
+def test_a_program_that_asks_without_a_session_leaves_none_behind(tmp_path: Path) -> None:
+    page = chat_page(tmp_path)
+    with served(page) as url:
+        events = [post(url, "call/ask", {"data": ["What is hot?"]})["event_id"] for _ in range(20)]
+        for event in events[:10]:
+            assert "Tea is hot." in text(f"{url}gradio_api/call/ask/{event}")[1]
+        until(lambda: not page._queue.event_ids_to_events)
+        assert not page.state_holder.session_data
+        assert "Tea is hot." in text(f"{url}gradio_api/call/ask/{events[-1]}")[1], "until then it can be fetched"
+        sessions = Sessions(page)
+        sessions.forget_old(0)
+        assert kept_of(page) == set(events)
+        sessions.forget_old(ui_sessions.UNREAD)
+        assert kept_of(page) == set()
+
+
+def floors() -> int:
+    gc.collect()
+    return sum(isinstance(kept, Floor) for kept in gc.get_objects())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
+def test_however_many_sessions_there_were_none_stays(tmp_path: Path) -> None:
+    page = chat_page(tmp_path)
+    [box] = [block for block in page.blocks.values() if block.elem_id == "pq-box"]
+    [submit] = [number for number, fn in page.fns.items() if (box._id, "submit") in fn.targets]
+    inputs = [None if block.skip_api else block.value for block in page.fns[submit].inputs]
+    inputs[0] = "What is hot?"
+    with served(page) as url:
+        before = floors()
+        for n in range(100):
+            post(url, "queue/join", {"data": inputs, "fn_index": submit, "session_hash": f"session{n}"})
+        until(lambda: kept_of(page) == set())
+        assert floors() <= before
+
+
+@in_a_browser
+@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
+def test_a_session_lasts_as_long_as_its_page_is_open(tab: Page, tmp_path: Path) -> None:  # noqa: F811
+    page = chat_page(tmp_path, "in the browser")
+    with served(page) as url:
+        ask(opened(tab, url), "What is hot?")
+        [own] = page.state_holder.session_data
+        others = [tab.context.new_page() for _ in range(3)]
+        for other in others:
+            ask(opened(other, url), "What is cold?")
+            other.wait_for_timeout(500)
+            other.close()
+        until(lambda: kept_of(page) == {own})
+        ask(tab, "Is tea a drink?")
+        expect(tab.locator(".pq-question")).to_have_text(["What is hot?", "Is tea a drink?"])
+        tab.wait_for_timeout(500)
+        tab.goto("about:blank")
+        until(lambda: kept_of(page) == set())
+
+
+def test_a_session_is_forgotten_when_nobody_has_been_back_for_long(tmp_path: Path) -> None:
+    page = chat_page(tmp_path)
+    asgi_app(Site(page))
+    holder, sessions = page.state_holder, Sessions(page)
+    assert holder.capacity == ui_sessions.MOST_SESSIONS
+    with sessions.opened("open"), sessions.opened("open"):
+        for name in ("open", "left", "back"):
+            holder[name].is_closed = True
+        sessions.forget_old(0)
+        with sessions.opened("back"):
+            sessions.forget_old(ui_sessions.GRACE / 2)
+        assert not holder["back"].is_closed, "its page is there again"
+        assert not holder["open"].is_closed
+        sessions.forget_old(ui_sessions.GRACE)
+        assert kept_of(page) == {"open", "back"}
+        sessions.forget_old(ui_sessions.GRACE * 3)
+        assert kept_of(page) == {"open"}
+    sessions.forget_old(ui_sessions.GRACE * 4)
+    sessions.forget_old(ui_sessions.GRACE * 5)
+    assert kept_of(page) == set()

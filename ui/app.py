@@ -52,7 +52,8 @@ NO_STORES = Stores()
 class _Page(gr.Blocks):
     """A page whose endpoints take what they are not given as their defaults, from whatever calls them.
 
-    Gradio's own clients send the defaults; a plain POST with the question alone would be refused.
+    Gradio's own clients send the defaults; a plain POST with the question alone would be refused. Such a POST has no
+    session: Gradio makes one of its own for each, of which nothing is kept.
     """
 
     async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *rest: Any, **named: Any) -> list[Any]:
@@ -61,6 +62,16 @@ class _Page(gr.Blocks):
         defaults = [block.value for block in missing if isinstance(block, Api)]
         prepared: list[Any] = await super().preprocess_data(block_fn, [*inputs, *defaults], *rest, **named)
         return prepared
+
+    async def process_api(self, *values: Any, **named: Any) -> dict[str, Any]:
+        """What an event comes to; a session that is named after its only event ends with it."""
+        session, event = named.get("session_hash"), named.get("event_id")
+        try:
+            return await super().process_api(*values, **named)
+        finally:
+            if session is not None and session == event:
+                self.state_holder.session_data.pop(session, None)
+                self.state_holder.time_last_used.pop(session, None)
 
 
 def build_app(

@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag.errors import AddressError, PullquoteError
 from ui.accounts import Accounts
+from ui.sessions import Attended, Sessions
 
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
@@ -95,11 +96,11 @@ class Service:
 
 def asgi_app(site: Site, service: Service = Service()) -> FastAPI:
     """The page as an ASGI application that talks to no other host, and answers only to its own names and pages."""
-    tools = site.tools
+    tools, sessions = site.tools, Sessions(site.page)
 
     @asynccontextmanager
     async def alive(_: FastAPI) -> AsyncIterator[None]:
-        async with tools.router.lifespan_context(tools) if tools else nullcontext():
+        async with sessions.tended(), tools.router.lifespan_context(tools) if tools else nullcontext():
             yield
 
     app = FastAPI(openapi_url=None, lifespan=alive)
@@ -108,6 +109,7 @@ def asgi_app(site: Site, service: Service = Service()) -> FastAPI:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=service.names)
     app.add_middleware(OwnPagesOnly, service.public_name)
     app.add_middleware(StayHome)
+    app.add_middleware(Attended, sessions)
     app.add_api_route("/healthz", partial(_health, site.healthy))
     if tools:
         app.router.routes.extend(Route(route.path, KnownOnly(tools, service.accounts)) for route in _routes(tools))
