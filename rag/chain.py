@@ -16,7 +16,8 @@ from rag.confidence import Confidence, signs_of
 from rag.config import Config, api_key
 from rag.conversation import in_context
 from rag.errors import QuestionError
-from rag.filters import Known, described, read_filters
+from rag.filter_words import QuestionFilters
+from rag.filters import Known, described
 from rag.generate import ExtractiveGenerator, Generator
 from rag.index import Index
 from rag.lexical import LexicalIndex
@@ -52,7 +53,8 @@ class Scope(TypedDict, total=False):
     """What narrows the articles a question is asked of.
 
     filters: which articles may be found.
-    lifted: words of the question that are not to be read as a filter (`ReadFilter.words`).
+    lifted: words of the question that are not to be read as a filter: those of one (`ReadFilter.words`), or any
+        part of the question, in which none is read then.
     today: what "last week" counts from; the day of asking if not given.
     """
 
@@ -164,41 +166,38 @@ class Chain:
         query, read = self._understood(checked(question), history, scope)
         return list(self._find(Plan(query), read)[0].hits)
 
-    def _understood(self, question: str, history: Sequence[Turn], scope: Scope) -> tuple[Query, tuple[ReadFilter, ...]]:
+    def _understood(self, question: str, history: Sequence[Turn], scope: Scope) -> tuple[Query, QuestionFilters]:
         """What is searched for, and the filters the question asks for, but those that were taken off."""
         query = in_context(Query(question, scope.get("filters", NO_FILTERS)), history, self.index)
         lexical = self.index.lexical
         known = Known(tuple(lexical.sources()), *(lexical.published() or (None, None)))
-        read = read_filters(question, known, scope.get("today") or date.today())
-        return query, tuple(f for f in read if not any(_lifted(f, words) for words in scope.get("lifted", ())))
+        return query, QuestionFilters.read(question, known, scope.get("today") or date.today(), scope.get("lifted", ()))
 
-    def _find(self, plan: Plan, read: tuple[ReadFilter, ...]) -> tuple[Finding, tuple[ReadFilter, ...], str]:
+    def _find(self, plan: Plan, read: QuestionFilters) -> tuple[Finding, tuple[ReadFilter, ...], str]:
         """What is found, the filters that were held to, and a notice if those read out of the question were not.
 
         They are dropped where they leave no answer, and it is found without them.
         """
         finding = self._finding(plan, read)
-        if not read or finding.confidence >= self.min_confidence:
-            return finding, read, ""
-        wider = self._finding(plan)
+        if not read.found or finding.confidence >= self.min_confidence:
+            return finding, read.found, ""
+        wider = self._finding(plan, replace(read, found=()))
         if finding.hits and wider.confidence < self.min_confidence:
-            return finding, read, ""
-        asked = ", ".join(described(each.filters) for each in read)
+            return finding, read.found, ""
+        asked = ", ".join(described(each.filters) for each in read.found)
         return wider, (), DROPPED.format(asked)
 
-    def _narrowed(self, query: Query, read: Sequence[ReadFilter]) -> Query:
+    def _narrowed(self, query: Query, read: QuestionFilters) -> Query:
         """The query held to its filters, whose words are no longer looked for, if any others are left."""
-        filters, rest = query.filters, query.question
-        for each in read:
+        filters, rest = query.filters, read.without(query.question)
+        for each in read.found:
             filters = filters.and_also(each.filters)
-            for words in each.words.split(", "):
-                rest = rest.replace(words, " ")
         return replace(query, filters=filters, question=rest if self.index.lexical.terms(rest) else query.question)
 
-    def _finding(self, plan: Plan, read: Sequence[ReadFilter] = ()) -> Finding:
+    def _finding(self, plan: Plan, read: QuestionFilters) -> Finding:
         """Hits for the question and for each of its parts, taken from all of them in turn."""
-        whole = self._narrowed(plan.query, read)
-        queries = [whole, *(replace(whole, question=part) for part in plan.parts)]
+        asked = [plan.query, *(replace(plan.query, question=part) for part in plan.parts)]
+        queries = [self._narrowed(query, read) for query in asked]
         found = [tuple(self.retriever.retrieve(query)) for query in queries]
         sure = [self._confidence(query, hits) if hits else 0.0 for query, hits in zip(queries, found, strict=True)]
         in_turn = (hit for rank in zip_longest(*found) for hit in rank if hit)
@@ -229,11 +228,6 @@ class Chain:
 
 def _heard(need: Need, hits: Sequence[Hit], lexical: LexicalIndex) -> bool:
     return any(need.rarity.keys() & set(lexical.terms(hit.passage.indexed_text)) for hit in hits)
-
-
-def _lifted(read: ReadFilter, words: str) -> bool:
-    """Do these words hold all those a filter was read from?"""
-    return words == read.words or all(part in words for part in read.words.split(", "))
 
 
 def _noted(draft: Draft, failed: str) -> Draft:

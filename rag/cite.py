@@ -34,7 +34,7 @@ def cite(statements: Sequence[Statement]) -> Cited:
 
     Quotes are numbered in order of first use; a quote used twice keeps its number. Brackets that would read as a marker
     inside a statement's own text ("[2]" in a wiki article) become parentheses, so that every marker in the text is a
-    citation. A statement without a quote is marked as unsupported.
+    citation and no emphasis moves. A statement without a quote is marked as unsupported.
     """
     citations: dict[tuple[str, int, int], Citation] = {}
     emphasis: list[Span] = []
@@ -43,7 +43,7 @@ def cite(statements: Sequence[Statement]) -> Cited:
     for statement in statements:
         text += " " if text else ""
         start = len(text)
-        text += MARKER.sub(r"(\1)", statement.text).replace(UNSUPPORTED, UNSUPPORTED.strip("[]"))
+        text += MARKER.sub(r"(\1)", statement.text).replace(UNSUPPORTED, f"({UNSUPPORTED[1:-1]})")
         numbers = tuple(_numbered(citations, quote) for quote in statement.quotes)
         emphasis += [(first + start, last + start) for first, last in statement.emphasis]
         sentences.append(Sentence(start, len(text), numbers, statement.support if numbers else 0.0))

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 
 from dateparser.date import DateDataParser
@@ -36,7 +36,7 @@ _AROUND = 80
 """Characters looked at on either side of a mention: no clue stands farther away, and no question is slow."""
 
 _NEWS = r"(?:articles?|stor(?:y|ies)|coverage|pieces?|posts?|issues?|editions?|columns?|editorials?|op-eds?|reviews?)"
-_REPORTS = rf"(?:{_NEWS}|reports?|reporting|interviews?|headlines?|newsletters?|news)"
+REPORTS = rf"(?:{_NEWS}|reports?|reporting|interviews?|headlines?|newsletters?|news)"
 _PRINTED = r"(?:published|posted|printed|dated|reported)"
 
 # ---- where a date may stand
@@ -71,7 +71,7 @@ _PATTERNS = tuple(
         rf"(?P<edge>(?i:since|after|before|until|till|by|prior to)) (?P<what>{_ANY})",
         rf"(?P<edge>(?i:from)) (?P<what>{_ANY})(?= onwards?\b| on\b)",
         rf"(?:(?i:in|during|throughout) (?:(?:early|mid|late)[ -])?|(?i:on) (?:[A-Z][a-z]+day,? )?|{_PRINTED} "
-        rf"|{_REPORTS} (?:from|of) )(?P<what>{_ABSOLUTE})",
+        rf"|{REPORTS} (?:from|of) )(?P<what>{_ABSOLUTE})",
         rf"(?P<what>{_DATED})(?=,? {_NEWS}\b)",
         rf"(?i:in|over|during|within|for) (?P<past>the (?:last|past|previous) (?:{_SMALL} {_UNIT}s?|{_UNIT}))",
         rf"(?P<what>{_RELATIVE})",
@@ -81,7 +81,7 @@ _OTHER_TIMES = re.compile(rf"(?<![\w’'-])(?:{_DATED}|{_RELATIVE}|(?<!the ){_YE
 
 # ---- what stands around a date
 
-_GLUED = re.compile(rf"[-–—/%\w]|[’'](?!s {_REPORTS}\b)| of\b| or (?:more|so|fewer|less)\b")
+_GLUED = re.compile(rf"[-–—/%\w]|[’'](?!s {REPORTS}\b)| of\b| or (?:more|so|fewer|less)\b")
 _ENDS = re.compile(r"\s*(?:$|[?!;:)]|[.,](?![0-9]))")
 _GOES_ON = re.compile(
     r"\s(?:who|what|which|where|when|why|how|did|does|do|the|an?|this|that|these|by|at|in|for|with|about|to|and|as"
@@ -99,8 +99,8 @@ _NO_PUBLICATION = re.compile(
 _COMPARING = re.compile(
     r"\b(?:compar\w+|contrast\w*|versus|vs|unlike|(?:in)?consisten\w+|differ(?:s|ed|ences?)?"
     r"|than (?:it |they |he |she |that |those |did |was |were )*(?:in|on|during)"
-    rf"|another (?:by|from|in)|(?:an)?other {_REPORTS}"
-    rf"|(?:earlier|later|previous|prior|subsequent|second) {_REPORTS})\b",
+    rf"|another (?:by|from|in)|(?:an)?other {REPORTS}"
+    rf"|(?:earlier|later|previous|prior|subsequent|second) {REPORTS})\b",
     re.I,
 )
 _AHEAD = re.compile(
@@ -109,10 +109,10 @@ _AHEAD = re.compile(
 )
 _QUOTED = re.compile(r"[\"“][^\"“”]{1,200}[\"”]")
 _REPORTED = re.compile(rf"\b(?:{_PRINTED}|written|known|said) $", re.I)
-_OF_REPORTS = re.compile(rf"\b(?:{_REPORTS}|{_PRINTED}|written|covered|known|said)\b", re.I)
-_JUST_REPORTED = re.compile(rf"(?:\b{_PRINTED}|\b{_REPORTS}(?: published)?)(?: on| of| from| in)?\s*$", re.I)
-_NEXT_REPORT = re.compile(rf"(?:[’']s)?,? {_REPORTS}\b")
-_TODAYS_NEWS = re.compile(rf"\b(?:happen(?:ed|s|ing)?|said|announced|new|{_PRINTED}|{_REPORTS})\s*$", re.I)
+_OF_REPORTS = re.compile(rf"\b(?:{REPORTS}|{_PRINTED}|written|covered|known|said)\b", re.I)
+_JUST_REPORTED = re.compile(rf"(?:\b{_PRINTED}|\b{REPORTS}(?: published)?)(?: on| of| from| in)?\s*$", re.I)
+NEXT_REPORT = re.compile(rf"(?:[’']s)?,? {REPORTS}\b")
+_TODAYS_NEWS = re.compile(rf"\b(?:happen(?:ed|s|ing)?|said|announced|new|{_PRINTED}|{REPORTS})\s*$", re.I)
 
 # ---- what stands around a source
 
@@ -125,13 +125,13 @@ _BY = (
     r"|posted|run|carried|detailed|stated|claimed)"
 )
 _LEADS = re.compile(
-    rf"(?:\baccording to(?: {_REPORTS} (?:from|by|in|on))?|\b{_BY} (?:by|in|on)|\b{_REPORTS} (?:from|by|in|on)"
+    rf"(?:\baccording to(?: {REPORTS} (?:from|by|in|on))?|\b{_BY} (?:by|in|on)|\b{REPORTS} (?:from|by|in|on)"
     rf"|\b(?:{_BY}|says?|wrote|writes?|reads?|appear(?:s|ed)?|appearing)(?: \w+){{0,2}} in|(?:^|[.?!:] )In)"
     r" (?:both )?(?:an? |the )?[\"'‘“]?$",
     re.I,
 )
-_NOUN_FOLLOWS = re.compile(
-    rf"[\"'’”]?(?: magazine| newspaper)?(?: |[’']s? (?:[A-Za-z]+ ){{0,2}})(?:both |each )?(?!news\b){_REPORTS}\b"
+NOUN_FOLLOWS = re.compile(
+    rf"[\"'’”]?(?: magazine| newspaper)?(?: |[’']s? (?:[A-Za-z]+ ){{0,2}})(?:both |each )?(?!news\b){REPORTS}\b"
 )
 _VERB_FOLLOWS = re.compile(rf"[\"'’”]?(?: (?:also|ever|first|both|not|[a-z]+ly))? {_VERBS}\b(?! (?:in|at) its own)")
 _SUBJECT_STARTS = re.compile(
@@ -169,13 +169,31 @@ def read_filters(question: str, known: Known, today: date) -> list[ReadFilter]:
     """The filters that the question's words ask for, in the order they stand in it; mostly there are none.
 
     All sources that are named make one filter, as an article has but one. Its `words` are those from the first
-    name to the last; if these stand apart, the names joined by commas. A date's `words` stand in the question.
+    name to the last; if these stand apart, the names joined by commas. A date's `words` stand in the question. No two
+    filters of a question have the same `words`: the later one's begin further ahead then.
     """
     named = _named(question, known.sources)
     found = _source_filters(question, named)
     if known.first and known.last and len(named) < 2:
         found += _date_filters(question, _Reach(known.first, known.last, today))
-    return [filter_ for _, filter_ in sorted(found, key=lambda placed: placed[0])]
+    return _told_apart(question, [read for _, read in sorted(found, key=lambda placed: placed[0])])
+
+
+def _told_apart(question: str, found: list[ReadFilter]) -> list[ReadFilter]:
+    """The filters, each with words of its own: a source may be called "Last week"."""
+    apart: list[ReadFilter] = []
+    for read in found:
+        words, start = read.words, read.spans[0][0]
+        while start and any(words.casefold() == other.words.casefold() for other in apart):
+            start = _word_before(question, start)
+            words = question[start : read.spans[-1][1]]
+        apart.append(replace(read, words=words))
+    return apart
+
+
+def _word_before(question: str, at: int) -> int:
+    found = re.search(r"\S+\s*$", question[:at])
+    return found.start() if found else 0
 
 
 def described(filters: Filters) -> str:
@@ -332,7 +350,7 @@ def _date_filters(question: str, reach: _Reach) -> list[_Placed]:
     times = _times(question, mentions, reach, calendar)
     if not _go_together(times) or _other_times(question, times, reach, calendar):
         return []
-    return [(t.span[0], ReadFilter(question[slice(*t.span)], Filters(t.after, t.before))) for t in times]
+    return [(t.span[0], ReadFilter(question[slice(*t.span)], Filters(t.after, t.before), (t.span,))) for t in times]
 
 
 def _times(question: str, mentions: list[re.Match[str]], reach: _Reach, calendar: _Calendar) -> list[_Time]:
@@ -420,10 +438,10 @@ def _edge(span: Span, word: str, period: _Period, before: str, rest: str) -> _Ti
 
 def _within(match: re.Match[str], period: _Period, before: str, rest: str, today: date) -> _Time | None:
     led = before + match[0][: match.start("what") - match.start()]
-    reported = bool(_JUST_REPORTED.search(led) or _NEXT_REPORT.match(rest))
+    reported = bool(_JUST_REPORTED.search(led) or NEXT_REPORT.match(rest))
     if not reported and not (_relative_fits(match[0], before, rest) if period.relative else _fits(match[0], period)):
         return None
-    if not (_NEXT_REPORT.match(rest) or _stands_alone(period, rest)):
+    if not (NEXT_REPORT.match(rest) or _stands_alone(period, rest)):
         return None
     widened = period.unit == "day" and not reported
     last = min(_moved(period.last, _LAG), max(period.last, today)) if widened else period.last
@@ -548,7 +566,8 @@ def _source_filters(question: str, named: list[_Mention]) -> list[_Placed]:
     sources = tuple(dict.fromkeys(source for mention in firsts for source in mention.sources))
     joined = len(_rows(question, firsts)) == 1
     words = [question[firsts[0].span[0] : firsts[-1].span[1]]] if joined else [question[slice(*m.span)] for m in firsts]
-    return [(firsts[0].span[0], ReadFilter(", ".join(words), Filters(sources=sources)))]
+    spans = tuple((row[0].span[0], row[-1].span[1]) for row in rows)
+    return [(firsts[0].span[0], ReadFilter(", ".join(words), Filters(sources=sources), spans))]
 
 
 def _rows(question: str, named: list[_Mention]) -> list[list[_Mention]]:
@@ -584,9 +603,9 @@ def _is_reporting(question: str, row: list[_Mention]) -> bool:
     start, end = row[0].span[0], row[-1].span[1]
     before, rest = question[max(0, start - _AROUND) : start], question[end:][:_AROUND]
     if _LEADS.search(before):
-        return not _NAME_GOES_ON.match(rest) or bool(_NOUN_FOLLOWS.match(rest))
+        return not _NAME_GOES_ON.match(rest) or bool(NOUN_FOLLOWS.match(rest))
     if _NAME_BEGAN.search(before) and not _NO_NAME.search(before):
         return False
-    if _NOUN_FOLLOWS.match(rest):
+    if NOUN_FOLLOWS.match(rest):
         return True
     return bool(_VERB_FOLLOWS.match(rest) and _SUBJECT_STARTS.search(before) and not _ITS_OWN.search(question))

@@ -119,9 +119,13 @@ def answering(sentence: str, kind: Asked, question: str) -> tuple[Span, ...]:
     pattern = _ANSWERS.get(kind)
     if not pattern:
         return ()
-    known = question.lower()
-    spans = [m.span() for m in re.finditer(pattern, sentence) if m[0].strip() and m[0].lower() not in known]
+    spans = [m.span() for m in re.finditer(pattern, sentence) if m[0].strip() and not _stands_in(m[0], question)]
     return (spans[0],) if len(spans) == 1 else ()
+
+
+def _stands_in(words: str, question: str) -> bool:
+    """Does a question have these words? Not inside others: "Time" is new to a question about Times Square."""
+    return re.search(rf"(?<!\w)(?<!\d[.,]){re.escape(words)}(?!\w|[.,]\d)", question, re.IGNORECASE) is not None
 
 
 def denies(question: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 Span = tuple[int, int]
-"""Start and end (exclusive) in characters of the article's text."""
+"""Start and end (exclusive) in characters of a text: the article's, unless another one is named."""
 
 FEW_WORDS = 12
 
@@ -187,10 +187,14 @@ def _both(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ReadFilter:
-    """A filter that was read out of a question; `words` are those of the question that say it."""
+    """A filter that was read out of a question; `words` are those of the question that say it.
+
+    `spans` is where they stand in the question: several, where the names of sources stand apart.
+    """
 
     words: str
     filters: Filters
+    spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

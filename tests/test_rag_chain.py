@@ -222,9 +222,10 @@ def test_the_words_of_a_filter_are_no_longer_looked_for(news_chain: Chain) -> No
 
     of = news_chain.retriever
     chain = replace(news_chain, retriever=Listening(of.index, of.embedder, of.candidates, of.hits))
-    for question in (BRIDGE.format(" in March 2024"), "What happened in March 2024?", "in March 2024"):
+    club = "According to Bay Times, what did the Bay Timeshare club say?"
+    for question in (BRIDGE.format(" in March 2024"), club, "What happened in March 2024?", "in March 2024"):
         chain.retrieve(question, today=date(2024, 7, 1))
-    assert looked_for[0] == BRIDGE.format(" ")
+    assert looked_for[:2] == [BRIDGE.format(""), "What did the Bay Timeshare club say?"]
     assert "in March 2024" in looked_for[-1], "nothing else is left"
 
 

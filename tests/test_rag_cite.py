@@ -42,6 +42,9 @@ def test_emphasis_moves_with_the_text() -> None:
     cited = cite(statements)
     text, emphasis = cited.text, cited.emphasis
     assert [text[start:end] for start, end in emphasis] == ["May"]
+    odd = cite([Statement("The claim is [unsupported] since May.", (Quote(passage("a"), 0, 9),), ((33, 36),))])
+    assert [odd.text[start:end] for start, end in odd.emphasis] == ["May"]
+    assert "[unsupported]" not in odd.text
 
 
 def cited(number: int, article_id: str, quote: str, published: date | None) -> Citation:

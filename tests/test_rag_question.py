@@ -65,6 +65,9 @@ def test_the_questions_own_names_are_no_answer() -> None:
         ("Who closed the pier?", "It was closed by Ada Moor on advice.", "Ada Moor"),
         ("Where will they meet?", "They will meet in Cape Dolm.", "Cape Dolm"),
         ("Why was it closed?", "It was closed in 2024.", ""),
+        ("Who bought the clock in Times Square?", "It was bought by Time for the lobby.", "Time"),
+        ("How many of the 1,200 boats sank?", "Only 200 sank.", "200"),
+        ("How many of the 3.5 million votes counted?", "Only 3 million did.", "3 million"),
     ],
 )
 def test_the_words_that_answer(question: str, sentence: str, said: str) -> None:

@@ -8,7 +8,8 @@ import pytest
 from test_ui_render import parsed
 
 from rag.chain import Chain
-from ui.reader import CHANGED, GONE, Reader
+from rag.schema import Article, Citation, Passage
+from ui.reader import CHANGED, GONE, Reader, _span
 from ui.render import Exchange
 
 pytestmark = pytest.mark.slow
@@ -43,6 +44,14 @@ def test_what_no_marker_names_is_told(
     sample_chain: Chain, conversation: tuple[Exchange, ...], turn: int, number: int
 ) -> None:
     assert GONE in parsed(Reader(sample_chain.index).cited(conversation, turn, number)).elements[0].text
+
+
+def test_a_quote_that_moved_is_found_where_it_was_nearest() -> None:
+    text = "It rains. The pier is shut. Nobody knows why. It rains. Bread is dear."
+    passage = Passage("a-0", "a", "", 0, 0, len(text), text, (), "", "", "", "", None)
+    moved = Citation(1, passage, "It rains.", 44, 53)
+    assert _span(Article("a", "", text), moved) == (46, 55)
+    assert _span(Article("a", "", "Bread is dear."), moved) is None
 
 
 def test_an_article_that_changed_or_went_is_told(sample_chain: Chain, conversation: tuple[Exchange, ...]) -> None:

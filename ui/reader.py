@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from rag.errors import PullquoteError
@@ -53,5 +54,6 @@ def _span(article: Article, citation: Citation) -> Span | None:
     """Where the quote stands in the article as it is now."""
     if article.text[citation.start : citation.end] == citation.quote:
         return citation.start, citation.end
-    start = article.text.find(citation.quote)
-    return (start, start + len(citation.quote)) if start >= 0 else None
+    starts = [found.start() for found in re.finditer(re.escape(citation.quote), article.text)]
+    start = min(starts, key=lambda start: abs(start - citation.start), default=None)  # it may stand there twice
+    return None if start is None else (start, start + len(citation.quote))
