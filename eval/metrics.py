@@ -13,8 +13,9 @@ import string
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from itertools import accumulate
 from typing import Literal
 
@@ -90,9 +91,17 @@ BY_NAME = {metric.name: metric for metric in (*METRICS, *AGGREGATES)}
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
-_DASHES = dict.fromkeys(map(ord, "‒–—―…"), " ")
-_PRINTED = dict.fromkeys(c for c in range(0x80, sys.maxunicode + 1) if unicodedata.category(chr(c)).startswith("P"))
-"""Punctuation beyond ASCII: “ ” ‘ ’ « » and the like."""
+_SIGN, _POINT = "\ue001", "\ue000"
+"""Stand for any punctuation, and for the point of a figure: of 3.5, of 10:30, of 9/11."""
+_IN_FIGURE = re.compile(r"(?<=\d)[.:/](?=\d)")
+_GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+"""The comma of 1,000."""
+_INITIALS = re.compile(r"(?<=(?<!\w)[^\W\d_])\.(?=[^\W\d_](?!\w))")
+"""The points of U.S."""
+_IN_WORD = re.compile(rf"(?<=[^\W\d_]){_SIGN}+(?=\w)|(?<=\w){_SIGN}+(?=[^\W\d_])")
+"""Punctuation inside a word of which a part is letters: 24-yard, Manning's, e-mail."""
+_FREE_ARTICLES = re.compile(rf"(?<!\w)(?<!\w{_SIGN})(?:an?|the)(?!\w|{_SIGN}\w)")
+"""An article that is no part of a word such as A-level."""
 _WORD = re.compile(r"\w+")
 
 
@@ -235,16 +244,42 @@ def rouge_l(said: str, gold: str) -> float:
     return _harmonic(lengths[-1], len(a), len(b))
 
 
+@lru_cache(maxsize=256)
+def tokens(text: str, inside: str) -> tuple[str, ...]:
+    """Words as `contains` compares them: `inside` is put in place of punctuation within a word.
+
+    SQuAD's normalisation (evaluate-v2.0.py, `normalize_answer`: lower case, no punctuation, no articles), with a space
+    for punctuation that parts words, without accents, and with 1,000, 3.5 and U.S. as one word each.
+    """
+    plain = text.casefold()
+    if not plain.isascii():
+        plain = "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
+    plain = _GROUPED.sub("", _IN_FIGURE.sub(_POINT, _INITIALS.sub("", plain)))
+    signed = plain.translate(_signs())
+    return tuple(_IN_WORD.sub(inside, _FREE_ARTICLES.sub(" ", signed)).replace(_SIGN, " ").split())
+
+
+@cache
+def _signs() -> Mapping[int, str]:
+    """All punctuation and all symbols → one sign."""
+    characters = map(chr, range(sys.maxunicode + 1))
+    return {ord(c): _SIGN for c in characters if unicodedata.category(c)[0] in "PS"}
+
+
 def contains(said: str, gold: str) -> float:
     """1 if the gold answer's words stand in a row in what is said; a bare yes or no has to be its first word.
 
-    Punctuation counts for nothing, that of print included, which SQuAD's normalisation leaves at its words.
+    Punctuation within a word counts as a space, as in "24-yard", or for nothing, as in "e-mail", whichever fits.
     """
-    a, b = (normalized(text.translate(_DASHES).translate(_PRINTED)) for text in (said, gold))
-    if not b:
-        return 0.0
-    starts = range(1 if b[0] in BARE and len(b) == 1 else len(a) - len(b) + 1)
-    return float(any(a[start : start + len(b)] == b for start in starts))
+    whole = tokens(gold, "")
+    if len(whole) == 1 and whole[0] in BARE:
+        return float(tokens(said, "")[:1] == whole)
+    return float(any(_stand_in(tokens(said, inside), tokens(gold, inside)) for inside in (" ", "")))
+
+
+def _stand_in(said: Sequence[str], gold: Sequence[str]) -> bool:
+    starts = range(len(said) - len(gold) + 1) if gold else ()
+    return any(said[start] == gold[0] and said[start : start + len(gold)] == gold for start in starts)
 
 
 def best(metric: Callable[[str, str], float], said: str, golds: Iterable[str]) -> float:

@@ -6,6 +6,8 @@ import random
 
 import pytest
 import pytrec_eval
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eval import metrics
 from eval.metrics import score
@@ -118,10 +120,52 @@ def test_rouge_l_is_the_longest_common_subsequence() -> None:
         ("He said so… Paris, that is.", "Paris", 1),
         ("Paris", "", 0),
         ("", "Paris", 0),
+        ("He kicked a 24-yard goal.", "24", 1),
+        ("He kicked a 24-yard goal.", "24 yard", 1),
+        ("He kicked a goal of 24 yards.", "24-yard", 0),
+        ("It came off Manning's pass.", "Manning", 1),
+        ("It came off Manning’s pass.", "Manning's", 1),
+        ("They held a party.", "art", 0),
+        ("From 2010–2014 it was shut.", "2010", 1),
+        ("From 2010-2014 it was shut.", "2014", 1),
+        ("Some 1,000 boats sank.", "1000", 1),
+        ("Some 1,000 boats sank.", "1", 0),
+        ("Some 1,000 boats sank.", "000", 0),
+        ("It cost 3.5 million.", "3", 0),
+        ("It cost 3.5 million.", "35", 0),
+        ("It cost £5.", "5", 1),
+        ("It came at 10:30 on 9/11.", "10", 0),
+        ("A U.S.-led force landed.", "US", 1),
+        ("The US force landed.", "U.S.", 1),
+        ("Two F-16 jets landed.", "F16", 1),
+        ("Write an e-mail and/or call.", "email", 1),
+        ("Write an e-mail and/or call.", "or", 1),
+        ("Beyonce and Röntgen came.", "Beyoncé", 1),
+        ("Beyonce and Röntgen came.", "Rontgen", 1),
+        ("It lies below sea level.", "A-level", 0),
+        ("No-one knows.", "no", 0),
+        ("Paris", "%", 0),
     ],
 )
 def test_contains(said: str, gold: str, found: float) -> None:
     assert metrics.contains(said, gold) == found
+
+
+PIECES = st.lists(
+    st.sampled_from("24 yard - 's ’ , . 1,000 3.5 U.S. the a A-level Paris é ( “ ” no x".split()), max_size=5
+)
+GLUED = st.tuples(PIECES, st.sampled_from(["", " "])).map(lambda found: found[1].join(found[0])) | st.text(max_size=12)
+
+
+@given(GLUED, GLUED, GLUED)
+def test_what_stands_between_spaces_is_contained(before: str, gold: str, after: str) -> None:
+    if metrics.tokens(gold, "") not in ((), ("yes",), ("no",)):
+        assert metrics.contains(f"{before} {gold} {after}", gold) == 1
+
+
+@given(st.text("bcdß7", min_size=1), st.sampled_from(["q{}", "{}q", "q{}q"]))
+def test_a_part_of_a_word_is_not_contained(gold: str, word: str) -> None:
+    assert metrics.contains(f"It is {word.format(gold)}.", gold) == 0
 
 
 def test_a_right_answer_scores() -> None:
