@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def add_feedback(file: Path, answer: Answer, history: Sequence[Turn], rating: Ra
         "citations": [{"article": c.passage.article_id, "quote": c.quote} for c in answer.citations],
         "history": [{"question": turn.question, "answer": turn.answer} for turn in history],
         "date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "asked_on": date.today().isoformat(),
     }
     line = f"{json.dumps(entry, ensure_ascii=False)}\n".encode("utf-8", "replace")
     try:
@@ -81,7 +83,16 @@ def pair_fields(entry: Mapping[str, Any]) -> dict[str, Any]:
         "history": entry.get("history"),
         "answerable": False,  # a pair without an answer can be no other, until somebody writes one
         "kind": KIND,
+        "asked_on": _asked_on(entry),
     }
+
+
+def _asked_on(entry: Mapping[str, Any]) -> str:
+    """The day on which the answer was rated, nearly always that of the question; empty if it is not told."""
+    told = str(entry.get("asked_on") or entry.get("date") or "")[: len("2024-03-05")]
+    with suppress(ValueError):
+        return date.fromisoformat(told).isoformat()
+    return ""
 
 
 def verdict(entry: Mapping[str, Any]) -> str:

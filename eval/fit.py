@@ -23,7 +23,7 @@ from scipy.optimize import minimize
 
 import rag.confidence
 from eval.metrics import score
-from eval.pairs import read_pairs
+from eval.pairs import ArticleNames, day_of, read_pairs
 from eval.rows import Row
 from ingest import ingest
 from rag.chain import Chain
@@ -63,9 +63,11 @@ def examples(folders: Sequence[Path]) -> Iterator[Example]:
             config = Config(index=Path(index))
             ingest([folder / "articles.jsonl"], config)
             chain = Chain.from_config(config)
+            names = ArticleNames.of(chain.index.articles())
             foreign = [pair for other in folders if other != folder for pair in pairs[other][: MOST // len(folders)]]
             for pair in pairs[folder]:
-                yield _example(chain, folder.name, pair, OWN if pair.answerable else NEAR_MISS)
+                own = replace(pair, articles=names.known(pair.articles))
+                yield _example(chain, folder.name, own, OWN if pair.answerable else NEAR_MISS)
             for pair in foreign:
                 yield _example(chain, folder.name, pair, FOREIGN)
 
@@ -121,7 +123,7 @@ def _sample(folder: Path) -> list[QAPair]:
 
 def _example(chain: Chain, corpus: str, pair: QAPair, kind: str) -> Example:
     lexical = chain.index.lexical
-    hits = chain.retrieve(pair.question)
+    hits = chain.retrieve(pair.question, **day_of(pair))
     drafts = deque(chain.generator.generate(pair.question, hits), maxlen=1)
     cited = cite([statement for draft in drafts for statement in draft.statements])
     answer = Answer(pair.question, cited.text, cited.citations, tuple(hits), grounded=True, confidence=1.0)

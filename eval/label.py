@@ -15,7 +15,6 @@ from filelock import FileLock, Timeout
 from eval.datasets import is_json
 from eval.feedback import is_feedback, latest, pair_fields, verdict
 from eval.pairs import ArticleNames, pair_json, parsed, read_entries, repeated, where_in
-from ingest.fields import one_line
 from rag.chain import LONGEST_QUESTION
 from rag.errors import ReadError
 from rag.index import Index
@@ -32,8 +31,7 @@ class Draft:
 
     def with_known(self, names: ArticleNames) -> Draft:
         """The draft with its articles by id, as far as the index has them."""
-        articles = tuple(names.ids.get(one_line(name), name) for name in self.pair.articles)
-        return replace(self, pair=replace(self.pair, articles=articles))
+        return replace(self, pair=replace(self.pair, articles=names.known(self.pair.articles)))
 
 
 def read_drafts(path: Path) -> Iterator[Draft | Failure]:

@@ -9,16 +9,17 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import date, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from eval import datasets
 from ingest.fields import one_line
 from rag.chain import checked
 from rag.errors import QuestionError, ReadError
 from rag.index import Index
-from rag.schema import ArticleEntry, Failure, QAPair, Span, Turn
+from rag.schema import ArticleEntry, Copy, Failure, QAPair, Span, Turn
 
 Pairs = Iterator[QAPair | Failure]
 SAMPLE = Path(str(files("eval"))) / "data"
@@ -61,12 +62,18 @@ def pair_json(pair: QAPair) -> dict[str, Any]:
     fields |= {"articles": list(pair.articles), "evidence": list(pair.evidence), "answerable": pair.answerable}
     if pair.history:
         fields["history"] = [{"question": turn.question, "answer": turn.answer} for turn in pair.history]
+    if pair.asked_on:
+        fields["asked_on"] = pair.asked_on.isoformat()
     return fields | {name: value for name in ("rewrite", "kind") if (value := getattr(pair, name))}
 
 
 @dataclass(frozen=True, slots=True)
 class ArticleNames:
-    """How pairs may call the articles of an index: by id, by URL, or by a title that only one of them has."""
+    """How pairs may call the articles of an index: by id, by URL, or by a title that only one of them has.
+
+    The names of an article's copies are names of the article, which holds their very text. Articles that tell the same
+    story in other words are different ones.
+    """
 
     ids: Mapping[str, str]
 
@@ -74,12 +81,22 @@ class ArticleNames:
     def of(cls, entries: Iterable[ArticleEntry]) -> Self:
         """The names of these articles."""
         ids: dict[str, str] = {}
+        of_copies: dict[str, str] = {}
         others: dict[str, str] = {}
         for entry in entries:
             ids[entry.id] = entry.id
-            for name in filter(None, (entry.url, entry.title)):
-                others[name] = entry.id if others.get(name, entry.id) == entry.id else ""
-        return cls({**{name: found for name, found in others.items() if found}, **ids})
+            for copy in entry.copies:
+                _add(of_copies, copy.id, entry.id)
+            places: tuple[ArticleEntry | Copy, ...] = (entry, *entry.copies)
+            for place in places:
+                _add(others, place.url, entry.id)
+                _add(others, place.title, entry.id)
+        found = {**others, **of_copies, **ids}
+        return cls({name: article_id for name, article_id in found.items() if name and article_id})
+
+    def known(self, articles: Iterable[str]) -> tuple[str, ...]:
+        """These articles by id, each once; a name that the index does not know stays as it is."""
+        return tuple(dict.fromkeys(self.ids.get(one_line(name), name) for name in articles))
 
     def resolve(self, pair: QAPair) -> QAPair | Failure:
         """The pair with its articles by id; a failure if one of them is not in the index."""
@@ -88,6 +105,23 @@ class ArticleNames:
             name = pair.articles[known.index("")]
             return Failure(pair.origin, f"its article {name[:80]!r} is not in the index; ingest it, or mend the name")
         return replace(pair, articles=tuple(dict.fromkeys(known)))
+
+
+def _add(names: dict[str, str], name: str, article_id: str) -> None:
+    """Add a name; one that several articles have is nobody's."""
+    names[name] = article_id if names.get(name, article_id) == article_id else ""
+
+
+class Day(TypedDict, total=False):
+    """What `Chain.ask` is told of the day of asking."""
+
+    today: date
+
+
+def day_of(pair: QAPair, otherwise: date | None = None) -> Day:
+    """The day a pair was asked on, or the other one; empty if neither is known, so that it is asked today."""
+    day = pair.asked_on or otherwise
+    return {"today": day} if day else {}
 
 
 def check_pairs(pairs: Iterable[QAPair | Failure], names: ArticleNames) -> Pairs:
@@ -224,7 +258,18 @@ def _pair(fields: Any, where: str) -> QAPair:
         kind=one_line(fields.get("kind")),
         origin=where,
         rewrite=_rewrite(fields.get("rewrite")),
+        asked_on=_day(fields.get("asked_on")),
     )
+
+
+def _day(value: Any) -> date | None:
+    """The day of "2024-03-05", or of a time on that day; None where it is not told."""
+    if value is None or value == "":
+        return None
+    try:
+        return datetime.fromisoformat(value.strip()).date()
+    except (AttributeError, ValueError) as error:
+        raise ValueError(f"asked_on is {value!r}, no day such as 2024-03-05") from error
 
 
 def _rewrite(question: Any) -> str:
@@ -235,7 +280,8 @@ def _rewrite(question: Any) -> str:
 
 def _made_id(fields: Mapping[str, Any]) -> str:
     """The same wherever the pair stands in its file, so that runs and decisions find it again."""
-    asked = json.dumps([fields["question"], fields.get("history") or []])
+    on = [fields["asked_on"]] if fields.get("asked_on") else []  # an id of a pair without one is as it always was
+    asked = json.dumps([fields["question"], fields.get("history") or [], *on])
     return hashlib.sha256(asked.encode()).hexdigest()[:12]
 
 

@@ -29,12 +29,39 @@ SECTIONS = {
     "abstention": "Knowing when not to",
     "judged": "Judged by a language model",
 }
+MOST_NAMED = 5
+"""Examples that are named of what differs between two runs."""
+COMPARED_PARTS = {
+    "pairs": "pairs",
+    "settings": "settings",
+    "judge": "judges",
+    "today": "days of asking",
+    "index": "indexes",
+    "versions": "versions",
+    "machine": "machines",
+}
+"""What a report was made with that is compared, by what it is called."""
+LONG_GOLD = 20
+"""Words of a gold answer from which on hardly any answer contains it word for word."""
 HEADLINES = ("hit@1", "recall@10", "right", "citation_support", "answered", "abstain_recall")
 
 
+def warnings(report: Report) -> list[str]:
+    """What a reader of the figures has to know before trusting them."""
+    words = report.scores.columns["gold_words"]
+    words = words[~np.isnan(words)]
+    if not len(words) or np.median(words) <= LONG_GOLD:
+        return []
+    return [
+        f"The gold answers are long (half of them have {np.median(words):.0f} words or more): right, contains and "
+        "answer_in_…_words ask for them word for word, and say little here. Look at f1, rouge_l and the evidence "
+        "figures, give short answers, or add --judge."
+    ]
+
+
 def text_table(report: Report) -> str:
-    """Every figure with its interval and the number of questions it rests on, by section; then groups and time."""
-    lines = []
+    """Warnings; every figure with its interval and the number of questions, by section; then groups and time."""
+    lines = [line for warning in warnings(report) for line in ("", f"Warning: {warning}")]
     for kind, heading in SECTIONS.items():
         names = [name for name in report.figures if BY_NAME[name].kind == kind]
         if names:
@@ -94,6 +121,7 @@ def write_json(report: Report, file: TextIO) -> None:
         "failures": [{"where": f.source, "reason": f.reason} for f in report.failures],
         "interrupted": report.interrupted,
         "stopped_by": report.stopped_by,
+        "warnings": warnings(report),
         "figures": _figures_json(report.figures),
         "groups": {name: _figures_json(group) for name, group in report.groups.items()},
         "seconds": report.seconds,
@@ -154,8 +182,9 @@ class Compared:
 
     @property
     def shown(self) -> bool:
-        """Is the difference more than chance would make of the same two systems?"""
-        return self.p is not None and self.p < LEVEL
+        """Is the difference more than chance would make of the same two systems, on questions that can be named?"""
+        differs = self.found.difference != 0 and self.found.more + self.found.less > 0
+        return differs and self.p is not None and self.p < LEVEL
 
     @property
     def verdict(self) -> str:
@@ -188,7 +217,11 @@ def compare(a: Saved, b: Saved) -> list[Compared]:
 def _compared_aggregate(aggregate: Aggregate, a: Floats, b: Floats) -> Difference | None:
     """With the number of questions that the figure rests on in the run that has more of them."""
     found = statistics.paired_tables(aggregate.of, a, b)
-    return replace(found, n=max(len(aggregate.rows(a)), len(aggregate.rows(b)))) if found else None
+    if not found:
+        return None
+    change = aggregate.each(b) - aggregate.each(a)
+    n = max(len(aggregate.rows(a)), len(aggregate.rows(b)))
+    return replace(found, n=n, more=int((change > 0).sum()), less=int((change < 0).sum()))
 
 
 def compared_table(a: Saved, b: Saved, compared: Sequence[Compared]) -> str:
@@ -201,7 +234,7 @@ def compared_table(a: Saved, b: Saved, compared: Sequence[Compared]) -> str:
     lines += ["", f"{_verdict(compared)} ({shared:,} questions in both; p adjusted for {tested} figures)"]
     only = len(a.scores.ids) + len(b.scores.ids) - 2 * shared
     lines += [f"{only:,} questions are in one of the two only, and were left out"] if only else []
-    return "\n".join([*lines, *(f"{what} differ" for what in _differing(a.made, b.made))])
+    return "\n".join([*lines, *_pairs_told(_pairs_differing(a, b)), *_differing(a.made, b.made)])
 
 
 def compared_json(a: Saved, b: Saved, compared: Sequence[Compared]) -> dict[str, Any]:
@@ -211,6 +244,8 @@ def compared_json(a: Saved, b: Saved, compared: Sequence[Compared]) -> dict[str,
         "a": {"name": a.name, "made": a.made},
         "b": {"name": b.name, "made": b.made},
         "shared": _shared(a, b),
+        "pairs": {what: {"count": len(ids), "ids": ids[:MOST_NAMED]} for what, ids in _pairs_differing(a, b).items()},
+        "differing": list(_differing(a.made, b.made)),
         "verdict": _verdict(compared),
         "metrics": metrics,
     }
@@ -236,10 +271,52 @@ def _shared(a: Saved, b: Saved) -> int:
     return len(set(a.scores.ids) & set(b.scores.ids))
 
 
+def _pairs_differing(a: Saved, b: Saved) -> dict[str, list[str]]:
+    """The ids of the questions that only one has, and of those that both have but ask or measure in another way."""
+    in_a, in_b = set(a.scores.ids), set(b.scores.ids)
+    return {
+        "only in A": [question for question in a.scores.ids if question not in in_b],
+        "only in B": [question for question in b.scores.ids if question not in in_a],
+        "asked otherwise": _changed(a.scores, b.scores, "asked_digest"),
+        "with other gold": _changed(a.scores, b.scores, "gold_digest"),
+    }
+
+
+def _changed(a: Scores, b: Scores, digest: str) -> list[str]:
+    """The ids of shared questions of another digest; none where a report is older than digests."""
+    if digest not in a.columns or digest not in b.columns:
+        return []
+    of_b = dict(zip(b.ids, b.columns[digest].tolist(), strict=True))
+    return [q for q, own in zip(a.ids, a.columns[digest].tolist(), strict=True) if q in of_b and of_b[q] != own]
+
+
+def _pairs_told(differing: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    for what, ids in differing.items():
+        if ids:
+            named = ", ".join(map(one_line, ids[:MOST_NAMED]))
+            yield f"Pairs {what}: {len(ids):,} ({named}{', …' if len(ids) > MOST_NAMED else ''})"
+
+
 def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
-    for part in ("pairs", "settings", "judge", "index", "versions", "machine"):
-        if a.get(part) != b.get(part):
-            yield f"The {part}"
+    """What the two runs were made with, where it is not the same, a line each."""
+    for part, named in COMPARED_PARTS.items():
+        of_a, of_b = _flat(a.get(part)), _flat(b.get(part))
+        changed = [name for name in dict.fromkeys((*of_a, *of_b)) if of_a.get(name) != of_b.get(name)]
+        if changed:
+            told = [f"{name} {_told(of_a.get(name))} → {_told(of_b.get(name))}".strip() for name in changed]
+            yield f"The {named} differ: {', '.join(told[:MOST_NAMED])}{', …' if len(told) > MOST_NAMED else ''}"
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    """What is inside by its path, such as "retriever.hits"."""
+    if not isinstance(value, Mapping):
+        return {} if value is None else {name: value}
+    inside = (_flat(found, f"{name}.{key}" if name else str(key)) for key, found in value.items())
+    return {path: found for part in inside for path, found in part.items()}
+
+
+def _told(value: Any) -> str:
+    return one_line(str(value)) if value is not None else "none"
 
 
 def side_by_side(reports: Sequence[Saved], names: Sequence[str]) -> str:

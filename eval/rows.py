@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from rag.errors import ReadError
+from rag.filters import described
 from rag.index import Index
-from rag.schema import Answer, QAPair
+from rag.schema import Answer, Filters, QAPair, ReadFilter
 
 NO_ROW = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 """What goes wrong when a line is no row."""
@@ -38,8 +40,9 @@ class Found:
 class Row:
     """One question and what came of it; `citations[n - 1]` is what the marker `[n]` in the answer refers to.
 
-    `stages` are seconds by name; `judged` is what a language model thought of it, if one was asked; `run` tells which
-    settings and index made it.
+    `filters` are those read out of the question and held to, `notice` is what its reader was told beside the answer,
+    `asked_on` the day that the pair was said to be asked on. `stages` are seconds by name; `judged` is what a language
+    model thought of it, if one was asked; `run` tells which settings and index made it.
     """
 
     id: str
@@ -53,6 +56,9 @@ class Row:
     stages: Mapping[str, float] = field(default_factory=dict)
     judged: Mapping[str, float] = field(default_factory=dict)
     run: str = ""
+    filters: tuple[ReadFilter, ...] = ()
+    notice: str = ""
+    asked_on: date | None = None
 
     @classmethod
     def of(cls, pair: QAPair, answer: Answer, index: Index, run: str) -> Self:
@@ -73,6 +79,9 @@ class Row:
             seconds=round(answer.seconds, 4),
             stages={stage.name: round(stage.seconds, 4) for stage in answer.stages},
             run=run,
+            filters=answer.read,
+            notice=answer.notice,
+            asked_on=pair.asked_on,
         )
 
     @classmethod
@@ -93,6 +102,9 @@ class Row:
             stages={str(name): float(seconds) for name, seconds in fields.get("stages", {}).items()},
             judged={str(name): float(score) for name, score in fields.get("judged", {}).items()},
             run=str(fields.get("run", "")),
+            filters=tuple(map(_filter, fields.get("filters", ()))),
+            notice=str(fields.get("notice", "")),
+            asked_on=_day(fields.get("asked_on")),
         )
 
     def line(self) -> bytes:
@@ -107,10 +119,36 @@ class Row:
             "hits": [{"article": h.article, "text": h.text, "score": h.score} for h in self.hits],
             "seconds": self.seconds,
             "stages": self.stages,
+            "filters": [_filter_json(read) for read in self.filters],
+            "notice": self.notice,
+            **({"asked_on": self.asked_on.isoformat()} if self.asked_on else {}),
             **({"judged": self.judged} if self.judged else {}),
             "run": self.run,
         }
         return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def _filter_json(read: ReadFilter) -> dict[str, Any]:
+    """As `pullquote ask --json` has it, with the spans of the question that say it."""
+    after, before = read.filters.published_after, read.filters.published_before
+    return {
+        "words": read.words,
+        "described": described(read.filters),
+        "published_after": after.isoformat() if after else None,
+        "published_before": before.isoformat() if before else None,
+        "sources": list(read.filters.sources),
+        "spans": [list(span) for span in read.spans],
+    }
+
+
+def _filter(fields: Mapping[str, Any]) -> ReadFilter:
+    after, before = _day(fields["published_after"]), _day(fields["published_before"])
+    spans = tuple((int(start), int(end)) for start, end in fields["spans"])
+    return ReadFilter(str(fields["words"]), Filters(after, before, tuple(map(str, fields["sources"]))), spans)
+
+
+def _day(told: str | None) -> date | None:
+    return date.fromisoformat(told) if told else None
 
 
 class RowsFile:
@@ -146,7 +184,7 @@ class RowsFile:
         if row and row.run != self._run:
             hint = "give another --rows, or leave --resume away to write over it"
             raise ReadError(f"{self._path} was made with other settings or articles; {hint}")
-        if row and (row.id, row.question) == (pair.id, pair.question):
+        if row and (row.id, row.question, row.asked_on) == (pair.id, pair.question, pair.asked_on):
             return row
         self._file.seek(start)
         self.end()

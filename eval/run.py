@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +23,7 @@ import numpy.typing as npt
 from eval import statistics
 from eval.judge import Judge
 from eval.metrics import METRICS, score
-from eval.pairs import ArticleNames, check_pairs
+from eval.pairs import ArticleNames, check_pairs, day_of
 from eval.rows import Row, RowsFile
 from eval.statistics import Floats, Interval, Statistic
 from rag.chain import Chain
@@ -31,8 +31,11 @@ from rag.errors import PullquoteError, ReadError
 from rag.schema import ArticleEntry, Failure, QAPair
 
 LIBRARIES = ("pullquote", "chromadb", "llama-index-core", "sentence-transformers", "tantivy", "torch", "numpy", "scipy")
-FACTS = ("answerable", "abstained", "confidence", "seconds", "follow_up")
-"""What is kept of each question beside its scores."""
+FACTS = ("answerable", "abstained", "confidence", "seconds", "follow_up", "gold_words", "asked_digest", "gold_digest")
+"""What is kept of each question beside its scores: `gold_words` is the length of its shortest gold answer, the digests
+are numbers that tell whether two runs asked the same, and measured by the same."""
+DIGEST_BITS = 48
+"""So many a float holds exactly."""
 AGGREGATED = ("answerable", "abstained", "confidence", "right")
 Positions = npt.NDArray[np.int64]
 COLUMNS = (*FACTS, *(metric.name for metric in METRICS))
@@ -113,18 +116,21 @@ def evaluate(  # noqa: PLR0913 - what a run depends on; all but the first two ha
     *,
     resume: bool = False,
     judge: Judge | None = None,
+    today: date | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Report:
     """Ask every question and report; `rows` gets a line for each, from which `resume` goes on.
 
     Pairs that are broken, repeat an id or name an article that is not indexed are left out and counted. Ctrl-C ends the
     asking: the report is of what was asked until then. Memory holds some 400 bytes a question, whatever it is answered
-    with. A pair's history is passed with its question.
+    with. A pair's history is passed with its question, and so is the day it was asked on; pairs that tell none are
+    asked on the day `today`, or on that of the run.
     A judge adds its opinion of each answer; when it fails, or the index does, the asking ends as it does at Ctrl-C.
     Raises ReadError if no pair can be asked, or if `rows` to be resumed were made with other settings or articles.
     """
     entries = list(chain.index.articles())
     made = made_with(chain, entries) | ({"judge": judge.model.name} if judge else {})
+    made |= {"today": today.isoformat()} if today else {}
     collected = _Collected()
     run = _identity(made)
     file = RowsFile(rows, run, resume=resume) if rows else None
@@ -132,7 +138,7 @@ def evaluate(  # noqa: PLR0913 - what a run depends on; all but the first two ha
         try:
             for pair in check_pairs(pairs, ArticleNames.of(entries)):
                 if isinstance(pair, QAPair):
-                    _take(pair, file, partial(_asked, chain, run, judge), collected)
+                    _take(pair, file, partial(_asked, chain, run, judge, today), collected)
                 else:
                     collected.fail(pair)
                 if progress:
@@ -155,7 +161,8 @@ def evaluate(  # noqa: PLR0913 - what a run depends on; all but the first two ha
 def _identity(made: Mapping[str, Any]) -> str:
     """What has to be the same for rows of two runs to stand in one file."""
     parts = {name: made.get(name) for name in ("settings", "index", "judge")} | {
-        "pullquote": made["versions"]["pullquote"]
+        "pullquote": made["versions"]["pullquote"],
+        **({"today": made["today"]} if "today" in made else {}),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
@@ -195,8 +202,8 @@ def _settings(part: Any) -> dict[str, Any]:
     return found
 
 
-def _asked(chain: Chain, run: str, judge: Judge | None, pair: QAPair) -> Row:
-    row = Row.of(pair, chain.ask(pair.question, pair.history), chain.index, run)
+def _asked(chain: Chain, run: str, judge: Judge | None, today: date | None, pair: QAPair) -> Row:
+    row = Row.of(pair, chain.ask(pair.question, pair.history, **day_of(pair, today)), chain.index, run)
     return replace(row, judged=judge.scores(pair, row)) if judge else row
 
 
@@ -219,8 +226,9 @@ class Tally:
     def add(self, pair: QAPair, row: Row) -> Mapping[str, float]:
         """Score a row; returns its scores."""
         scores = score(pair, row)
-        facts = (pair.answerable, row.abstained, row.confidence, row.seconds, bool(pair.history))
-        known = {**scores, **dict(zip(FACTS, map(float, facts), strict=True))}
+        told = (pair.answerable, row.abstained, row.confidence, row.seconds, bool(pair.history))
+        facts = (*map(float, told), _gold_words(pair), *_digests(pair))
+        known = {**scores, **dict(zip(FACTS, facts, strict=True))}
         for name, column in self.columns.items():
             column.append(known.get(name, float("nan")))
         self.ids.append(pair.id)
@@ -230,6 +238,21 @@ class Tally:
         """Those so far; nothing can be added as long as they are in use."""
         asked = len(self.ids)  # an interrupt may have come between two columns
         return Scores(self.ids, {name: np.frombuffer(column)[:asked] for name, column in self.columns.items()})
+
+
+def _gold_words(pair: QAPair) -> float:
+    return float(min((len(answer.split()) for answer in pair.answers), default=float("nan")))
+
+
+def _digests(pair: QAPair) -> tuple[float, float]:
+    """Of what is asked, and of what the answer is measured by."""
+    asked = (pair.question, [(turn.question, turn.answer) for turn in pair.history], str(pair.asked_on))
+    gold = (pair.answerable, *(sorted(texts) for texts in (pair.answers, pair.articles, pair.evidence)))
+    return _digest(asked), _digest(gold)
+
+
+def _digest(parts: Any) -> float:
+    return float(int.from_bytes(hashlib.sha256(json.dumps(parts).encode()).digest()[: DIGEST_BITS // 8]))
 
 
 @dataclass(slots=True)
@@ -339,10 +362,12 @@ def judgeable(table: Floats) -> int:
 class Aggregate:
     """How a figure of all questions together is computed: the rows it rests on, and a statistic of those.
 
-    Rows of a single number, 0 or 1, are averaged.
+    Rows of a single number, 0 or 1, are averaged. `each` says how much a question adds to the figure, by which two runs
+    are compared question by question; NaN where the figure does not rest on it.
     """
 
     rows: Callable[[Floats], Floats]
+    each: Callable[[Floats], Floats]
     statistic: Statistic = statistics.mean_of
 
     def of(self, table: Floats) -> float:
@@ -355,12 +380,40 @@ class Aggregate:
         return statistics.mean(rows) if rows.ndim == 1 else statistics.of_table(self.statistic, rows)
 
 
+def _signed(given: Floats, right: Floats, size: Floats | float = 1.0) -> Floats:
+    """The size, negative where it is not right; 0 where nothing was given, NaN where nobody can call it right."""
+    return np.where(given == 1, np.where(np.isnan(right), np.nan, np.where(right == 1, size, -size)), 0.0)
+
+
+def _right(table: Floats) -> Floats:
+    """1 where an answer would be right; an answer to an unanswerable question is not."""
+    return np.where(table[:, 0] == 1, table[:, 3], 0.0)
+
+
+def _each_answer(table: Floats, size: Floats | float = 1.0) -> Floats:
+    return _signed(1 - table[:, 1], _right(table), size)
+
+
+def _each_refusal(table: Floats) -> Floats:
+    return _signed(table[:, 1], 1 - table[:, 0])
+
+
+def _each_error(table: Floats) -> Floats:
+    return np.where(table[:, 1] == 0, np.abs(table[:, 2] - _right(table)), np.nan)
+
+
 AGGREGATES: Mapping[str, Aggregate] = {
-    "right_when_answered": Aggregate(lambda table: answered(table)[:, 1]),
-    "abstain_precision": Aggregate(lambda table: _refused(_refusals(table))),
-    "abstain_f1": Aggregate(_refusals, lambda rows: statistics.f1(*rows.T)),
-    "auc_answerable": Aggregate(lambda table: table[:, [2, 0]], lambda rows: statistics.auc(*rows.T)),
-    "auc_right": Aggregate(answered, lambda rows: statistics.auc(*rows.T)),
-    "calibration_error": Aggregate(answered, lambda rows: statistics.calibration_error(*rows.T)),
+    "right_when_answered": Aggregate(lambda table: answered(table)[:, 1], _each_answer),
+    "abstain_precision": Aggregate(lambda table: _refused(_refusals(table)), _each_refusal),
+    "abstain_f1": Aggregate(_refusals, _each_refusal, lambda rows: statistics.f1(*rows.T)),
+    "auc_answerable": Aggregate(
+        lambda table: table[:, [2, 0]],
+        lambda table: _signed(np.ones(len(table)), table[:, 0], table[:, 2]),
+        lambda rows: statistics.auc(*rows.T),
+    ),
+    "auc_right": Aggregate(
+        answered, lambda table: _each_answer(table, table[:, 2]), lambda rows: statistics.auc(*rows.T)
+    ),
+    "calibration_error": Aggregate(answered, _each_error, lambda rows: statistics.calibration_error(*rows.T)),
 }
 """How each of metrics.AGGREGATES is computed."""

@@ -43,8 +43,8 @@ class Interval:
 class Difference:
     """B minus A over the questions that both have, with an interval and a p-value.
 
-    `more` and `less` count the questions on which B is higher and lower; 0 for figures of all questions together.
-    `differing` counts those on which the two are not the same.
+    `more` and `less` count the questions on which B is higher and lower; for a figure of all questions together, those
+    that raise and lower it. `differing` counts those on which the two are not the same.
     """
 
     a: float

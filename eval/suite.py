@@ -23,7 +23,7 @@ import numpy as np
 
 from eval import statistics
 from eval.bench import PULLQUOTE, RECIPE, require_recipe
-from eval.pairs import ArticleNames, Survey, check_pairs, drawn, read_pairs, survey
+from eval.pairs import ArticleNames, Survey, check_pairs, day_of, drawn, read_pairs, survey
 from eval.report import cell
 from eval.rows import Row
 from eval.run import Scores, Tally, answered, content_of, figures, made_with, table_of
@@ -260,7 +260,7 @@ class _Desk:
                 self._find(way, pair, question)
 
     def _answered(self, pair: QAPair, question: str, history: Conversation = ()) -> Row:
-        return Row.of(pair, self.chain.ask(question, history), self.chain.index, "")
+        return Row.of(pair, self.chain.ask(question, history, **day_of(pair)), self.chain.index, "")
 
     def _find(self, way: str, pair: QAPair, question: str) -> None:
         """The recipe only finds: an answer of its would be a language model's."""
@@ -294,7 +294,7 @@ def _measured(this: QASet, others: Sequence[QASet], step: Callable[[], object]) 
         step()
     foreign = []
     for pair in (pair for other in others for pair in other.first_questions()):
-        foreign.append(not chain.ask(pair.question).grounded)
+        foreign.append(not chain.ask(pair.question, **day_of(pair)).grounded)
         step()
     return _report(this, desk, statistics.mean(np.array(foreign, dtype=float)))
 

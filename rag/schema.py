@@ -355,6 +355,7 @@ class QAPair:
 
     No `answers` for an answerable question: none were given, only what is to be found. `kind` is a label to group
     by; `origin` says where the pair was read; `rewrite` is the question as it would be asked without its history.
+    `asked_on` is the day of asking, from which "last week" counts, or None if it is not known.
     """
 
     id: str
@@ -367,6 +368,7 @@ class QAPair:
     kind: str = ""
     origin: str = ""
     rewrite: str = ""
+    asked_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,23 @@ def test_what_is_written_becomes_drafts(tmp_path: Path) -> None:
     assert liked.said == disliked.said == f"{TEXT} [1]"
     assert liked.pair.id != disliked.pair.id
     assert [draft.pair for draft in read_drafts(file) if isinstance(draft, Draft)] == [liked.pair, disliked.pair]
+
+
+def test_a_draft_has_the_day_of_its_answer(tmp_path: Path) -> None:
+    file = tmp_path / "f.jsonl"
+    add_feedback(file, ANSWER, (), Rating(liked=True))
+    [draft] = read_drafts(file)
+    assert isinstance(draft, Draft)
+    assert draft.pair.asked_on == date.today()
+    told = {"rating": "up", "question": "How?"}
+    for fields, day in (
+        ({"date": "2024-03-05T10:00:00Z"}, "2024-03-05"),
+        ({"date": "2024-03-05T10:00:00Z", "asked_on": "2024-03-04"}, "2024-03-04"),
+        ({"date": "yesterday"}, ""),
+        ({"date": 7}, ""),
+        ({}, ""),
+    ):
+        assert pair_fields({**told, **fields})["asked_on"] == day
 
 
 def test_the_last_word_on_an_answer_counts(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from eval.datasets import parsed_lines
 from eval.pairs import ArticleNames, check_pairs, drawn, pair_json, parsed, read_pairs, sample_pairs, survey
 from rag.errors import ReadError
-from rag.schema import ArticleEntry, Failure, QAPair, Turn
+from rag.schema import ArticleEntry, Copy, Failure, QAPair, Turn
 
 PAIR = QAPair("p1", "Who?", ("Ana",), ("a",), ("It was Ana.",), answerable=True)
 
@@ -163,6 +164,49 @@ def test_an_article_may_be_named_by_id_url_or_title() -> None:
     assert resolve("Pier") == ("Pier",), "an id goes before a title"
     assert "'Storm' is not in the index" in resolve("b", "Storm"), "two have that title"
     assert resolve() == ()
+
+
+def test_the_names_of_a_copy_are_names_of_the_article_that_holds_it() -> None:
+    copy = Copy("wire/7", "wire.jsonl", "Storm at Tolm", "Wire", "https://wire.example/7")
+    entries = [
+        replace(entry("a", "Storm"), copies=(copy, Copy("b", "b.txt"), Copy("both", "c.txt"))),
+        entry("b", "Bread"),
+        replace(entry("d"), copies=(Copy("both", "d.txt"),), story="a"),
+    ]
+    names = ArticleNames.of(entries)
+    gold = ("wire/7", "https://wire.example/7", "Storm at Tolm", "a")
+    found = names.resolve(replace(PAIR, articles=gold))
+    assert isinstance(found, QAPair)
+    assert found.articles == ("a",)
+    assert names.ids["b"] == "b", "an article's own id goes before a copy's"
+    assert names.ids["d"] == "d", "the same story in other words is another article"
+    assert "both" not in names.ids, "two articles have a copy of that name"
+    assert names.known(("wire/7", "a", "elsewhere")) == ("a", "elsewhere")
+
+
+def test_the_day_of_asking_is_read_and_written() -> None:
+    for told in ("2024-03-05", "2024-03-05T23:30:00+00:00", " 2024-03-05 "):
+        pair = parsed("f", {**pair_json(PAIR), "asked_on": told})
+        assert isinstance(pair, QAPair)
+        assert pair.asked_on == date(2024, 3, 5)
+        assert pair_json(pair)["asked_on"] == "2024-03-05"
+    assert "asked_on" not in pair_json(PAIR)
+    for empty in ({}, {"asked_on": None}, {"asked_on": ""}):
+        pair = parsed("f", {**pair_json(PAIR), **empty})
+        assert isinstance(pair, QAPair)
+        assert pair.asked_on is None
+    for wrong in ("5 March", 3, ["2024-03-05"], "2024-13-05"):
+        failure = parsed("f", {**pair_json(PAIR), "asked_on": wrong})
+        assert isinstance(failure, Failure)
+        assert "asked_on" in failure.reason
+
+
+def test_the_same_question_of_another_day_is_another_pair() -> None:
+    asked = [{"question": "Who left this week?", "answers": ["x"], **day} for day in ({}, {"asked_on": "2024-03-05"})]
+    plain, dated = (parsed("f", fields) for fields in asked)
+    assert isinstance(plain, QAPair)
+    assert isinstance(dated, QAPair)
+    assert plain.id != dated.id
 
 
 def test_a_repeated_id_is_left_out() -> None:

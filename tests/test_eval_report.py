@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
-from test_eval_run import PAIRS, pair, run, saved
+from test_eval_run import PAIRS, UNANSWERABLE, pair, run, saved
 
 from eval.report import (
     HEADLINES,
     Bound,
+    Compared,
     Saved,
     compare,
     compared_json,
@@ -21,9 +24,11 @@ from eval.report import (
     counted,
     side_by_side,
     text_table,
+    warnings,
     write_json,
 )
-from eval.run import Report
+from eval.run import AGGREGATED, Report, Scores
+from eval.statistics import Difference
 from rag.errors import ConfigError, ReadError
 from rag.schema import Failure
 
@@ -94,6 +99,71 @@ def test_wins_and_losses_are_counted_question_by_question(tmp_path: Path) -> Non
     told = compared_table(a, b, list(compared.values()))
     assert "B is worse in" in told
     assert "11 questions are in one of the two only" in told
+
+
+def scored(name: str, confidences: Sequence[float], **changed: Sequence[float]) -> Saved:
+    """A report over answerable questions that were all answered rightly, with this confidence."""
+    n = len(confidences)
+    columns = dict(zip(AGGREGATED, (np.ones(n), np.zeros(n), np.array(confidences), np.ones(n)), strict=True))
+    columns |= {metric: np.array(values, dtype=float) for metric, values in changed.items()}
+    return Saved(name, {}, {}, Scores([str(i) for i in range(n)], columns))
+
+
+def test_a_figure_of_all_questions_is_worse_on_questions_that_are_counted() -> None:
+    a, b = scored("a", [0.9 + i / 1000 for i in range(40)]), scored("b", [0.6 + i / 1000 for i in range(40)])
+    compared = compare(a, b)
+    [error] = [row for row in compared if row.name == "calibration_error"]
+    assert (error.verdict, error.found.more, error.found.less) == ("worse", 40, 0)
+    [line] = [line for line in compared_table(a, b, compared).splitlines() if line.startswith("  calibration_error")]
+    assert line.split()[-4:-2] == ["0", "40"], "wins and losses"
+    for row in compared:
+        assert row.verdict == "no difference shown" or row.found.more + row.found.less
+
+
+def test_nothing_won_and_nothing_lost_is_no_difference() -> None:
+    for difference in (0.0, 0.2):
+        found = Difference(0.5, 0.5 + difference, difference, 0.1, 0.3, 0.001, 40, 0, 0, 40, "randomisation")
+        assert Compared("auc_right", found, 0.001).verdict == "no difference shown"
+    won = Difference(0.5, 0.7, 0.2, 0.1, 0.3, 0.001, 40, 9, 1, 40, "randomisation")
+    assert Compared("auc_right", won, 0.001).verdict == "better"
+    assert Compared("auc_right", won, 0.2).verdict == Compared("auc_right", won, None).verdict == "no difference shown"
+
+
+def test_what_differs_between_two_runs_is_named(tmp_path: Path) -> None:
+    many = [pair(str(n), 0.9) for n in range(9)]
+    other = [
+        replace(many[0], answers=("cold",)),
+        replace(many[1], evidence=("Tea is hot.",)),
+        replace(many[2], asked_on=date(2024, 3, 5)),
+        *many[3:8],
+        pair("new", 0.9),
+    ]
+    a, b = saved(run(many), tmp_path / "a.json"), saved(run(other), tmp_path / "b.json")
+    settings = {**b.made["settings"], "min_confidence": 0.3, "retriever": {"hits": 12}}
+    b = replace(b, made={**b.made, "settings": settings, "today": "2024-06-01"})
+    compared = compare(a, b)
+    told = compared_table(a, b, compared).splitlines()
+    assert "Pairs only in A: 1 (8)" in told
+    assert "Pairs only in B: 1 (new)" in told
+    assert "Pairs asked otherwise: 1 (2)" in told
+    assert "Pairs with other gold: 2 (0, 1)" in told
+    assert "The settings differ: min_confidence none → 0.3, retriever.hits none → 12" in told
+    assert "The days of asking differ: none → 2024-06-01" in told
+    found = compared_json(a, b, compared)
+    assert found["pairs"]["with other gold"] == {"count": 2, "ids": ["0", "1"]}
+    old = replace(a, scores=Scores(a.scores.ids, {n: c for n, c in a.scores.columns.items() if "digest" not in n}))
+    assert "other gold" not in compared_table(old, b, compared), "a report of an earlier version does not say"
+
+
+def test_long_gold_answers_are_warned_of(report: Report) -> None:
+    long = [pair(str(n), 0.9, "tea is " + "very " * 30 + "hot") for n in range(3)]
+    told = run([*long, pair("4", 0.9), pair("5", 0.9, **UNANSWERABLE)])
+    assert "half of them have 33 words or more" in text_table(told).splitlines()[0]
+    file = io.StringIO()
+    write_json(told, file)
+    assert json.loads(file.getvalue())["warnings"] == warnings(told)
+    assert warnings(report) == []
+    assert text_table(report).startswith("Retrieval")
 
 
 def test_one_question_more_or_less_is_no_difference(tmp_path: Path) -> None:

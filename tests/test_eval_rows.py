@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from eval.pairs import sample_pairs
 from eval.rows import Cited, Found, Row, RowsFile, read_rows
 from rag.chain import Chain
 from rag.errors import ReadError
-from rag.schema import QAPair
+from rag.schema import Filters, QAPair, ReadFilter
 
 PAIRS = [QAPair(str(n), f"Question {n}?", ("x",), (), (), answerable=True) for n in range(5)]
 CITED, FOUND = (Cited("a", "A “quote”.", exact=False),), (Found("a", "A “quote”.\nMore.", 1.5),)
@@ -44,6 +45,23 @@ def test_a_row_comes_back_as_it_was_written(question: str, quote: str, confidenc
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     assert Row.parse(line) == found
+
+
+def test_filters_and_notices_come_back_as_they_were_written() -> None:
+    week = Filters(date(2024, 6, 3), date(2024, 6, 9))
+    read = (ReadFilter("last week", week, ((3, 12),)), ReadFilter("Wire", Filters(sources=("Wire",))))
+    found = replace(row(PAIRS[0]), filters=read, notice="No article …", asked_on=date(2024, 6, 12))
+    assert Row.parse(found.line()) == found
+    first = json.loads(found.line())["filters"][0]
+    assert (first["words"], first["described"]) == ("last week", "published 3–9 June 2024")
+    old = {name: value for name, value in json.loads(found.line()).items() if name not in ("filters", "notice")}
+    assert Row.parse(json.dumps(old).encode()).filters == (), "rows of earlier versions have none"
+
+
+def test_a_pair_of_another_day_is_asked_again(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    write(path, PAIRS)
+    assert write(path, [*PAIRS[:3], replace(PAIRS[3], asked_on=date(2024, 6, 12))], resume=True) == ["3"]
 
 
 def test_the_line_has_the_keys_that_others_rely_on() -> None:

@@ -6,6 +6,7 @@ import json
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +17,9 @@ from eval.pairs import sample_pairs
 from eval.report import Saved, compare, write_json
 from eval.rows import Row
 from eval.run import KINDS, Progress, Report, _Collected, evaluate
+from ingest import ingest
 from rag.chain import Chain
+from rag.config import Config
 from rag.errors import ReadError
 from rag.retrieve import Retriever
 from rag.schema import Answer, Article, ArticleEntry, Citation, Failure, Hit, Passage, QAPair, Query, Stage, Turn
@@ -50,11 +53,13 @@ class Parrot:
     asked: list[str] = field(default_factory=list)
     stop_at: list[str] = field(default_factory=list)
     turns_told: list[int] = field(default_factory=list)
+    days: list[date | None] = field(default_factory=list)
 
-    def ask(self, question: str, history: Sequence[Turn] = ()) -> Answer:
+    def ask(self, question: str, history: Sequence[Turn] = (), today: date | None = None) -> Answer:
         if question in self.stop_at:
             raise KeyboardInterrupt
         self.asked.append(question)
+        self.days.append(today)
         self.turns_told.append(len(history))
         confidence = float(question.rsplit(maxsplit=1)[-1])
         hits, stages = (Hit(TEA, 1.0),), (Stage("retrieve", 0.01),)
@@ -126,6 +131,17 @@ def test_a_question_is_asked_with_its_history() -> None:
     chain = Parrot()
     run([pair("1", 0.9), pair("2", 0.9, history=(Turn("What?", "Tea."),))], chain)
     assert chain.turns_told == [0, 1]
+
+
+def test_a_question_is_asked_on_its_own_day(tmp_path: Path) -> None:
+    day, other, chain, rows = date(2024, 3, 5), date(2024, 6, 1), Parrot(), tmp_path / "rows.jsonl"
+    pairs = [pair("1", 0.9, asked_on=day), pair("2", 0.8)]
+    report = evaluate(cast("Chain", chain), pairs, rows, today=other)
+    run(pairs, chain)
+    assert chain.days == [day, other, day, None]
+    assert report.made["today"] == "2024-06-01"
+    with pytest.raises(ReadError, match="other settings"):
+        run(pairs, chain, rows, resume=True)
 
 
 def test_groups_are_apart_and_add_up() -> None:
@@ -218,6 +234,37 @@ def saved(report: Report, path: Path) -> Saved:
     with path.open("w", encoding="utf-8") as file:
         write_json(report, file)
     return Saved.load(path)
+
+
+STORM = (
+    "A storm tore the roof off the fish hall of Tolm on Tuesday. Nobody was hurt, the harbor master said. Lea Orm, "
+    "who sells herring there, lost two crates and her scales. The council meets on Friday to talk about the repair."
+)
+
+
+@pytest.mark.slow
+def test_a_copy_counts_for_the_article_that_holds_it(tmp_path: Path) -> None:
+    rows = [("a", STORM, "Bay"), ("b", f" {STORM}\n", "Wire")]
+    articles = tmp_path / "articles.jsonl"
+    fields = ({"id": i, "title": f"Storm, {s}", "text": text, "source": s} for i, text, s in rows)
+    articles.write_text("".join(f"{json.dumps(each)}\n" for each in fields), "utf-8")
+    config = Config(index=tmp_path / "index")
+    assert ingest([articles], config).duplicates == 1
+    chain = Chain.from_config(config)
+    held, copied = {entry.id: entry for entry in chain.index.articles() if entry.copies}.popitem()
+    [folded] = [copy.id for copy in copied.copies]
+    assert {held, folded} == {"a", "b"}
+    asked = pair(
+        "1",
+        0.9,
+        "two crates",
+        question="What did Lea Orm lose?",
+        evidence=("Nobody was hurt, the harbor master said.",),
+    )
+    report = evaluate(chain, [replace(asked, articles=(folded,))])
+    assert (report.asked, report.excluded) == (1, 0)
+    for name in ("hit@1", "all_evidence@10", "right", "citation_precision"):
+        assert report.figures[name].value == 1, name
 
 
 @pytest.mark.slow

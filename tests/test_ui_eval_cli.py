@@ -19,6 +19,7 @@ from test_eval_suite import BREAD, BREAD_PAIRS, TOLM, TOLM_PAIRS, folder
 from test_ui_cli import run
 
 from eval.pairs import pair_json, sample_pairs
+from ui.eval_cli import _Lines
 
 PAIRS = ROOT / "eval" / "data" / "pairs.jsonl"
 
@@ -85,6 +86,39 @@ def test_pairs_are_measured(sample_index: Path, tmp_path: Path) -> None:
     assert out.rstrip().endswith("6 asked")
     assert len(rows.read_text("utf-8").splitlines()) == 6
     assert html.read_text("utf-8").startswith("<!doctype html>")
+
+
+@pytest.mark.slow
+def test_progress_is_lines_where_nobody_watches(
+    sample_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ui.eval_cli.LINE_EVERY", 2)
+    status, out, err = run(
+        "eval", few(tmp_path / "p.jsonl", 5), "--index", sample_index, "--today", "2024-06-12", "--json"
+    )
+    assert status == 0
+    assert err.splitlines() == ["pullquote: asked 2 of 5", "pullquote: asked 4 of 5"]
+    assert json.loads(out)["made"]["today"] == "2024-06-12"
+
+
+def test_progress_is_told_after_a_while_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = _Lines(1000)
+    for steps in (1, 1, 0):
+        lines.update(steps)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("ui.eval_cli.LINE_SECONDS", 0.0)
+    lines.update(0)
+    lines.update(1)
+    lines.update(0)
+    assert capsys.readouterr().err.splitlines() == ["pullquote: asked 2 of 1,000", "pullquote: asked 3 of 1,000"]
+
+
+def test_a_day_that_is_none_is_told(tmp_path: Path) -> None:
+    status, _, err = run("eval", few(tmp_path / "p.jsonl", 1), "--today", "Friday")
+    assert status == 1
+    assert "'Friday' is no date" in err
 
 
 @pytest.mark.slow

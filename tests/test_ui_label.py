@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ import pytest
 from test_ui_server import _no_open_loops, served  # noqa: F401
 
 from eval.label import Draft, Labels
-from eval.pairs import read_pairs
+from eval.pairs import ArticleNames, read_pairs
 from rag.errors import StoreError
 from rag.schema import Article, ArticleEntry, Hit, Passage, QAPair, Turn
 from ui.label import LabelDesk, build_label_app
@@ -46,8 +47,10 @@ class Parrot:
     """Stands for the chain: finds the article whatever is asked."""
 
     index: Shelf = field(default_factory=Shelf)
+    days: list[date] = field(default_factory=list)
 
-    def retrieve(self, question: str) -> list[Hit]:
+    def retrieve(self, question: str, **scope: date) -> list[Hit]:
+        self.days += scope.values()
         return [Hit(TEA, 1.0)]
 
 
@@ -108,6 +111,21 @@ def test_an_unanswerable_question_needs_nothing_else(tmp_path: Path) -> None:
     at = desk(tmp_path)
     at.accept(1, *fields(COLD, answerable=False, answers="left over"))
     assert [(pair.answerable, pair.answers) for pair in accepted(at)] == [(False, ())]
+
+
+def test_an_article_may_be_given_by_the_name_of_a_copy(tmp_path: Path) -> None:
+    at = replace(desk(tmp_path), names=ArticleNames({"tea": "tea", "wire/7": "tea"}))
+    assert "<mark>Tea is hot&#46;</mark>" in at.read(["wire/7"], "Tea is hot.")
+    at.accept(0, *fields(HOT, articles=["wire/7", "tea"]))
+    assert [pair.articles for pair in accepted(at)] == [("tea",)]
+
+
+def test_the_day_of_asking_is_kept(tmp_path: Path) -> None:
+    at = desk(tmp_path, (Draft(replace(HOT, asked_on=date(2024, 3, 5))),))
+    at.open()
+    at.accept(0, *fields(HOT))
+    assert [pair.asked_on for pair in accepted(at)] == [date(2024, 3, 5)]
+    assert at.chain.days == [date(2024, 3, 5)]  # type: ignore[attr-defined]
 
 
 def test_rejected_skipped_and_taken_back(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from test_eval_run import PAIRS, Parrot, pair, run
 
 from eval.run import Report
-from rag.schema import Failure, Turn
+from rag.schema import Failure, Filters, ReadFilter, Turn
 from ui.report import gold_spans, report_html
 
 HOSTILE = '"><img src=x onerror="window.hacked=1"><script>window.hacked=1</script> {{7*7}} http://203.0.113.5/x.png'
@@ -56,6 +57,22 @@ def test_everything_is_told(report: Report) -> None:
     assert page.count("<details>") == len(report.worst) == 4
     assert page.index("Answered without the gold answer") < page.index("Not answered")
     assert "Pairs that were not asked: 1<" in page
+
+
+def test_a_case_says_how_its_question_was_read() -> None:
+    week = ReadFilter("last week", Filters(date(2024, 6, 3), date(2024, 6, 9)))
+    found = run([pair("1", 0.9, "cold", asked_on=date(2024, 6, 12))])
+    [worst] = found.worst
+    row = replace(worst.row, filters=(week,), notice="Only <two> articles")
+    page = report_html(replace(found, worst=[replace(worst, row=row)]))
+    assert "2024-06-12" in page
+    assert "published 3–9 June 2024" in page.replace("&#8211;", "–")
+    assert "Only &#60;two&#62; articles" in page
+
+
+def test_long_gold_answers_are_warned_of_on_the_page() -> None:
+    page = report_html(run([pair(str(n), 0.9, "very " * 30) for n in range(3)]))
+    assert '<p class="warning" role="note">The gold answers are long' in page
 
 
 def test_the_gold_is_marked_in_the_passages(report: Report) -> None:

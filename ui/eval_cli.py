@@ -7,9 +7,11 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +21,7 @@ from typer.core import TyperGroup
 from rag.config import Config, api_key
 from rag.errors import AddressError, ConfigError, ReadError
 from rag.schema import Failure, QAPair
+from ui import scope
 from ui.terminal import INTERRUPTED_STATUS, AsJson, IndexDir, announce, complain, errors_as_lines
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ ModelUrl = Annotated[
     typer.Option(metavar="URL", help="Its server: http://localhost:11434/v1; a key goes into PULLQUOTE_API_KEY."),
 ]
 SHOWN_FAILURES = 10
+LINE_EVERY, LINE_SECONDS = 100, 30.0
+"""Questions, and seconds, after which a line of progress is written where stderr is no terminal."""
 TABLE = (
     "hit@1,recall@10,ndcg@10,evidence@10,answer_in_100_words,answer_in_250_words,right,words,citation_support,"
     "quote_exact,answered,right_when_answered,abstain_recall,auc_answerable,calibration_error"
@@ -83,6 +88,7 @@ class Asked:
     resume: bool
     strict: bool
     judge: Server | None
+    today: date | None
 
 
 @eval_app.command()
@@ -108,6 +114,9 @@ def run(
         str | None, typer.Option(metavar="MODEL", help="Have a language model judge each answer as well.")
     ] = None,
     judge_url: ModelUrl = None,
+    today: Annotated[
+        str, typer.Option(metavar="DATE", help="What “last week” counts from in pairs without a day of their own.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Ask every question of PAIRS (`run` may be left out), and report how good the answers are."""
@@ -126,7 +135,8 @@ def run(
     with errors_as_lines():
         if html:
             _check_writable(html)
-        asked = Asked(pairs, sample, rows, resume, strict, Server.of("judge", judge, judge_url))
+        judged = Server.of("judge", judge, judge_url)
+        asked = Asked(pairs, sample, rows, resume, strict, judged, scope.day(today))
         with _config(index, corpus or []) as config:
             report = _measured(config, asked)
         _tell(report, as_json=as_json, html=html)
@@ -231,7 +241,7 @@ def label(
         names = ArticleNames.of(chain.index.articles())
         read = [draft.with_known(names) for draft in found if isinstance(draft, Draft)]
         labels = Labels.beside(drafts)
-        desk = LabelDesk(read, labels, chain)
+        desk = LabelDesk(read, labels, chain, names)
         with labels.alone():
             serve(lambda: Site(build_label_app(desk)), Service(port=port), announce)
 
@@ -336,8 +346,8 @@ def suite(
             _tell_failures(found.unread, len(found.unread))
             _tell_failures(found.survey.failures, found.survey.excluded)
             sets.append(found)
-        with _bar(several.steps(sets)) as bar:
-            measured = several.measure(sets, sample, lambda: bar.update(1))
+        with _bar(several.steps(sets)) as advance:
+            measured = several.measure(sets, sample, lambda: advance(1))
     typer.echo(json.dumps(asdict(measured), indent=1) if as_json else several.markdown(measured))
 
 
@@ -351,9 +361,32 @@ def _folder(kept: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _bar(length: int) -> Any:
-    """The progress of asking, if there is anybody to see it."""
-    return typer.progressbar(length=length, label="Asking", file=sys.stderr, hidden=not sys.stderr.isatty())
+@dataclass(slots=True)
+class _Lines:
+    """Progress as lines on stderr, for a file: one after every so many questions, and one where that takes long."""
+
+    length: int
+    done: int = 0
+    _told: int = 0
+    _at: float = field(default_factory=time.monotonic)
+
+    def update(self, steps: int) -> None:
+        """So many more are done."""
+        self.done += steps
+        due = self.done // LINE_EVERY > self._told // LINE_EVERY or time.monotonic() - self._at >= LINE_SECONDS
+        if due and self.done > self._told:
+            complain(f"asked {self.done:,} of {self.length:,}")
+            self._told, self._at = self.done, time.monotonic()
+
+
+@contextmanager
+def _bar(length: int) -> Iterator[Callable[[int], None]]:
+    """The progress of asking: called with how many more are done. A bar on a terminal, lines elsewhere."""
+    if not sys.stderr.isatty():
+        yield _Lines(length).update
+        return
+    with typer.progressbar(length=length, label="Asking", file=sys.stderr) as bar:
+        yield bar.update
 
 
 @contextmanager
@@ -410,14 +443,17 @@ def _measured(config: Config, asked: Asked) -> Report:
     judge = Judge(asked.judge.load()) if asked.judge else None
     with (
         judge or nullcontext(),
-        _bar(found.pairs) as bar,
+        _bar(found.pairs) as advance,
     ):
+        asked_before = 0
 
         def show(progress: Progress) -> None:
-            bar.update(progress.asked - bar.pos)
+            nonlocal asked_before
+            advance(progress.asked - asked_before)
+            asked_before = progress.asked
 
         pairs = drawn(read_pairs(asked.pairs), found.cut)
-        report = evaluate(chain, pairs, asked.rows, resume=asked.resume, judge=judge, progress=show)
+        report = evaluate(chain, pairs, asked.rows, resume=asked.resume, judge=judge, today=asked.today, progress=show)
     return replace(report, made={**report.made, "pairs": identity})
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gradio as gr
 
 from eval.label import Draft, Labels, check
-from eval.pairs import where_in
+from eval.pairs import ArticleNames, day_of, where_in
 from rag.chain import Chain
 from rag.errors import PullquoteError
 from rag.schema import QAPair
@@ -54,11 +54,15 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class LabelDesk:
-    """What the page's events do. `position` is that of the draft shown; behind the last one there is none."""
+    """What the page's events do. `position` is that of the draft shown; behind the last one there is none.
+
+    `names` are those by which articles may be given in the page.
+    """
 
     drafts: Sequence[Draft]
     labels: Labels
     chain: Chain
+    names: ArticleNames = field(default_factory=lambda: ArticleNames({}))
 
     def accept(self, position: int, *fields: Any) -> Shown:
         """Write the pair down as it stands in the fields, and show the next; or say what is to be mended first."""
@@ -93,7 +97,7 @@ class LabelDesk:
     def read(self, articles: Sequence[str], evidence: str) -> str:
         """The panel: the articles named, with the evidence marked."""
         try:
-            found = [self.chain.index.article(article_id) for article_id in articles]
+            found = [self.chain.index.article(article_id) for article_id in self.names.known(articles)]
         except PullquoteError as error:
             return render.error_html(str(error))
         return "".join(
@@ -107,7 +111,8 @@ class LabelDesk:
         if draft.pair.id in self.labels.decided:  # in another window, meanwhile
             return self.open(position)
         try:
-            checked = check(form.applied_to(draft.pair), self.chain.index)
+            pair = form.applied_to(draft.pair)
+            checked = check(replace(pair, articles=self.names.known(pair.articles)), self.chain.index)
             if accept and checked.problems:
                 return self._show(position, form, checked.problems)
             self.labels.add(checked.pair, accept=accept)
@@ -146,7 +151,7 @@ class LabelDesk:
         """The articles named and those that a chat would look for the answer in, by title."""
         question = form.question.strip() or pair.question
         try:
-            near = [hit.passage.article_id for hit in self.chain.retrieve(question)]
+            near = [hit.passage.article_id for hit in self.chain.retrieve(question, **day_of(pair))]
             ids = list(dict.fromkeys((*form.articles, *near)))
             known = self.chain.index.entries(ids)
         except PullquoteError:  # as the panel and the decision say

@@ -12,10 +12,11 @@ import numpy as np
 
 from eval import statistics
 from eval.metrics import BY_NAME
-from eval.report import HEADLINES, SECTIONS, counted, interval, number
+from eval.report import HEADLINES, SECTIONS, counted, interval, number, warnings
 from eval.rows import Cited, Found, Row
 from eval.run import Judged, Report, answered, judgeable, table_of
 from eval.statistics import Floats, Interval
+from rag.filters import described
 from rag.schema import Failure, QAPair, Span
 from ui.plot import Point, bar_plot, range_plot, share_plot
 from ui.render import escape, marked_html
@@ -41,7 +42,7 @@ def report_html(report: Report) -> str:
     subtitle = f"{counted(report)} · {made.get('date', '')} · {made.get('pairs', {}).get('name', 'pairs')}"
     body = (
         f'<h1>How good are the answers?</h1><p class="soft">{escape(subtitle)}</p>'
-        f"{_tiles(report)}<h2>At a glance</h2>{_plots(report)}"
+        f"{_warnings(report)}{_tiles(report)}<h2>At a glance</h2>{_plots(report)}"
         f"<h2>All figures</h2>{_figures(report.figures)}{_groups(report.groups)}{_seconds(report.seconds)}"
         f"{_worst(report.worst)}{_left_out(report)}<h2>Made with</h2>{_made(made)}"
     )
@@ -52,6 +53,10 @@ def report_html(report: Report) -> str:
         '<meta name="referrer" content="no-referrer">'
         f"<title>Pullquote evaluation</title><style>{style}</style></head><body>{body}</body></html>\n"
     )
+
+
+def _warnings(report: Report) -> str:
+    return "".join(f'<p class="warning" role="note">{escape(warning)}</p>' for warning in warnings(report))
 
 
 def _tiles(report: Report) -> str:
@@ -183,6 +188,12 @@ def _case(judged: Judged) -> str:
         ("Gold answer", escape("; ".join(pair.answers)) or ("none given" if pair.answerable else "there is none")),
         ("Gold evidence", "<br>".join(map(escape, pair.evidence)) or NOWHERE),
         ("Gold articles", "<br>".join(map(escape, pair.articles)) or NOWHERE),
+        *(("Asked on", str(day)) for day in (pair.asked_on,) if day),
+        *(
+            ("Filter", f'{escape(described(read.filters))} <span class="soft">{escape(read.words)}</span>')
+            for read in row.filters
+        ),
+        *(("Notice", escape(notice)) for notice in (row.notice,) if notice),
         *(("Earlier in the conversation", escape(f"{t.question} — {t.answer}")) for t in pair.history),
     ]
     told = "".join(f'<dt>{name}</dt><dd dir="auto">{value}</dd>' for name, value in facts)
