@@ -101,6 +101,9 @@ def mend(config: Config, findings: Findings, progress: Progress) -> Findings:
         open_for_writing(config.index, config.embedding_model, SPLITTER) as writer,
         open_stamps(config.index) as stamps,
     ):
+        if findings.orphans or findings.incomplete or findings.forgotten:
+            # What another process was just writing, or has mended since, is neither to be removed nor forgotten.
+            findings = _found(writer, stamps, progress)
         if findings.orphans:
             writer.drop_passages(findings.orphans)
         incomplete = writer.entries(findings.incomplete)

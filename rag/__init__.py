@@ -4,6 +4,7 @@ from rag.chain import Chain, ask
 from rag.config import Config
 from rag.errors import (
     ConfigError,
+    IndexChanging,
     IndexLocked,
     IndexMismatch,
     IndexMissing,
@@ -24,6 +25,7 @@ __all__ = [
     "ConfigError",
     "Filters",
     "Hit",
+    "IndexChanging",
     "IndexLocked",
     "IndexMismatch",
     "IndexMissing",

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rag.index import Index, StalePassages
+from rag.errors import IndexChanging
+from rag.index import Index
 from rag.lexical import LexicalIndex
 from rag.question import NAMED
 from rag.schema import Query, Turn
@@ -77,7 +78,7 @@ def located(turns: Sequence[Turn], index: Index) -> tuple[str, ...]:
     best = index.lexical.search(said, 1)
     try:
         return tuple(stored.passage.article_id for stored in index.passages([passage_id for passage_id, _ in best]))
-    except StalePassages:
+    except IndexChanging:
         return ()
 
 

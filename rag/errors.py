@@ -11,6 +11,7 @@ PullquoteError
 └── StoreError       the index cannot be opened, read or written
     ├── IndexMissing    there is no index, or it is empty
     ├── IndexMismatch   the index was made with other settings
+    ├── IndexChanging   another process changes what is being read
     └── IndexLocked     another process is writing to it
 """
 
@@ -57,6 +58,10 @@ class IndexMissing(StoreError):
 
 class IndexMismatch(StoreError):
     """The index was made with another embedding model or by another version."""
+
+
+class IndexChanging(StoreError):
+    """Another process changes the part of the index that is being read, each time it is looked at."""
 
 
 class IndexLocked(StoreError):

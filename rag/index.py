@@ -1,4 +1,4 @@
-"""The index: articles and passages in Chroma, their words in tantivy. The only file that imports chromadb.
+"""The index: articles and passages in Chroma, their words in tantivy.
 
 Chroma is the source of truth. An article's row is the commit mark: a passage whose digest is not that of its
 article's row is not yet, or no longer, part of the index, and readers drop it. The generation in the articles'
@@ -12,6 +12,7 @@ it as built: of those that are, the newest is the index.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import shlex
@@ -22,14 +23,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import count
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from rag.errors import IndexMismatch, IndexMissing, StoreError
-from rag.lexical import LexicalIndex, date_number
+from rag.chroma import (
+    Database,
+    Found,
+    LostVectors,
+    Row,
+    Rows,
+    changing,
+    ingest_anew,
+    ingest_command,
+    store_errors,
+)
+from rag.errors import IndexChanging, IndexMismatch, IndexMissing, StoreError
+from rag.lexical import LexicalIndex
 from rag.lock import locked
 from rag.models import Vectors
 from rag.rows import (
@@ -37,6 +49,7 @@ from rag.rows import (
     Neighbour,
     StoredArticle,
     article_row,
+    conditions,
     copies_row,
     entries,
     passage_row,
@@ -45,23 +58,20 @@ from rag.rows import (
 )
 from rag.schema import Article, ArticleEntry, Copy, Filters, Passage, Query
 
-if TYPE_CHECKING:
-    from chromadb.api.client import Client
-    from chromadb.api.models.Collection import Collection
-
 FORMAT = 3
 """Raised when what is stored of a passage or an article changes its meaning."""
 PAGE = 1000
 MOST_ELSEWHERE = 20
-ASKED_AT_ONCE = 1000
-"""Ids in one request: SQLite takes 32,766 variables."""
-OPENINGS, OPENING_SECONDS = 5, 0.05
+LOOKS, LOOK_SECONDS = 5, 0.05
 """How often, and after what a wait, a reader looks again at what another process is just writing."""
+REMOVED_AT_ONCE = 1000
 COLLECTION = re.compile(r"(?:articles|passages)(?:-\d+)?")
 """The names of our collections; any other is left alone."""
 REBUILT = 32
 """Articles that are embedded anew at once."""
 LEXICAL_FOLDER = "lexical"
+TAKEN_OUT = "taken-out.json"
+"""The file of the passages' rows that are taken out for a moment."""
 DATABASE = "chroma.sqlite3"
 
 log = logging.getLogger(__name__)
@@ -84,22 +94,37 @@ class StoredPassage:
     sentence_vectors: Vectors
 
 
-class StalePassages(Exception):
-    """Passages that were found are gone: they are being replaced. Looking again finds what replaces them."""
+Given = ParamSpec("Given")
+Seen = TypeVar("Seen")
+
+
+def settled(look: Callable[Given, Seen]) -> Callable[Given, Seen]:
+    """A look at the index that is repeated while another process changes it; raises IndexChanging in the end."""
+
+    @wraps(look)
+    def looked(*given: Given.args, **named: Given.kwargs) -> Seen:
+        for _ in range(LOOKS - 1):
+            try:
+                return look(*given, **named)
+            except IndexChanging:
+                time.sleep(LOOK_SECONDS)
+        return look(*given, **named)
+
+    return looked
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class _Connection:
-    """A client of its own, closed when the last one who uses it lets go."""
+    """The collections in use; their database is closed when the last one who uses it lets go."""
 
-    client: Client
-    passages: Collection
-    articles: Collection
+    database: Database
+    passages: Rows
+    articles: Rows
 
     @property
-    def metadata(self) -> Mapping[str, Any]:
+    def metadata(self) -> Row:
         """What is said of the whole, as far as this connection knows."""
-        return self.articles.metadata or {}
+        return self.articles.metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +159,7 @@ class Index:
         """The full-text side, of the newest generation."""
         return self._fresh().lexical
 
+    @settled
     def candidates(self, query: Query, vector: Vectors, limit: int) -> list[Candidate]:
         """The passages nearest to a query in meaning and those nearest in words, at most `limit` of each.
 
@@ -142,7 +168,7 @@ class Index:
         """
         view = self._fresh()
         bm25 = dict(view.lexical.search(query.question, limit, query.filters, query.carried, query.weight))
-        with _store_errors(self.folder):
+        with store_errors(self.folder):
             near = _nearest(view.store, vector, limit, query.filters)
             if query.articles:
                 preferred = query.filters.and_also(Filters(article_ids=query.articles))
@@ -150,44 +176,47 @@ class Index:
             near |= _similarities(view.store, vector, [i for i in bm25 if i not in near])
         return [Candidate(passage_id, similarity, bm25.get(passage_id, 0.0)) for passage_id, similarity in near.items()]
 
+    @settled
     def closest(self, vector: Vectors, filters: Filters) -> float:
         """The cosine similarity of the nearest passage that the filters allow; 0 if there is none."""
-        with _store_errors(self.folder):
+        with store_errors(self.folder):
             return max(_nearest(self._fresh().store, vector, 1, filters).values(), default=0.0)
 
     def passages(self, passage_ids: Sequence[str]) -> list[StoredPassage]:
         """Those of these passages that are committed, in the order asked for.
 
-        Where some are gone, another process is replacing them: what was found before is out of date, and so
-        StalePassages is raised, once the index is opened anew.
+        Where some are gone, another process has replaced them since they were found: IndexChanging is raised, once the
+        index is opened anew, and looking for them again finds what is there now.
         """
         if not passage_ids:
             return []
         view = self._fresh()
-        with _store_errors(self.folder):
-            found = view.store.passages.get(ids=list(passage_ids), include=["documents", "metadatas"])
-        if len(found["ids"]) < len(passage_ids):
+        with store_errors(self.folder):
+            found = view.store.passages.get(passage_ids, "documents", "metadatas")
+        if len(found["ids"]) < len(set(passage_ids)):
             self._reopened(view)
-            raise StalePassages
-        rows = zip(found["ids"], found["metadatas"] or (), strict=True)
+            raise changing(self.folder)
+        rows = zip(found["ids"], found["metadatas"], strict=True)
         vectors = {i: unpacked(str(row[SENTENCE_VECTORS])) for i, row in rows if row}
         stored = {p.id: StoredPassage(p, vectors[p.id]) for p in passages(found)}
         return self._live(view, [stored[passage_id] for passage_id in passage_ids if passage_id in stored])
 
+    @settled
     def article(self, article_id: str) -> Article | None:
-        """An article with its full text, joined from its passages, but without its captions; None if unknown."""
-        for _ in range(OPENINGS):
-            view = self._fresh()
-            with _store_errors(self.folder):
-                known = entries(view.store.articles.get(ids=[article_id], include=["metadatas"]))
-                found = view.store.passages.get(where={"article_id": article_id}, include=["documents", "metadatas"])
-            if not known:
-                return None
-            entry = known[0]
-            parts = sorted((p for p in passages(found) if p.digest == entry.digest), key=lambda p: p.ordinal)
-            if len(parts) == entry.passages:
-                break
-            time.sleep(OPENING_SECONDS)  # another process is replacing it between the two looks
+        """An article with its full text, joined from its passages, but without its captions; None if unknown.
+
+        Raises IndexChanging where some of its passages are not there.
+        """
+        view = self._fresh()
+        with store_errors(self.folder):
+            known = entries(view.store.articles.get([article_id], "metadatas"))
+            found = view.store.passages.find([{"article_id": article_id}], "documents", "metadatas")
+        if not known:
+            return None
+        entry = known[0]
+        parts = sorted((p for p in passages(found) if p.digest == entry.digest), key=lambda p: p.ordinal)
+        if len(parts) != entry.passages:
+            raise changing(self.folder)
         return Article(
             id=entry.id,
             title=entry.title,
@@ -201,12 +230,13 @@ class Index:
             extra=entry.extra,
         )
 
+    @settled
     def elsewhere(self, entry: ArticleEntry) -> tuple[Copy, ...]:
         """Where else an article's story stands: its copies, and the articles that tell it in nearly the same words."""
         view = self._fresh()
-        with _store_errors(self.folder):
-            of_it = {"story": entry.story}
-            found = entries(view.store.articles.get(where=of_it, limit=MOST_ELSEWHERE, include=["metadatas"]))  # type: ignore[arg-type]
+        with store_errors(self.folder):
+            of_it = [{"story": entry.story}]
+            found = entries(view.store.articles.find(of_it, "metadatas", limit=MOST_ELSEWHERE))
         others = [e for e in found if e.id != entry.id]
         near = [place for e in others for place in (Copy(e.id, e.origin, e.title, e.source, e.url), *e.copies)]
         # A page that was saved as well as fetched is no other place to its reader.
@@ -214,52 +244,51 @@ class Index:
         elsewhere.pop((entry.source, entry.url), None)
         return tuple(elsewhere.values())[:MOST_ELSEWHERE]
 
+    @settled
     def related(self, article_id: str, limit: int) -> list[ArticleEntry]:
         """The articles nearest to one in meaning, the nearest first, each story once and without its own.
 
         None where the article is unknown, or Chroma has lost its vector.
         """
-        from chromadb.errors import InternalError
-
         view = self._fresh()
-        own, vector = self._entries(view, [article_id]), _vectors(view.store.articles, [article_id])
-        if not own or not vector:
-            return []
-        with _store_errors(self.folder):
-            try:
-                found = view.store.articles.query(
-                    query_embeddings=vector[article_id], n_results=limit + MOST_ELSEWHERE, include=["metadatas"]
-                )
-            except InternalError:  # another article's vector is lost, and what is near cannot be told
+        own = self._entries(view, [article_id])
+        with store_errors(self.folder):
+            vector = view.store.articles.vectors([article_id])
+            if not own or not vector:
                 return []
-        near = entries({"ids": found["ids"][0], "metadatas": (found["metadatas"] or [[]])[0]})
+            try:
+                [found] = view.store.articles.nearest(
+                    vector[article_id].reshape(1, -1), limit + MOST_ELSEWHERE, with_rows=True
+                )
+            except LostVectors:  # another article's vector is lost, and what is near cannot be told
+                return []
+        near = entries({"ids": [one.id for one in found], "metadatas": [one.row or None for one in found]})
         stories = {entry.story: entry for entry in reversed(near) if entry.story != own[article_id].story}
         return list(reversed(stories.values()))[:limit]
 
+    @settled
     def vectors_of(self, article_ids: Sequence[str]) -> dict[str, Vectors]:
         """The vectors of these articles, by id; those that are unknown, or that Chroma has lost, are left out."""
         view = self._fresh()
-        with _store_errors(self.folder):
-            return {
-                id_: vector
-                for part in _slices(article_ids)
-                for id_, vector in _vectors(view.store.articles, part).items()
-            }
+        with store_errors(self.folder):
+            return view.store.articles.vectors(article_ids)
 
     def articles(self) -> Iterator[ArticleEntry]:
         """All articles, page by page."""
         view = self._fresh()
-        with _store_errors(self.folder):
+        with store_errors(self.folder):
             yield from _all_entries(view.store)
 
+    @settled
     def entries(self, article_ids: Sequence[str]) -> dict[str, ArticleEntry]:
         """Those of these articles that are indexed, by id."""
         return self._entries(self._fresh(), article_ids)
 
+    @settled
     def counts(self) -> tuple[int, int]:
         """How many articles and how many passages there are."""
         view = self._fresh()
-        with _store_errors(self.folder):
+        with store_errors(self.folder):
             return view.store.articles.count(), view.store.passages.count()
 
     @property
@@ -275,33 +304,28 @@ class Index:
     def rows(self) -> Iterator[list[tuple[str, Passage | None, Vectors | None]]]:
         """All passages by id with their vectors, page by page, committed or not; None for what Chroma lost."""
         view = self._fresh()
-        with _store_errors(self.folder):
+        with store_errors(self.folder):
             for found in _found_pages(view.store):
                 known = {passage.id: passage for passage in passages(found)}
-                vectors = _vectors(view.store.passages, found["ids"])
+                vectors = view.store.passages.vectors(found["ids"])
                 yield [(i, known.get(i), vectors.get(i)) for i in found["ids"]]
 
     def known_vectors(self, passage_ids: Sequence[str]) -> dict[str, tuple[Vectors, Vectors]]:
         """The vectors of these passages and those of their sentences, by id; without those that Chroma lost."""
         view = self._fresh()
-        known: dict[str, tuple[Vectors, Vectors]] = {}
-        with _store_errors(self.folder):
-            for ids in _slices(passage_ids):
-                vectors = _vectors(view.store.passages, ids)
-                if not vectors:
-                    continue
-                found = view.store.passages.get(ids=list(vectors), include=["metadatas"])
-                rows = zip(found["ids"], found["metadatas"] or (), strict=True)
-                known |= {i: (vectors[i], unpacked(str(row[SENTENCE_VECTORS]))) for i, row in rows}
-        return known
+        with store_errors(self.folder):
+            vectors = view.store.passages.vectors(passage_ids)
+            found = view.store.passages.get(vectors, "metadatas")
+        rows = zip(found["ids"], found["metadatas"], strict=True)
+        return {i: (vectors[i], unpacked(str(row[SENTENCE_VECTORS]))) for i, row in rows if row}
 
     def lost_articles(self) -> list[str]:
         """The articles whose own vector Chroma lost."""
         view, lost = self._fresh(), list[str]()
-        with _store_errors(self.folder):
-            for offset in range(0, view.store.articles.count(), PAGE):
-                ids = view.store.articles.get(limit=PAGE, offset=offset, include=[])["ids"]
-                vectors = _vectors(view.store.articles, ids)
+        with store_errors(self.folder):
+            for page in view.store.articles.pages(PAGE):
+                ids = page["ids"]
+                vectors = view.store.articles.vectors(ids)
                 lost += [article_id for article_id in ids if article_id not in vectors]
         return lost
 
@@ -317,27 +341,21 @@ class Index:
 
         None at all for one that Chroma cannot search by, since its graph of vectors leads to what is no longer there.
         """
-        from chromadb.errors import InternalError
-
         view = self._fresh()
-        with _store_errors(self.folder):
+        with store_errors(self.folder):
             try:
-                found = view.store.passages.query(query_embeddings=vectors, n_results=limit, include=["distances"])
-            except InternalError:  # one such vector spoils all that were asked with it
+                found = view.store.passages.nearest(vectors, limit)
+            except LostVectors:  # one such vector spoils all that were asked with it
                 middle = len(vectors) // 2
                 return (
                     [*self.nearest(vectors[:middle], limit), *self.nearest(vectors[middle:], limit)] if middle else [{}]
                 )
-        pairs = zip(found["ids"], found["distances"] or (), strict=True)
-        return [{i: 1 - float(d) for i, d in zip(*one, strict=True)} for one in pairs]
+        return [{near.id: near.similarity for near in one} for one in found]
 
     def _entries(self, view: _View, article_ids: Sequence[str]) -> dict[str, ArticleEntry]:
-        known: dict[str, ArticleEntry] = {}
-        with _store_errors(self.folder):
-            for ids in _slices(list(dict.fromkeys(article_ids))):
-                found = view.store.articles.get(ids=ids, include=["metadatas"])
-                known |= {entry.id: entry for entry in entries(found)}
-        return known
+        with store_errors(self.folder):
+            found = view.store.articles.get(article_ids, "metadatas")
+        return {entry.id: entry for entry in entries(found)}
 
     def _live(self, view: _View, stored: list[StoredPassage]) -> list[StoredPassage]:
         """Those whose passage belongs to the version of its article that was committed last."""
@@ -349,8 +367,8 @@ class Index:
         view = self._view
         if view.mark and view.mark == LexicalIndex.mark(self.folder / LEXICAL_FOLDER):
             return view
-        with _store_errors(self.folder):
-            current = (*_newest(view.store.client), _file(self.folder))
+        with store_errors(self.folder):
+            current = (*_newest(view.store.database, self.folder), _file(self.folder))
         return view if current == (view.store.articles.name, view.generation, view.file) else self._reopened(view)
 
     def _reopened(self, stale: _View) -> _View:
@@ -359,17 +377,18 @@ class Index:
                 self._view = self._open()
             return self._view
 
+    @settled
     def _open(self) -> _View:
         folder = self.folder / LEXICAL_FOLDER
-        for left in reversed(range(OPENINGS)):
+        for left in reversed(range(LOOKS)):
             file, mark, store = _file(self.folder), LexicalIndex.mark(folder), _connect(self.folder)
-            with _store_errors(self.folder):
+            with store_errors(self.folder):
                 _check(store.metadata, self.embedding_model, self.folder)
                 generation = int(store.metadata.get("generation", 0))
                 lexical = _stored_lexical(folder, generation, store, counted=self._counts)
             if lexical or not left or LexicalIndex.mark(folder) == mark:
                 break
-            time.sleep(OPENING_SECONDS)  # another process writes, and what was looked at first is out of date
+            time.sleep(LOOK_SECONDS)  # another process writes, and what was looked at first is out of date
         settled = mark if mark and mark[0] == generation else None
         return _View(store, lexical or _lexical_in_memory(store, self.folder), generation, file, settled)
 
@@ -411,11 +430,11 @@ class IndexWriter(Index):
             _upsert_passages(view.store, parts, vectors, rows)
             view.lexical.replace(ids, parts)
             view.store.articles.upsert(
-                ids=ids,
-                embeddings=np.stack([stored.vectors.mean(axis=0) for stored in batch]),
-                metadatas=[article_row(stored, added.get(stored.article.id) or now) for stored in batch],
+                ids,
+                np.stack([stored.vectors.mean(axis=0) for stored in batch]),
+                [article_row(stored, added.get(stored.article.id) or now) for stored in batch],
             )
-            _delete_passages(view.store, old - {passage.id for passage in parts})
+            view.store.passages.delete(old - {passage.id for passage in parts})
 
     def set_copies(self, copies: Mapping[str, Sequence[Copy]]) -> None:
         """Say where else these articles stand."""
@@ -423,76 +442,61 @@ class IndexWriter(Index):
         known = list(self._entries(view, list(copies)))
         if known:
             with self._writing(view):
-                rows: list[Mapping[str, str]] = [{"copies": copies_row(copies[article_id])} for article_id in known]
-                view.store.articles.update(ids=known, metadatas=rows)  # type: ignore[arg-type]  # a narrower mapping
+                view.store.articles.update(known, [{"copies": copies_row(copies[i])} for i in known])
 
     def drop_passages(self, passage_ids: Sequence[str]) -> None:
         """Remove passages that belong to no article."""
         view = self._fresh()
         with self._writing(view):
-            _delete_passages(view.store, set(passage_ids))
+            view.store.passages.delete(passage_ids)
 
     def put_again(self, passage_ids: Sequence[str]) -> None:
         """Take these passages out and put them in as they were: Chroma's graph of vectors links them anew."""
         view = self._fresh()
-        for ids in _slices(passage_ids):
-            with self._writing(view):
-                found = view.store.passages.get(ids=ids, include=["embeddings", "documents", "metadatas"])
-                rows, vectors = found["metadatas"] or [], np.asarray(found["embeddings"], dtype=np.float32)
-                view.store.passages.delete(ids=found["ids"])
-                _upsert_passages(view.store, passages(found), vectors, rows)  # type: ignore[arg-type]  # a wider mapping
-            view = self._fresh()
+        with self._writing(view):
+            found = view.store.passages.get(passage_ids, "embeddings", "documents", "metadatas")
+            _keep(self.folder, found)
+            view.store.passages.delete(found["ids"])
+            _put_back(self.folder, view.store)
 
     def with_texts(self, text_digests: Sequence[str]) -> dict[str, ArticleEntry]:
         """Those articles whose text is one of these, by the text's digest."""
         view = self._fresh()
-        known: dict[str, ArticleEntry] = {}
-        with _store_errors(self.folder):
-            for part in _slices(text_digests):
-                of_these: Any = {"text_digest": {"$in": part}}
-                found = view.store.articles.get(where=of_these, include=["metadatas"])
-                known |= {entry.text_digest: entry for entry in entries(found)}
-        return known
+        with store_errors(self.folder):
+            found = view.store.articles.find([{"text_digest": {"$in": text_digests}}], "metadatas")
+        return {entry.text_digest: entry for entry in entries(found)}
 
     def vectors(self, article_id: str) -> tuple[Vectors, list[Vectors]]:
         """The vectors of an article's passages and of their sentences, in the order of the passages."""
         view = self._fresh()
-        of_it = {"article_id": article_id, "digest": self._entries(view, [article_id])[article_id].digest}
-        where: Any = {"$and": [{name: value} for name, value in of_it.items()]}
-        with _store_errors(self.folder):
-            found = view.store.passages.get(where=where, include=["embeddings", "metadatas"])
-        rows = found["metadatas"] or []
+        terms = [{"article_id": article_id}, {"digest": self._entries(view, [article_id])[article_id].digest}]
+        with store_errors(self.folder):
+            found = view.store.passages.find(terms, "embeddings", "metadatas")
+        rows = [row or {} for row in found["metadatas"]]
         order = sorted(range(len(rows)), key=lambda i: int(str(rows[i]["ordinal"])))
         vectors = np.asarray(found["embeddings"], dtype=np.float32)[order]
         return vectors, [unpacked(str(rows[i][SENTENCE_VECTORS])) for i in order]
 
     def neighbours(self, vectors: Vectors, limit: int) -> list[list[Neighbour]]:
         """For each vector the articles nearest to it in meaning, at most `limit`, the nearest first."""
-        from chromadb.errors import InternalError
-
         view = self._fresh()
-        with _store_errors(self.folder):
+        with store_errors(self.folder):
             try:
-                found = view.store.articles.query(
-                    query_embeddings=vectors, n_results=limit, include=["distances", "metadatas"]
-                )
-            except InternalError:  # a lost vector; what is near cannot be told until a check mends it
+                found = view.store.articles.nearest(vectors, limit, with_rows=True)
+            except LostVectors:  # what is near cannot be told until a check mends it
                 return [[] for _ in vectors]
-        return [
-            [Neighbour(1 - d, str(row["story"]), str(row["sketch"])) for d, row in zip(*one, strict=True)]
-            for one in zip(found["distances"] or (), found["metadatas"] or (), strict=True)
-        ]
+        return [[Neighbour(n.similarity, str(n.row["story"]), str(n.row["sketch"])) for n in one] for one in found]
 
     def remove(self, article_ids: Sequence[str]) -> int:
         """Remove these articles with all that belongs to them; returns how many there were."""
         known = list(self._entries(self._fresh(), article_ids))
-        for part in _slices(known):
-            view = self._fresh()
+        for start in range(0, len(known), REMOVED_AT_ONCE):
+            part, view = known[start : start + REMOVED_AT_ONCE], self._fresh()
             with self._writing(view):
                 old = self._passage_ids(view, part)
-                view.store.articles.delete(ids=part)
+                view.store.articles.delete(part)
                 view.lexical.replace(part, [])
-                _delete_passages(view.store, old)
+                view.store.passages.delete(old)
         return len(known)
 
     @contextmanager
@@ -502,27 +506,23 @@ class IndexWriter(Index):
             raise StoreError(f"an earlier write to {self.folder} failed; run the command again, which mends it")
         self._interrupted = True
         generation, folder = view.generation + 1, self.folder / LEXICAL_FOLDER
-        with _store_errors(self.folder):
+        with store_errors(self.folder):
             LexicalIndex.write_stamp(folder, generation)
             yield
-            view.store.articles.modify(metadata={**view.store.metadata, **made_with, "generation": generation})
+            view.store.articles.modify({**view.store.metadata, **made_with, "generation": generation})
             LexicalIndex.write_stamp(folder, generation)
         self._view = replace(view, generation=generation, mark=LexicalIndex.mark(folder))
         self._interrupted = False
 
     def _passage_ids(self, view: _View, article_ids: Sequence[str]) -> set[str]:
-        found = set[str]()
-        for part in _slices(article_ids):
-            of_these: Any = {"article_id": {"$in": part}}
-            found.update(view.store.passages.get(where=of_these, include=[])["ids"])
-        return found
+        return set(view.store.passages.find([{"article_id": {"$in": article_ids}}])["ids"])
 
     def _check_dimension(self, view: _View, dimension: int) -> None:
         known = view.store.metadata.get("dimension", dimension)
         if known != dimension:
             raise IndexMismatch(
                 f"the vectors in {self.folder} have {known} numbers, those of {self.embedding_model} {dimension}; "
-                f"{_ingest_anew(self.folder)}"
+                f"{ingest_anew(self.folder)}"
             )
 
 
@@ -535,7 +535,7 @@ def open_for_writing(folder: Path, embedding_model: str, splitter: str) -> Itera
     written at all.
     """
     with locked(folder):
-        with _store_errors(folder):
+        with store_errors(folder):
             _create(folder, embedding_model, splitter)
             _mend(folder)
         yield IndexWriter(folder, embedding_model)
@@ -544,27 +544,25 @@ def open_for_writing(folder: Path, embedding_model: str, splitter: str) -> Itera
 def _create(folder: Path, embedding_model: str, splitter: str) -> None:
     """Make the two collections where they are missing; check that they were made for what is asked now."""
     made_with = {"format": FORMAT, "embedding_model": embedding_model, "splitter": splitter}
-    with closing(_client(folder)) as client:
-        found = _built(client)
+    with closing(Database(folder)) as database:
+        found = _built(database)
         if not found:
-            _make_pair(client, 0, {**made_with, "generation": 0, "built": 1})
+            _make_pair(database, 0, {**made_with, "generation": 0, "built": 1})
             return
-        metadata = found[-1].metadata or {}
+        name, metadata = found[-1]
         _check(metadata, embedding_model, folder)
         if metadata.get("splitter") != splitter:
             raise IndexMismatch(
                 f"the passages in {folder} were cut by {metadata.get('splitter')}, this version cuts by {splitter}; "
-                f"{_ingest_anew(folder)}"
+                f"{ingest_anew(folder)}"
             )
-        _drop_all_but(client, found[-1].name)
+        _drop_all_but(database, name)
 
 
-def _make_pair(client: Client, number: int, metadata: Mapping[str, Any]) -> None:
+def _make_pair(database: Database, number: int, metadata: Row) -> None:
     """The articles' collection is made last, so its metadata stands for the whole."""
     for name in reversed(_pair(number)):
-        client.get_or_create_collection(
-            name, metadata=dict(metadata), embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
-        )
+        database.make(name, metadata)
 
 
 def _pair(number: int) -> tuple[str, str]:
@@ -576,39 +574,53 @@ def _number(articles: str) -> int:
     return int(articles.partition("-")[2] or 0)
 
 
-def _built(client: Client) -> list[Collection]:
-    """The articles' collections that are whole; the last one is in use."""
-    named = (c for c in client.list_collections() if COLLECTION.fullmatch(c.name))
-    found = [c for c in named if c.name.startswith("articles")]
-    return sorted((c for c in found if "built" in (c.metadata or {}) or _of_an_earlier_format(c)), key=_by_number)
+def _built(database: Database) -> list[tuple[str, Row]]:
+    """The articles' collections that are whole, with what they say of themselves; the last one is in use."""
+    ours = ((name, row) for name, row in database.collections().items() if COLLECTION.fullmatch(name))
+    found = [(name, row) for name, row in ours if name.startswith("articles")]
+    whole = ((name, row) for name, row in found if "built" in row or row.get("format") != FORMAT)
+    return sorted(whole, key=lambda one: _number(one[0]))
 
 
-def _by_number(articles: Collection) -> int:
-    return _number(articles.name)
-
-
-def _of_an_earlier_format(articles: Collection) -> bool:
-    return (articles.metadata or {}).get("format") != FORMAT
-
-
-def _drop_all_but(client: Client, articles: str) -> None:
+def _drop_all_but(database: Database, articles: str) -> None:
     """Remove what an earlier pair, or a rebuild that did not end, left behind."""
     kept = _pair(_number(articles))
-    for collection in client.list_collections():
-        if collection.name not in kept and COLLECTION.fullmatch(collection.name):
-            client.delete_collection(collection.name)
+    for name in database.collections():
+        if name not in kept and COLLECTION.fullmatch(name):
+            database.drop(name)
 
 
 def _mend(folder: Path) -> None:
     """After an interrupted write, drop the passages that no article's row commits and build the full text anew."""
     store, lexical = _connect(folder), folder / LEXICAL_FOLDER
+    _put_back(folder, store)
     generation = int(store.metadata.get("generation", 0))
     if _whole_lexical(lexical, generation, store.passages.count()):
         return
     live = _digests(store)
     for page in _pages(store):
-        _delete_passages(store, {p.id for p in page if live.get(p.article_id) != p.digest})
+        store.passages.delete(p.id for p in page if live.get(p.article_id) != p.digest)
     _build_lexical(store, lexical, generation)
+
+
+def _keep(folder: Path, found: Found) -> None:
+    """Keep passages' rows in a file until they are put back, should this process end before."""
+    embeddings = [[float(number) for number in vector] for vector in found["embeddings"]]
+    new = folder / f"{TAKEN_OUT}.new"
+    new.write_text(json.dumps({**found, "embeddings": embeddings}), "utf-8")
+    new.replace(folder / TAKEN_OUT)
+
+
+def _put_back(folder: Path, store: _Connection) -> None:
+    """Put in the passages' rows that were taken out, if any were."""
+    file = folder / TAKEN_OUT
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return
+    vectors = np.asarray(found["embeddings"], dtype=np.float32)
+    store.passages.upsert(found["ids"], vectors, found["metadatas"], found["documents"])
+    file.unlink()
 
 
 def _build_lexical(store: _Connection, folder: Path, generation: int) -> None:
@@ -628,36 +640,36 @@ def rebuild(folder: Path, embedding_model: str, embed: Embed, progress: Callable
     is given passages done and all of them. Raises IndexMissing, IndexLocked, IndexMismatch or StoreError.
     """
     _file(folder)
-    with locked(folder), _store_errors(folder):
+    with locked(folder), store_errors(folder):
+        _mend(folder)
         old = _connect(folder)
         _check(old.metadata, str(old.metadata.get("embedding_model")), folder)
-        _drop_all_but(old.client, old.articles.name)
+        _drop_all_but(old.database, old.articles.name)
         number, generation = _number(old.articles.name) + 1, int(old.metadata.get("generation", 0)) + 1
         made_with = {**old.metadata, "embedding_model": embedding_model, "generation": generation}
         unbuilt = {name: value for name, value in made_with.items() if name not in ("built", "dimension")}
-        _make_pair(old.client, number, unbuilt)
-        articles, passages = (old.client.get_collection(n, embedding_function=None) for n in _pair(number))
-        new, total, done, dimension = _Connection(old.client, passages, articles), old.passages.count(), 0, 0
-        for offset in range(0, old.articles.count(), REBUILT):
-            vectors = _embedded_anew(old, new, offset, embed)
+        _make_pair(old.database, number, unbuilt)
+        articles, passages = map(old.database.rows, _pair(number))
+        new, total, done, dimension = _Connection(old.database, passages, articles), old.passages.count(), 0, 0
+        for page in old.articles.pages(REBUILT, "metadatas"):
+            vectors = _embedded_anew(page, old, new, embed)
             done, dimension = done + len(vectors), vectors.shape[1] if len(vectors) else dimension
             progress(done, total)
         lexical = folder / LEXICAL_FOLDER
         if not _whole_lexical(lexical, generation - 1, done):
             _build_lexical(new, lexical, generation)
         LexicalIndex.write_stamp(lexical, generation)  # ahead, as by any other write
-        articles.modify(metadata={**made_with, "built": 1, **({"dimension": dimension} if dimension else {})})
+        articles.modify({**made_with, "built": 1, **({"dimension": dimension} if dimension else {})})
         LexicalIndex.write_stamp(lexical, generation)
-        _drop_all_but(old.client, articles.name)
+        _drop_all_but(old.database, articles.name)
     return done
 
 
-def _embedded_anew(old: _Connection, new: _Connection, offset: int, embed: Embed) -> Vectors:
-    """Copy a page of articles with their passages from one pair of collections to the other."""
-    found = old.articles.get(limit=REBUILT, offset=offset, include=["metadatas"])
-    of_these: Any = {"article_id": {"$in": found["ids"]}}
+def _embedded_anew(found: Found, old: _Connection, new: _Connection, embed: Embed) -> Vectors:
+    """Copy these articles with their passages from one pair of collections to the other."""
+    of_these = [{"article_id": {"$in": found["ids"]}}]
     live = {entry.id: entry.digest for entry in entries(found)}
-    parts = passages(old.passages.get(where=of_these, include=["documents", "metadatas"]))
+    parts = passages(old.passages.find(of_these, "documents", "metadatas"))
     parts = [passage for passage in parts if live[passage.article_id] == passage.digest]
     if not parts:
         return np.zeros((0, 0), dtype=np.float32)
@@ -666,14 +678,14 @@ def _embedded_anew(old: _Connection, new: _Connection, offset: int, embed: Embed
     _upsert_passages(new, parts, vectors, rows)
     own = {i: [n for n, p in enumerate(parts) if p.article_id == i] for i in found["ids"]}
     means = np.stack([vectors[own[i]].mean(axis=0) if own[i] else np.zeros(vectors.shape[1]) for i in found["ids"]])
-    new.articles.upsert(ids=found["ids"], embeddings=means.astype(np.float32), metadatas=found["metadatas"])
+    new.articles.upsert(found["ids"], means.astype(np.float32), [row or {} for row in found["metadatas"]])
     return vectors
 
 
 def _check(found: Mapping[str, Any], embedding_model: str, folder: Path) -> None:
     if found.get("format") != FORMAT:
         raise IndexMismatch(
-            f"the index {folder} has format {found.get('format')}, this version reads {FORMAT}; {_ingest_anew(folder)}"
+            f"the index {folder} has format {found.get('format')}, this version reads {FORMAT}; {ingest_anew(folder)}"
         )
     if found.get("embedding_model") != embedding_model:
         raise IndexMismatch(
@@ -681,15 +693,6 @@ def _check(found: Mapping[str, Any], embedding_model: str, folder: Path) -> None
             f"PULLQUOTE_EMBEDDING_MODEL={found.get('embedding_model')}, or embed it anew: pullquote rebuild "
             f"--embedding-model {shlex.quote(embedding_model)} --index {shlex.quote(str(folder))}"
         )
-
-
-def ingest_command(folder: Path) -> str:
-    """The command that fills an index."""
-    return f"pullquote ingest PATH --index {shlex.quote(str(folder))}"
-
-
-def _ingest_anew(folder: Path) -> str:
-    return f"make a new one: {ingest_command(Path(f'{folder}-new'))}"
 
 
 def _no_index(folder: Path) -> str:
@@ -704,51 +707,26 @@ def _file(folder: Path) -> int:
         raise IndexMissing(_no_index(folder)) from error
 
 
-_openings = count(1)
-
-
-def _client(folder: Path) -> Client:
-    """A client with a view of its own of what is on the disk.
-
-    Chroma keeps one system, with its vectors, for each spelling of a path. A new spelling ("/./" and "//./" for the
-    digits of a running number) makes a new system, which sees what was written since, and which can be closed
-    without closing the one that another thread still reads from.
-    """
-    import chromadb
-    from chromadb.config import Settings
-
-    spelling = "".join("/." if digit == "0" else "//." for digit in f"{next(_openings):b}")
-    settings = Settings(anonymized_telemetry=False)
-    return cast("Client", chromadb.PersistentClient(f"{folder.resolve()}{spelling}", settings=settings))
-
-
 def _connect(folder: Path) -> _Connection:
     """Raises IndexMissing if there are no collections of ours."""
-    from chromadb.errors import NotFoundError
-
-    with _store_errors(folder):
+    with store_errors(folder):
         with ExitStack() as stack:
-            client = stack.enter_context(closing(_client(folder)))
-            try:
-                name, _ = _newest(client)
-                # Without an embedding function: Chroma's own would download a model.
-                articles, of_it = (client.get_collection(n, embedding_function=None) for n in _pair(_number(name)))
-            except NotFoundError as error:
-                raise IndexMissing(_no_index(folder)) from error
-            store = _Connection(client, of_it, articles)
+            database = stack.enter_context(closing(Database(folder)))
+            name, _ = _newest(database, folder)
+            articles, of_it = map(database.rows, _pair(_number(name)))
+            store = _Connection(database, of_it, articles)
             stack.pop_all()
-        weakref.finalize(store, client.close).atexit = False
+        weakref.finalize(store, database.close).atexit = False
         return store
 
 
-def _newest(client: Client) -> tuple[str, int]:
-    """The name of the articles' collection in use, and its generation; raises NotFoundError if there is none."""
-    from chromadb.errors import NotFoundError
-
-    found = _built(client)
+def _newest(database: Database, folder: Path) -> tuple[str, int]:
+    """The name of the articles' collection in use, and its generation; raises IndexMissing if there is none."""
+    found = _built(database)
     if not found:
-        raise NotFoundError("there is no collection of articles")
-    return found[-1].name, int((found[-1].metadata or {}).get("generation", 0))
+        raise IndexMissing(_no_index(folder))
+    name, row = found[-1]
+    return name, int(row.get("generation", 0))
 
 
 def _stored_lexical(folder: Path, generation: int, store: _Connection, *, counted: bool) -> LexicalIndex | None:
@@ -761,7 +739,7 @@ def _stored_lexical(folder: Path, generation: int, store: _Connection, *, counte
 def _lexical_in_memory(store: _Connection, folder: Path) -> LexicalIndex:
     log.info("building the full-text index of %s in memory", folder)
     lexical = LexicalIndex()
-    with _store_errors(folder):
+    with store_errors(folder):
         lexical.replace([], _committed_passages(store))
     return lexical
 
@@ -778,8 +756,8 @@ def _whole_lexical(folder: Path, generation: int, passages: int | None) -> Lexic
 
 
 def _all_entries(store: _Connection) -> Iterator[ArticleEntry]:
-    for offset in range(0, store.articles.count(), PAGE):
-        yield from entries(store.articles.get(limit=PAGE, offset=offset, include=["metadatas"]))
+    for page in store.articles.pages(PAGE, "metadatas"):
+        yield from entries(page)
 
 
 def _digests(store: _Connection) -> dict[str, str]:
@@ -790,10 +768,8 @@ def _pages(store: _Connection) -> Iterator[list[Passage]]:
     return map(passages, _found_pages(store))
 
 
-def _found_pages(store: _Connection) -> Iterator[Any]:
-    # From the end, so that a page may be deleted while the pages before it are still to come.
-    for offset in reversed(range(0, store.passages.count(), PAGE)):
-        yield store.passages.get(limit=PAGE, offset=offset, include=["documents", "metadatas"])
+def _found_pages(store: _Connection) -> Iterator[Found]:
+    return store.passages.pages(PAGE, "documents", "metadatas", backwards=True)
 
 
 def _committed_passages(store: _Connection) -> Iterator[Passage]:
@@ -802,90 +778,19 @@ def _committed_passages(store: _Connection) -> Iterator[Passage]:
         yield from (passage for passage in page if live.get(passage.article_id) == passage.digest)
 
 
-def _upsert_passages(
-    store: _Connection, parts: Sequence[Passage], vectors: Vectors, rows: Sequence[Mapping[str, str | int]]
-) -> None:
-    for part in _parts(store, len(parts)):
-        store.passages.upsert(
-            ids=[passage.id for passage in parts[part]],
-            embeddings=vectors[part],
-            documents=[passage.text for passage in parts[part]],
-            metadatas=list(rows[part]),
-        )
-
-
-def _vectors(collection: Collection, ids: Sequence[str]) -> dict[str, Vectors]:
-    """The vectors of these rows, those that Chroma cannot find any longer left out."""
-    from chromadb.errors import InternalError
-
-    try:
-        found = collection.get(ids=list(ids), include=["embeddings"])
-    except InternalError:  # one lost vector spoils all that were asked for with it
-        middle = len(ids) // 2
-        return {**_vectors(collection, ids[:middle]), **_vectors(collection, ids[middle:])} if middle else {}
-    return dict(zip(found["ids"], np.asarray(found["embeddings"], dtype=np.float32), strict=True))
-
-
-def _delete_passages(store: _Connection, ids: set[str]) -> None:
-    ordered = sorted(ids)
-    for part in _parts(store, len(ordered)):
-        store.passages.delete(ids=ordered[part])
-
-
-def _slices(ids: Sequence[str]) -> Iterator[list[str]]:
-    """These ids, so many of them at a time as one request takes."""
-    return (list(ids[start : start + ASKED_AT_ONCE]) for start in range(0, len(ids), ASKED_AT_ONCE))
-
-
-def _parts(store: _Connection, length: int) -> Iterator[slice]:
-    size = store.client.get_max_batch_size()
-    return (slice(start, start + size) for start in range(0, length, size))
-
-
-@contextmanager
-def _store_errors(folder: Path) -> Iterator[None]:
-    """Chroma's own errors, and those of the disk below it, as ours."""
-    import sqlite3
-
-    from chromadb.errors import ChromaError
-
-    try:
-        yield
-    except (ChromaError, sqlite3.Error, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise StoreError(
-            f"the index {folder} cannot be used ({reason}); check that the folder is writable and the disk not full, "
-            f"mend it: pullquote check --fix --index {shlex.quote(str(folder))}, or {_ingest_anew(folder)}"
-        ) from error
+def _upsert_passages(store: _Connection, parts: Sequence[Passage], vectors: Vectors, rows: Sequence[Row]) -> None:
+    store.passages.upsert([p.id for p in parts], vectors, rows, [p.text for p in parts])
 
 
 def _nearest(store: _Connection, vector: Vectors, limit: int, filters: Filters) -> dict[str, float]:
     """Ids of the nearest passages with their similarity."""
-    found = store.passages.query(
-        query_embeddings=vector.reshape(1, -1), n_results=limit, where=_where(filters), include=["distances"]
-    )
-    distances = found["distances"] or [[]]
-    return {i: 1 - float(distance) for i, distance in zip(found["ids"][0], distances[0], strict=True)}
+    [found] = store.passages.nearest(vector.reshape(1, -1), limit, conditions(filters))
+    return {near.id: near.similarity for near in found}
 
 
 def _similarities(store: _Connection, vector: Vectors, passage_ids: Sequence[str]) -> dict[str, float]:
     """These passages' similarity to a vector; an id that is gone is left out."""
     if not passage_ids:
         return {}
-    found = store.passages.get(ids=list(passage_ids), include=["embeddings"])
-    vectors = np.asarray(found["embeddings"], dtype=np.float32).reshape(len(found["ids"]), -1)
-    return dict(zip(found["ids"], map(float, vectors @ vector), strict=True)) if len(vectors) else {}
-
-
-def _where(filters: Filters) -> Any:
-    """Filters in Chroma's terms; None for all."""
-    terms: list[Any] = []
-    if filters.published_after:
-        terms.append({"published": {"$gte": date_number(filters.published_after)}})
-    if filters.published_before:
-        terms += [{"published": {"$gt": 0}}, {"published": {"$lte": date_number(filters.published_before)}}]
-    if filters.sources:
-        terms.append({"source": {"$in": list(filters.sources)}})
-    if filters.article_ids:
-        terms.append({"article_id": {"$in": list(filters.article_ids)}})
-    return {"$and": terms} if len(terms) > 1 else terms[0] if terms else None
+    found = store.passages.get(passage_ids, "embeddings")
+    return {i: float(np.dot(own, vector)) for i, own in zip(found["ids"], found["embeddings"], strict=True)}

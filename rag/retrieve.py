@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from rag.chroma import ingest_command
 from rag.errors import IndexMissing
-from rag.index import Index, StalePassages, StoredPassage, ingest_command
+from rag.index import Index, StoredPassage, settled
 from rag.lexical import LexicalIndex
 from rag.models import Embedder, Reranker, Vectors
 from rag.question import sides
@@ -62,7 +63,7 @@ class Retriever:
     def retrieve(self, query: Query) -> list[Hit]:
         """At most `hits` hits, best first; none if the filters leave nothing. Scores compare within one question only.
 
-        Raises IndexMissing when nothing is indexed.
+        Raises IndexMissing when nothing is indexed, IndexChanging when the passages found are replaced again and again.
         """
         asked = [query.question, *sides(query.question)]
         vectors = self.embedder.embed_questions(asked)
@@ -70,10 +71,7 @@ class Retriever:
             query = replace(query, weight=0.0, carried="", articles=())
         if query.weight >= 1 and query.carried:  # a question that leans is read after what it leans on
             [vectors[0]] = self.embedder.embed_questions([f"{query.carried}. {query.question}"])
-        try:
-            found = self._found(query, vectors[0])
-        except StalePassages:
-            found = self._found(query, vectors[0])
+        found = self._found(query, vectors[0])
         lexical = self.index.lexical
         whole = Need.of(query.question, lexical, query.carried, query.weight)
         needs = [whole, *(Need.of(side, lexical) for side in asked[1:])]
@@ -88,6 +86,7 @@ class Retriever:
         least, farther = (ALONE, FARTHER) if query.weight >= 1 else (0.0, FARTHER_NAMELESS)
         return anywhere >= least and anywhere - there > farther
 
+    @settled
     def _found(self, query: Query, vector: Vectors) -> list[Found]:
         """The passages whose sentences are looked at, with the score they have so far."""
         near = self.index.candidates(query, vector, self.candidates)

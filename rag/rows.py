@@ -13,7 +13,7 @@ import numpy as np
 
 from rag.lexical import date_number, number_date
 from rag.models import Vectors, normalized
-from rag.schema import Article, ArticleEntry, Copy, Passage
+from rag.schema import Article, ArticleEntry, Copy, Filters, Passage
 
 SENTENCE_VECTORS = "sentence_vectors"
 
@@ -151,3 +151,17 @@ def entries(found: Any) -> list[ArticleEntry]:
         )
         for article_id, row in rows
     ]
+
+
+def conditions(filters: Filters) -> list[dict[str, Any]]:
+    """What the rows of passages must meet that the filters let through, each condition in Chroma's form."""
+    terms: list[dict[str, Any]] = []
+    if filters.published_after:
+        terms.append({"published": {"$gte": date_number(filters.published_after)}})
+    if filters.published_before:
+        terms += [{"published": {"$gt": 0}}, {"published": {"$lte": date_number(filters.published_before)}}]
+    if filters.sources:
+        terms.append({"source": {"$in": list(filters.sources)}})
+    if filters.article_ids:
+        terms.append({"article_id": {"$in": list(filters.article_ids)}})
+    return terms

@@ -13,6 +13,7 @@ from functools import partial
 from itertools import islice
 
 from rag.chain import Chain
+from rag.errors import IndexChanging
 from rag.facts import lower_words, name_spans, words_of
 from rag.index import Index
 from rag.schema import Answer, Article, Citation, Filters
@@ -114,7 +115,10 @@ def openers(chain: Chain, most: int = MOST_SUGGESTED) -> tuple[str, ...]:
 
 def _read(index: Index, article_ids: Iterable[str]) -> Iterator[Article]:
     for article_id in article_ids:
-        article = index.article(article_id)
+        try:
+            article = index.article(article_id)
+        except IndexChanging:  # questions about the others are suggested all the same
+            continue
         if article and article.language.casefold()[:2] in {"", "en"}:
             yield article
 

@@ -9,8 +9,9 @@ from typing import Self
 
 import numpy as np
 
+from rag.errors import IndexChanging
 from rag.facts import Facts, facts_of, lower_words
-from rag.index import Index, StalePassages
+from rag.index import Index
 from rag.lexical import LexicalIndex
 from rag.models import Embedder, Entailment, Vectors, normalized
 from rag.schema import Passage, Quote
@@ -183,7 +184,7 @@ class Checker:
         """What sentences are held to, in the order of the passages."""
         try:
             stored = {each.passage.id: each.sentence_vectors for each in self.index.passages([p.id for p in passages])}
-        except StalePassages:  # an ingest has replaced one of them since it was found
+        except IndexChanging:  # an ingest has replaced one of them since it was found
             stored = {}
         return [
             Ground.of(p, self._vectors(p) if p.id not in stored else stored[p.id], self.index.lexical) for p in passages

@@ -16,9 +16,10 @@ from hashing import DIMENSION, HashEmbedder
 from ingest import ingest
 from ingest.check import check, mend, rebuild
 from ingest.store import Model
+from rag.chroma import client as open_client
 from rag.config import PACKAGED_MODEL, Config
 from rag.errors import IndexMismatch, IndexMissing, StoreError
-from rag.index import LEXICAL_FOLDER, Index, _client, _pair
+from rag.index import LEXICAL_FOLDER, Index, _pair
 from rag.lexical import LexicalIndex
 from rag.models import Embedder
 from rag.schema import Query
@@ -49,7 +50,7 @@ def config(tmp_path: Path, corpus: Path, embedder: Embedder) -> Config:
 
 def spoiled(config: Config, name: str):  # type: ignore[no-untyped-def]
     """A collection, as another program would open it."""
-    client = _client(config.index)
+    client = open_client(config.index)
     return client, client.get_collection(name, embedding_function=None)
 
 
@@ -143,7 +144,7 @@ def test_rebuilt_with_another_model_everything_is_there(config: Config, monkeypa
     assert len(near) >= 3
     with pytest.raises(IndexMismatch, match="pullquote rebuild"):
         before.candidates(Query("hive"), np.zeros(384, dtype=np.float32), 3)
-    client = _client(config.index)
+    client = open_client(config.index)
     assert {c.name for c in client.list_collections()} == set(_pair(1)), "the old ones are gone"
     client.close()
 

@@ -6,22 +6,23 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import ROOT
 
 from ingest.split import split
-from rag.errors import IndexLocked, IndexMismatch, IndexMissing, StoreError
-from rag.index import LEXICAL_FOLDER, Index, IndexWriter, StalePassages, StoredArticle, open_for_writing
+from rag.errors import IndexChanging, IndexLocked, IndexMismatch, IndexMissing, StoreError
+from rag.index import LEXICAL_FOLDER, Index, IndexWriter, StoredArticle, open_for_writing, rebuild
 from rag.lexical import LexicalIndex
-from rag.models import normalized
+from rag.models import Vectors, normalized
 from rag.schema import Article, Filters, Passage, Query
 
 pytestmark = pytest.mark.slow
@@ -46,7 +47,7 @@ def nearest(index: Index, vector: np.ndarray, limit: int) -> list[tuple[Passage,
     similar = {c.passage_id: c.similarity for c in index.candidates(Query(""), vector, limit)}
     try:
         found = index.passages(sorted(similar, key=lambda i: -similar[i]))
-    except StalePassages:
+    except IndexChanging:
         return nearest(index, vector, limit)
     return [(f.passage, similar[f.passage.id]) for f in found]
 
@@ -260,6 +261,53 @@ def test_readers_in_threads_while_articles_change(tmp_path: Path) -> None:
                 assert len(near) <= 21
         for reader in readers:
             assert {p.article_id for p, _ in nearest(reader, axis(0), 30)} == {f"a{n}" for n in range(10)}
+
+
+def test_a_reader_whose_collections_are_replaced_while_it_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chromadb.api.models.Collection import Collection
+
+    folder = tmp_path / "index"
+    with open_for_writing(folder, "model", "splitter") as writer:
+        writer.put([stored("a", 0), stored("b", 1)])
+    looks = {
+        "query": lambda reader: [p.article_id for p, _ in nearest(reader, axis(1), 1)] == ["b"],
+        "get": lambda reader: reader.article("a").text == "Short text.",
+        "count": lambda reader: reader.counts() == (2, 2),
+    }
+    for step, look in looks.items():
+        reader, real = Index(folder, "model"), getattr(Collection, step)
+
+        def rebuilt_before(*given: object, step: str = step, real: Any = real, **named: object) -> object:
+            """As another process does, just between the reader's look at what is in use and its look into it."""
+            monkeypatch.setattr(Collection, step, real)
+            rebuild(folder, "model", unchanged, lambda *_: None)
+            return real(*given, **named)
+
+        monkeypatch.setattr(Collection, step, rebuilt_before)
+        assert look(reader)
+
+
+def unchanged(passages: Sequence[Passage]) -> tuple[Vectors, list[Vectors]]:
+    """The vectors that these passages have."""
+    vectors = np.stack([axis("ab".index(passage.article_id)) for passage in passages])
+    return vectors, [np.tile(v, (len(p.sentences), 1)) for v, p in zip(vectors, passages, strict=True)]
+
+
+def test_half_an_article_is_none(writer: IndexWriter, tmp_path: Path) -> None:
+    from rag.chroma import client
+
+    whole = stored("a", 0, "\n\n".join(SENTENCES))
+    writer.put([whole, stored("b", 1)])
+    reader, other = Index(tmp_path / "index", "model"), client(tmp_path / "index")
+    other.get_collection("passages", embedding_function=None).delete(ids=[whole.passages[1].id])
+    other.close()
+    with pytest.raises(IndexChanging, match=r"try again in a moment, and .* mend it: pullquote check --fix --index"):
+        reader.article("a")
+    with pytest.raises(IndexChanging):
+        reader.passages([passage.id for passage in whole.passages])
+    assert reader.article("b") is not None
 
 
 def test_reopening_leaves_no_files_open(tmp_path: Path) -> None:
