@@ -7,7 +7,9 @@ import json
 import math
 import os
 import ssl
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -72,12 +74,20 @@ class SentenceTransformerEmbedder:
         self._model = model.eval()
         self._options: dict[str, Any] = {"batch_size": BATCH, "show_progress_bar": False}
         self._pools_late = _pools_late(model)
+        _, self._questions = _single_threads("questions")
 
     def embed_questions(self, questions: Sequence[str]) -> Vectors:
-        """With the model's prompt for questions, if it has one."""
-        with _one_thread():
-            vectors = self._model.encode_query(list(questions), normalize_embeddings=True, **self._options)
+        """With the model's prompt for questions, if it has one.
+
+        On one thread: for so short a text several save nothing, and wait for each other on a busy machine. Measured on
+        two cores with another process at work: 10 ms with one thread, up to 970 ms with two.
+        """
+        _number_this_thread()
+        vectors = self._questions.submit(self._encode, list(questions)).result()
         return np.asarray(vectors, dtype=np.float32)
+
+    def _encode(self, questions: list[str]) -> Any:
+        return self._model.encode_query(questions, normalize_embeddings=True, **self._options)
 
     def embed_texts(self, texts: Sequence[str], parts: Sequence[Sequence[Span]]) -> tuple[Vectors, list[Vectors]]:
         """In one pass where the model averages its tokens: a part's vector is the mean of its own ("late pooling").
@@ -85,6 +95,7 @@ class SentenceTransformerEmbedder:
         Günther et al., Late Chunking (2024). Such a part is read in its context. Any other model, and a part beyond
         what the model reads of a text, is embedded by itself.
         """
+        _number_this_thread()
         if texts and self._pools_late:
             wholes, of_parts = self._read(texts, parts)
         else:
@@ -160,31 +171,49 @@ def _workers() -> Iterator[tuple[int, Executor]]:
     Threads that share each operation wait for the slowest of them, which is, beside a thread that writes, every time
     another one. Measured on two cores, with batches by length in tokens: 8.4 ms a passage instead of 9.7.
     """
-    import torch
-
-    threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads, "embedder", torch.set_num_threads, (1,))
+    threads, pool = _single_threads("embedder")
     try:
         yield threads, pool
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # some builds keep one number for all threads
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """For a text as short as a question: several threads save nothing, and wait for each other on a busy machine.
+_starting = threading.Lock()
+"""Held while PyTorch's number for new threads is not the one that it should be."""
 
-    Measured on two cores with another process at work: 10 ms with one thread, up to 970 ms with two.
+
+def _single_threads(name: str) -> tuple[int, ThreadPoolExecutor]:
+    """A pool of threads that compute on one thread each, and how many: as many as PyTorch computes on elsewhere.
+
+    PyTorch keeps a number of threads for each thread; a new thread gets the number that any thread set last. So a
+    thread that sets its number and puts it back changes that of others. Here only new threads set theirs, and another
+    one puts back what new threads get before anybody else starts some.
     """
     import torch
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    with _starting, ThreadPoolExecutor(1) as keeper:
+        threads = keeper.submit(torch.get_num_threads).result()
+        pool, started = ThreadPoolExecutor(threads, name), threading.Barrier(threads)
+
+        def start(_: int) -> None:
+            torch.get_num_threads()  # its first use of PyTorch, which would give it the number of all new threads
+            torch.set_num_threads(1)
+            started.wait()  # or a thread that is done early would take the place of another one
+
+        try:
+            deque(pool.map(start, range(threads)), maxlen=0)
+        finally:
+            started.abort()  # nobody waits for a thread that cannot be started
+            keeper.submit(torch.set_num_threads, threads).result()
+    return threads, pool
+
+
+def _number_this_thread() -> None:
+    """Have PyTorch give this thread its number of threads, if it is a new one, while that is the right one."""
+    import torch
+
+    with _starting:
+        torch.get_num_threads()
 
 
 def normalized(vectors: Vectors) -> Vectors:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +17,7 @@ import rag.models
 from rag.config import PACKAGED_MODEL
 from rag.errors import ModelError
 from rag.llm import Usage
-from rag.models import BATCH, Embedder, load_embedder, load_llm, load_reranker, model_path
+from rag.models import BATCH, Embedder, SentenceTransformerEmbedder, load_embedder, load_llm, load_reranker, model_path
 from rag.prompt import Prompt
 
 pytestmark = pytest.mark.slow
@@ -60,6 +65,92 @@ def test_a_text_among_many_has_the_vectors_that_it_has_alone(embedder: Embedder)
         assert vectors[n] @ alone > 0.999
         assert parts[n][0] @ part > 0.999
     assert np.max(vectors[0] @ vectors[1:].T) < 0.99, "or any row would do"
+
+
+@dataclass
+class Watched:
+    """The packaged model, with PyTorch's number of threads as each part of the work found it."""
+
+    embedder: Embedder
+    for_questions: list[int] = field(default_factory=list)
+    for_texts: list[int] = field(default_factory=list)
+    workers: list[int] = field(default_factory=list)
+    begun: threading.Event = field(default_factory=threading.Event)
+    let_go: threading.Event = field(default_factory=threading.Event)
+
+
+THREADS = 3
+
+
+@pytest.fixture
+def watched(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
+    """On a machine of three cores; a question that says "wait" is held in the model until it is let go."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    model = embedder._model  # type: ignore[attr-defined]
+    watched = Watched(SentenceTransformerEmbedder(model))
+    encode, read, batches = model.encode_query, SentenceTransformerEmbedder._read_batch, rag.models._batches
+
+    def encode_query(questions: list[str], **named: object) -> object:
+        watched.for_questions.append(torch.get_num_threads())
+        if questions == ["wait"]:
+            watched.begun.set()
+            assert watched.let_go.wait(60)
+        return encode(questions, **named)
+
+    def read_batch(self: SentenceTransformerEmbedder, *given: Any) -> Any:
+        watched.for_texts.append(torch.get_num_threads())
+        return read(self, *given)
+
+    def batched(tokens: list[int], workers: int) -> list[list[int]]:
+        watched.workers.append(workers)
+        return batches(tokens, workers)
+
+    monkeypatch.setattr(model, "encode_query", encode_query)
+    monkeypatch.setattr(SentenceTransformerEmbedder, "_read_batch", read_batch)
+    monkeypatch.setattr(rag.models, "_batches", batched)
+    yield watched
+    torch.set_num_threads(threads)
+
+
+def in_a_new_thread(work: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()
+
+
+def test_a_question_under_way_slows_no_ingest(watched: Watched) -> None:
+    import torch
+
+    with ThreadPoolExecutor(1) as thread:
+        question = thread.submit(watched.embedder.embed_questions, ["wait"])
+        assert watched.begun.wait(60)
+        assert in_a_new_thread(torch.get_num_threads) == THREADS
+        in_a_new_thread(lambda: watched.embedder.embed_texts(TEXTS, [()] * 3))
+        in_a_new_thread(lambda: watched.embedder.embed_questions(["What?"]))
+        watched.let_go.set()
+        question.result()
+        assert thread.submit(torch.get_num_threads).result() == THREADS, "the asker's own number is as it was"
+    assert (watched.for_questions, watched.for_texts, watched.workers) == ([1, 1], [1, 1, 1], [THREADS])
+    assert (torch.get_num_threads(), in_a_new_thread(torch.get_num_threads)) == (THREADS, THREADS)
+
+
+def test_many_questions_beside_an_ingest_leave_the_number_of_threads(watched: Watched) -> None:
+    import torch
+
+    def ask(number: int) -> int:
+        watched.embedder.embed_questions([f"What happened at number {number}?"])
+        return torch.get_num_threads()
+
+    with ThreadPoolExecutor(12) as askers, ThreadPoolExecutor(1) as writer:
+        texts = [writer.submit(watched.embedder.embed_texts, TEXTS, [()] * 3) for _ in range(12)]
+        assert set(askers.map(ask, range(60))) == {THREADS}
+        for each in texts:
+            each.result()
+        assert writer.submit(torch.get_num_threads).result() == THREADS
+    assert (set(watched.for_questions), set(watched.for_texts), set(watched.workers)) == ({1}, {1}, {THREADS})
+    assert (torch.get_num_threads(), in_a_new_thread(torch.get_num_threads)) == (THREADS, THREADS)
 
 
 def test_a_model_with_a_layer_after_its_mean_embeds_sentences_by_themselves(tmp_path: Path) -> None:
