@@ -7,6 +7,7 @@ import random
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,14 @@ import pytest
 from hashing import DIMENSION, HashEmbedder
 
 from ingest import ingest
-from ingest.check import check, mend, rebuild
+from ingest.check import Findings, check, mend, rebuild
+from ingest.split import SPLITTER
+from ingest.stamps import open_stamps
 from ingest.store import Model
 from rag.chroma import client as open_client
 from rag.config import PACKAGED_MODEL, Config
 from rag.errors import IndexMismatch, IndexMissing, StoreError
-from rag.index import LEXICAL_FOLDER, Index, _pair
+from rag.index import LEXICAL_FOLDER, Index, _pair, open_for_writing
 from rag.lexical import LexicalIndex
 from rag.models import Embedder
 from rag.schema import Query
@@ -108,6 +111,48 @@ def test_vectors_that_are_lost_are_embedded_anew(tmp_path: Path, monkeypatch: py
         HashEmbedder().embed_questions([f"Hives\n{' '.join(sentences[70:76])}"]),
     )
     assert index.passages([index.candidates(Query("word1"), vector[0], 1)[0].passage_id])
+
+
+@pytest.mark.parametrize(("step", "by"), [("upsert", "a writer"), ("modify", "a writer"), ("upsert", "a rebuild")])
+def test_passages_that_are_linked_anew_survive_the_end_of_the_process(
+    config: Config, monkeypatch: pytest.MonkeyPatch, step: str, by: str
+) -> None:
+    from chromadb.api.models.Collection import Collection
+
+    before = Index(config.index, PACKAGED_MODEL)
+    texts = {entry.id: before.article(entry.id) for entry in before.articles()}
+    ids = [i for page in before.rows() for i, _, _ in page]
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with open_for_writing(config.index, PACKAGED_MODEL, SPLITTER) as writer:
+        monkeypatch.setattr(Collection, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            writer.put_again(ids)
+        monkeypatch.undo()
+    if by == "a rebuild":
+        monkeypatch.setattr("ingest.store.load_embedder", lambda name: HashEmbedder())
+        rebuild(config, "hash", quiet)
+        config = replace(config, embedding_model="hash")
+    else:
+        with open_for_writing(config.index, PACKAGED_MODEL, SPLITTER):
+            pass
+    after = Index(config.index, config.embedding_model)
+    assert {entry.id: after.article(entry.id) for entry in after.articles()} == texts
+    assert check(config, quiet).lines == []
+    assert not list(config.index.glob("taken-out*"))
+
+
+def test_what_was_written_after_a_check_is_not_removed_by_mending(config: Config) -> None:
+    """As another process does that had stored an article's passages while the check looked, and not yet its row."""
+    with open_for_writing(config.index, PACKAGED_MODEL, SPLITTER) as writer:
+        of_a2 = [i for page in writer.rows() for i, p, _ in page if p and p.article_id == "a2"]
+    findings = Findings(orphans=of_a2, incomplete=["a3"], forgotten=[str(config.index.parent / "corpus.jsonl")])
+    assert mend(config, findings, quiet).lines == []
+    assert Index(config.index, PACKAGED_MODEL).counts()[0] == 6
+    with open_stamps(config.index) as stamps:
+        assert [*stamps.all()], "its source need not be read again"
 
 
 def test_full_text_out_of_step_is_built_anew(config: Config) -> None:

@@ -88,13 +88,7 @@ def test_tests_are_flat_and_named_after_what_they_test() -> None:
     assert not (ROOT / "tests" / "__init__.py").exists(), "it would shadow the packages"
     tested = {f"test_{path.parent.name}_{path.stem}" for path in modules()} | {"test_layout", "test_readme"}
     named = {path.stem for path in (ROOT / "tests").glob("test_*.py")}
-    others = {
-        "test_ui_changing",
-        "test_ingest_killed",
-        "test_ingest_model",
-        "test_rag_injections",
-        "test_rag_llm_model",
-    }
+    others = {"test_ingest_killed", "test_ingest_model", "test_rag_injections", "test_rag_llm_model"}
     assert named <= tested | others | {"test_ui_browser", "test_ui_changing", "test_ui_hostile", "test_ui_session"}
 
 
