@@ -7,7 +7,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,13 +37,16 @@ ingest_in_small_steps(*sys.argv[1:])
 
 def ingest_in_small_steps(corpus: str, index: str, limit: str = "") -> None:
     """What the child process does: tell when it starts, and after each batch how many articles are stored."""
-    import chromadb  # noqa: F401 - loaded before the clock runs
-    import tantivy  # noqa: F401
+    import tantivy  # noqa: F401 - loaded before the clock runs
+    from chromadb.api.client import Client
 
     from ingest import pipeline, store
+    from rag import index as rag_index
 
     pipeline.BATCH_ITEMS = 5
     store.STEP_CHARACTERS = 3000
+    rag_index.REMOVED_AT_ONCE = 3
+    Client.get_max_batch_size = lambda _: 4  # type: ignore[method-assign]  # each write is many requests
     if limit:
         import resource
 
@@ -68,9 +71,24 @@ def text(number: int, version: int) -> str:
     return " ".join(sentences)
 
 
-def write(corpus: Path, version: int) -> None:
-    records = ({"id": f"a{n}", "title": f"Story {n}", "text": text(n, version)} for n in range(ARTICLES))
+def write(corpus: Path, version: int, numbers: Iterable[int] = range(ARTICLES), letter: str = "a") -> None:
+    records = ({"id": f"{letter}{n}", "title": f"Story {n}", "text": text(n, version)} for n in numbers)
     corpus.write_text("\n".join(map(json.dumps, records)))
+
+
+def present(version: int) -> list[int]:
+    """The articles of a version of the corpus: some go, and some come back."""
+    return [n for n in range(ARTICLES) if n % 6 != version % 6]
+
+
+def copied(version: int) -> list[int]:
+    """Those that stand under a second name as well, in every other version."""
+    return [] if version % 2 else list(range(0, ARTICLES, 3))
+
+
+def write_both(folder: Path, version: int) -> None:
+    write(folder / "corpus.jsonl", version, present(version))
+    write(folder / "later.jsonl", version, copied(version), "b")
 
 
 def child(*arguments: str | Path) -> subprocess.Popen[str]:
@@ -78,8 +96,8 @@ def child(*arguments: str | Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def stored(config: Config) -> dict[int, str]:
-    """Every article of the index by its number; each was found by its own text, in meaning and in words."""
+def stored(config: Config) -> dict[str, str]:
+    """Every article's text by its id; each was found by its own text, in meaning and in words."""
     index, embedder = Index(config.index, config.embedding_model), HashEmbedder()
     found = {}
     for entry in index.articles():
@@ -90,7 +108,7 @@ def stored(config: Config) -> dict[int, str]:
                 break
         else:
             pytest.fail(f"{entry.id} is not found by its own text")
-        found[int(entry.id[1:])] = article.text
+        found[entry.id] = article.text
     return found
 
 
@@ -108,12 +126,14 @@ def lines(process: subprocess.Popen[str]) -> Iterator[int]:
 
 
 def test_killed_at_twenty_random_points(config: Config, tmp_path: Path) -> None:
-    corpus, drawn = tmp_path / "corpus.jsonl", random.Random(5)
-    write(corpus, 0)
+    """While articles are added, replaced, and removed, and copies are noted and forgotten."""
+    corpus, drawn = tmp_path / "corpus", random.Random(5)
+    corpus.mkdir()
+    write_both(corpus, 0)
     whole = _seconds_of_a_run(corpus, config)
-    cut_short = 0
+    killed, before = 0, stored(config)
     for version in range(1, KILLS + 1):
-        write(corpus, version)
+        write_both(corpus, version)
         process = child(corpus, config.index)
         assert process.stdout
         assert process.stdout.readline() == "ready\n", process.stderr and process.stderr.read()
@@ -121,16 +141,33 @@ def test_killed_at_twenty_random_points(config: Config, tmp_path: Path) -> None:
         process.kill()
         told = max(lines(process), default=0)
         process.communicate()
-        cut_short += told < ARTICLES
+        killed += process.returncode < 0
         found = stored(config)
-        assert len(found) == ARTICLES
-        for number, own in found.items():
-            assert own in {text(number, v) for v in range(version + 1)}, "an article is half of one version"
-            assert number >= told or own == text(number, version), "it was told as done, and is not there"
-    assert cut_short > KILLS / 2, "the kills came too late to tell anything"
+        numbers = present(version)
+        assert before.keys() & {f"a{n}" for n in numbers} <= found.keys(), "an article is lost"
+        for article_id, own in found.items():
+            assert own in {text(int(article_id[1:]), v) for v in range(version + 1)}, (
+                "an article is half of one version"
+            )
+        assert all(found[f"a{n}"] == text(n, version) for n in numbers[:told]), "it was told as done, and is not there"
+        before = found
+    assert killed > KILLS / 2, "the kills came too late to tell anything"
+    write_both(corpus, KILLS + 2)
     report = ingest([corpus], config, model=Model("hash", HashEmbedder()))
-    assert (report.seen, report.failed) == (ARTICLES, ())
-    assert stored(config) == {number: text(number, KILLS) for number in range(ARTICLES)}
+    assert_in_step(config, KILLS + 2)
+    assert report.failed == ()
+
+
+def assert_in_step(config: Config, version: int) -> None:
+    """The index holds what the corpus does, and nothing else."""
+    numbers, twice = present(version), copied(version)
+    alone = [n for n in twice if n not in numbers]
+    texts = {f"a{n}": text(n, version) for n in numbers} | {f"b{n}": text(n, version) for n in alone}
+    assert stored(config) == texts
+    entries = {
+        entry.id: [copy.id for copy in entry.copies] for entry in Index(config.index, config.embedding_model).articles()
+    }
+    assert entries == {i: [f"b{i[1:]}"] if i[0] == "a" and int(i[1:]) in twice else [] for i in texts}
     assert check(config, lambda *_: None).lines == []
 
 
@@ -139,7 +176,7 @@ def _seconds_of_a_run(corpus: Path, config: Config) -> float:
     assert process.stdout
     assert process.stdout.readline() == "ready\n"
     started = time.monotonic()
-    assert max(lines(process)) == ARTICLES
+    assert max(lines(process)) > len(present(0))
     process.communicate()
     return time.monotonic() - started
 
@@ -161,10 +198,10 @@ def test_a_full_disk_is_told_and_what_was_stored_stays(config: Config, tmp_path:
     assert "disk" in errors
     found = stored(config)
     assert len(found) == ARTICLES
-    assert all(own in (text(number, 1), text(number, 2)) for number, own in found.items())
-    assert all(found[number] == text(number, 2) for number in range(told))
+    assert all(found[f"a{n}"] in (text(n, 1), text(n, 2)) for n in range(ARTICLES))
+    assert all(found[f"a{n}"] == text(n, 2) for n in range(told))
     assert told_counts(ingest([corpus], config, model=Model("hash", HashEmbedder()))) == ARTICLES
-    assert stored(config) == {number: text(number, 2) for number in range(ARTICLES)}
+    assert stored(config) == {f"a{n}": text(n, 2) for n in range(ARTICLES)}
 
 
 def told_counts(report: IngestReport) -> int:
@@ -184,7 +221,7 @@ def test_two_ingests_at_once_lose_nothing(config: Config, tmp_path: Path) -> Non
     waiting = corpora
     while waiting:
         waiting = _left_over(waiting, config)
-    assert stored(config) == {number: text(number, 0) for number in range(40)}
+    assert stored(config) == {f"a{n}": text(n, 0) for n in range(40)}
     assert check(config, lambda *_: None).lines == []
 
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from rag.errors import IndexChanging, IndexLocked, IndexMismatch, IndexMissing, 
 from rag.index import LEXICAL_FOLDER, Index, IndexWriter, StoredArticle, open_for_writing, rebuild
 from rag.lexical import LexicalIndex
 from rag.models import Vectors, normalized
-from rag.schema import Article, Filters, Passage, Query
+from rag.schema import Article, Copy, Filters, Passage, Query
 
 pytestmark = pytest.mark.slow
 SENTENCES = [f"Sentence {n} of the story has exactly ten words in it." for n in range(40)]
@@ -245,6 +246,64 @@ def test_a_write_that_is_killed_at_any_step(
         assert len(writer.lexical.search("text", 10)) == articles
         writer.put([stored("a", 0, "The old text.")])
         assert_whole(writer)
+
+
+def kill_before(request: int, patch: pytest.MonkeyPatch) -> None:
+    """Make what comes next die just before one of its requests, the first of which is number 0."""
+    from chromadb.api.models.Collection import Collection
+
+    numbers = count()
+
+    def killed_at(owner: type, step: str) -> None:
+        real = getattr(owner, step)
+
+        def call(*given: object, **named: object) -> object:
+            if next(numbers) >= request:
+                raise Killed
+            return real(*given, **named)
+
+        patch.setattr(owner, step, staticmethod(call) if step == "write_stamp" else call)
+
+    for step in ("upsert", "update", "delete", "modify"):
+        killed_at(Collection, step)
+    for step in ("replace", "write_stamp"):
+        killed_at(LexicalIndex, step)
+
+
+OLD, NEW = (f"The {which} text. {'It goes on ' * 30}.\n\nIts end. {'It goes on ' * 30}." for which in ("old", "new"))
+
+
+@pytest.mark.parametrize("action", ["put", "remove", "set_copies"])
+def test_a_write_that_is_killed_between_any_two_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    from chromadb.api.client import Client
+
+    monkeypatch.setattr(Client, "get_max_batch_size", lambda _: 1)
+    folder, names, copy = tmp_path / "index", ("a", "b"), Copy("c", "/c", "", "", "")
+    for request in count():
+        with open_for_writing(folder, "model", "splitter") as writer, monkeypatch.context() as patch:
+            writer.put([stored("a", 0, OLD), stored("b", 0)])
+            kill_before(request, patch)
+            try:
+                if action == "put":
+                    writer.put([stored("a", 0, NEW), stored("b", 0, "The end.")])
+                elif action == "remove":
+                    writer.remove(names)
+                else:
+                    writer.set_copies(dict.fromkeys(names, (copy,)))
+                break
+            except Killed:
+                pass
+        with open_for_writing(folder, "model", "splitter"):
+            reader = Index(folder, "model")
+            listed = {entry.id: entry for entry in reader.articles()}
+            assert action == "remove" or listed.keys() == set(names)
+            found = {name: article.text for name in listed if (article := reader.article(name))}
+            assert set(found.values()) <= {OLD, NEW, "Short text.", "The end."}, "an article is half of one version"
+            assert reader.counts()[1] == sum(entry.passages for entry in listed.values()) == reader.lexical.count
+            assert all(entry.copies in ((), (copy,)) for entry in listed.values())
+    assert request > 4, "each number of a request was tried"
 
 
 def test_readers_in_threads_while_articles_change(tmp_path: Path) -> None:
