@@ -9,13 +9,15 @@ from functools import lru_cache
 
 from dateutil import parser as dateutil_parser
 
+from rag.text import visible
+
 LONGEST_DATE = 48
 LONGEST_ID = 512
 EPOCH_LAST = 4_102_444_800
 """Seconds from 1970 to 2100."""
 
 _LINE_END = re.compile(r"[\u2028\u2029\x85\x0b\x1c-\x1e]")
-_INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\u200b\u2060\ufeff\ufffe\uffff]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 _SPACES = re.compile(r" {2,}")
 _ODD_SPACES = "\t\u00a0\u2007\u202f"
 _YEAR = re.compile(r"(?<!\d)(\d{4}|\d{8})(?!\d)")
@@ -34,7 +36,10 @@ _NO_SLUG = re.compile(r"[^a-z0-9]+")
 
 
 def clean(text: str) -> str:
-    """Line ends as \\n, runs of spaces as one, no control or invisible characters, no lone surrogates."""
+    """Line ends as \\n, runs of spaces as one, no control or invisible characters, no lone surrogates.
+
+    Joiners stay where they change what is seen, as in Persian and in emoji.
+    """
     if text.isprintable() and "  " not in text:
         return text.strip(" ")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -43,7 +48,7 @@ def clean(text: str) -> str:
     if not text.replace("\n", "").isprintable():
         # Most texts are, and are spared this: it takes ten times as long as all the rest.
         text = text.encode("utf-8", "replace").decode("utf-8")
-        text = _INVISIBLE.sub("", _LINE_END.sub("\n", text))
+        text = visible(_CONTROLS.sub("", _LINE_END.sub("\n", text)))
     if "  " in text:
         text = _SPACES.sub(" ", text)
     if " \n" in text or "\n " in text:

@@ -6,12 +6,12 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-from sentencex import get_sentence_boundaries
+from itertools import pairwise
 
 from rag.schema import Article, Passage, Span
+from rag.segment import sentence_ends
 
-SPLITTER = "sentencex/60-90"
+SPLITTER = "sentencex/60-90/abbreviations"
 """Recorded in the index; changed whenever the same text would be cut otherwise."""
 LEAST_WORDS, MOST_WORDS = 60, 90
 LONGEST_WORD = 24
@@ -83,12 +83,11 @@ def _within(paragraph: str) -> Iterator[Span]:
     """
     offset = 0
     while offset < len(paragraph):
-        found = get_sentence_boundaries("en", paragraph[offset : offset + WINDOW])
-        if offset + WINDOW < len(paragraph) and len(found) > 1:
-            found.pop()
-        for sentence in found:
-            yield offset + sentence["start_index"], offset + sentence["end_index"]
-        offset += found[-1]["end_index"]
+        ends = sentence_ends(paragraph[offset : offset + WINDOW])
+        if offset + WINDOW < len(paragraph) and len(ends) > 1:
+            ends.pop()
+        yield from ((offset + start, offset + end) for start, end in pairwise([0, *ends]))
+        offset += ends[-1]
 
 
 def quotable_spans(article: Article, sentences: Sequence[Sentence]) -> list[Span]:

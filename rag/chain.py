@@ -110,6 +110,14 @@ class Chain:
         writes = replace(own, plain=plain, sentences=sentences) if isinstance(own, WritingGenerator) else None
         return replace(self, generator=writes or plain, retriever=replace(self.retriever, hits=hits))
 
+    def with_stop(self, stopped: abc.Callable[[], bool]) -> Self:
+        """The same chain, but that its language model is stopped once `stopped()` says so.
+
+        What is finished by then is checked and told; Stopped is raised if that is nothing.
+        """
+        own = self.generator
+        return replace(self, generator=replace(own, stopped=stopped)) if isinstance(own, WritingGenerator) else self
+
     def ask(self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> Answer:
         """The answer, with a citation for every sentence; or, not grounded, the nearest passages as hits.
 

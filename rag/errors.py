@@ -7,6 +7,7 @@ PullquoteError
 ├── ModelError       a model cannot be found or is not the one expected
 ├── QuestionError    a question is empty or too long
 ├── ReadError        a source cannot be read as articles
+├── Stopped          an answer was stopped before it had a whole sentence
 ├── UnexpectedError  something failed for a reason that only the log tells
 └── StoreError       the index cannot be opened, read or written
     ├── IndexMissing    there is no index, or it is empty
@@ -42,6 +43,10 @@ class QuestionError(PullquoteError):
 
 class ReadError(PullquoteError):
     """A source cannot be read as articles."""
+
+
+class Stopped(PullquoteError):
+    """An answer was stopped before it had a whole sentence."""
 
 
 class UnexpectedError(PullquoteError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import queue
 import threading
 import time
@@ -11,16 +12,21 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from rag.errors import ModelError
 from rag.prompt import Prompt
+from rag.wire import broken_off, endless, no_reply
 
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM, ChatMessage
 
 BEAT = 0.25
 """Seconds after which a reader gets an empty piece, so that it can stop although the model says nothing."""
-MOST_PIECES, MOST_THOUGHTS = 2_000, 8_000
-"""Of one reply; a model that has not ended by then does not end."""
+MOST_WRITTEN, MOST_THOUGHT = 20_000, 80_000
+"""Characters of one reply, and of what the model thinks before it; one that has not ended by then does not end."""
+LONGEST_PIECE = 500
+"""Characters handed on at once, so that a reader of one large piece can still stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +118,18 @@ class LanguageModel:
         from ollama import ResponseError
         from openai import APIConnectionError, APIError, APITimeoutError
 
-        name = repr(self.name)
         try:
             yield
         except (APITimeoutError, httpx.TimeoutException):
-            raise ModelError(f"the language model {name} took too long; ask again, or raise llm_seconds") from None
+            hint = "ask again, or raise llm_seconds"
+            raise ModelError(f"the language model {self.name!r} took too long; {hint}") from None
         except (APIConnectionError, httpx.ConnectError, ConnectionError):
-            raise ModelError("no language model answers there; start its server, or mend its URL") from None
+            raise ModelError("no language model answers there; start its server, or correct its URL") from None
         except (httpx.HTTPError, APIError, ResponseError) as error:
             status = getattr(error, "status_code", -1)
-            raise ModelError(_refusal(name, status) if status > 0 else _broken_off(name)) from None
-        except (AttributeError, KeyError, TypeError, ValueError, httpx.InvalidURL) as error:
-            # The client takes whatever a server sends for a completion, and stumbles over it later.
-            hint = "mend its URL, which mostly ends in /v1"
-            raise ModelError(f"the reply for {name} is none ({type(error).__name__}); {hint}") from None
+            raise (ModelError(_refusal(repr(self.name), status)) if status > 0 else broken_off(self.name)) from None
+        except (httpx.InvalidURL, json.JSONDecodeError, ValidationError):
+            raise no_reply(self.name) from None
 
 
 def _next(pieces: queue.SimpleQueue[str | None]) -> str | None:
@@ -135,24 +139,21 @@ def _next(pieces: queue.SimpleQueue[str | None]) -> str | None:
         return ""
 
 
-def _broken_off(name: str) -> str:
-    return f"the language model {name} broke off in the middle; ask again, and see whether its server still runs"
-
-
-def _no_reply(name: str) -> str:
-    return f"what came for the language model {name} is no reply; ask again, or mend its URL, which mostly ends in /v1"
-
-
 def _refusal(name: str, status: int) -> str:
+    if 300 <= status < 400:
+        hint = "it was asked nothing; give that server's own address (--llm-url) if it is the right one"
+        return f"the server of {name} redirects to another server (HTTP {status}); {hint}"
     if status in (401, 403):
         return f"the key for {name} is not accepted (HTTP {status}); put the right one into PULLQUOTE_API_KEY"
     if status == 404:
-        return f"there is no model {name} (HTTP 404); mend its name, load it there, or mend the URL (mostly .../v1)"
+        return (
+            f"there is no model {name} (HTTP 404); correct its name, load it there, or correct the URL (mostly .../v1)"
+        )
     if status == 429:
         return f"the server of {name} has too much to do (HTTP 429); wait a while, and ask again"
     if status >= 500:
         return f"the server of {name} failed (HTTP {status}); ask again, and look into its log if it goes on"
-    hint = "mend its name, its URL or the key in PULLQUOTE_API_KEY, or lower llm_context"
+    hint = "correct its name, its URL or the key in PULLQUOTE_API_KEY, or lower llm_context"
     return f"the model {name} was refused (HTTP {status}); {hint}"
 
 
@@ -215,20 +216,22 @@ class _Reply:
             await session.aclose()
 
     async def _listen(self, llm: LLM) -> None:
-        name = repr(self._model.name)
         written, thought, end = 0, 0, ""
         async for part in await llm.astream_chat(_messages(self._prompt)):
             end = end or _end_of(part.raw)
             self._heard = self._thought = True
-            if part.delta:
-                self._put(part.delta)
-            written, thought = written + bool(part.delta), thought + (not part.delta)
-            if written > MOST_PIECES or thought > MOST_THOUGHTS:
-                raise ModelError(f"the language model {name} does not come to an end; ask again")
+            said = part.delta or ""
+            for start in range(0, min(len(said), MOST_WRITTEN - written), LONGEST_PIECE):
+                self._put(said[start : min(start + LONGEST_PIECE, MOST_WRITTEN - written)])
+            written, thought = written + len(said), thought + len(part.additional_kwargs.get("thinking_delta") or "")
+            if written > MOST_WRITTEN or thought > MOST_THOUGHT:
+                raise endless(self._model.name)
         if not end:
-            raise ModelError(_broken_off(name) if self._heard else _no_reply(name))
+            raise broken_off(self._model.name) if self._heard else no_reply(self._model.name)
         if end == "length":
-            raise ModelError(f"the language model {name} had no room to come to an end; raise llm_context")
+            raise ModelError(
+                f"the language model {self._model.name!r} had no room to come to an end; raise llm_context"
+            )
 
 
 def _messages(prompt: Prompt) -> Sequence[ChatMessage]:

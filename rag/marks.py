@@ -1,50 +1,51 @@
-"""What a language model writes → plain sentences, each with the marks it cites; read as it arrives."""
+"""What a language model writes → plain sentences, each with the marks it cites; read as it arrives.
+
+Time and memory grow with the length of what arrives: text is read once, and only what may still change is kept.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import accumulate, product
-from typing import Self
+from dataclasses import dataclass, field
+from itertools import pairwise, product
 
-from sentencex import get_sentence_boundaries
+from rag.segment import is_ended, sentence_ends
 
 _LETTERS = "bcdfghjkmnpqrstvwxz"
 """No vowels, so that a mark is no word."""
-_LONGEST_HELD = 300
-"""Characters that are held back while they may still become a mark or markup."""
+_LONGEST_HELD = 600
+"""Characters that are held back while they may still become a mark or markup; more than the longest of those."""
 _SURE = 12
 """Characters of the next sentence from which on it is clear that the one before has ended."""
-_GROUP = re.compile(r"[ \t]*[\[【]([^\[\]【】\n]{1,60})[\]】](?!\([^()\n]*\))")
+LONGEST_SENTENCE = 2_000
+"""Characters; what is longer is no sentence, and is cut."""
+_STEP = 500
+"""Characters read at once."""
+_GROUP = re.compile(r"[\[【]([^\[\]【】\n]{1,60})[\]】]")
 _CITES = re.compile(
     r"\W*(?:(?i:passages?|sources?|refs?|marks?|cite|p)\b)?\W*[a-z]{0,3}\d{1,4}(?:\W+[a-z]{0,3}\d{1,4})*\W*"
 )
-_HELD = re.compile(
-    rf"(?:[ \t]*[\[【][^\[\]【】\n]{{0,60}}|!?\[[^\[\]\n]{{0,200}}\](?:\([^()\n]{{0,{_LONGEST_HELD}}})?"
-    rf"|<(?:[/!a-zA-Z?][^<>]{{0,{_LONGEST_HELD}}})?|!|[*_`~#]+|(?<=\n)>|(?<=\n)[ \t]*(?:[-*•–]|\d{{1,2}}[.)]?)?[ \t]*)$"
-)
-_BROKEN_OFF = re.compile(r"(?:<[/!a-zA-Z][^<>]*|!\[[^\[\]\n]*(?:\](?:\([^()\n]*)?)?|(?<=\])\([^()\n]*)\Z")
-"""Markup that the end of a text has cut."""
-_THOUGHT = re.compile(r"\s*<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
-_MARKUP = (
-    (re.compile(r"<!--.*?(?:-->|$)", re.DOTALL), ""),
-    (re.compile(r"</?[a-zA-Z!?][^<>]*>"), ""),
-    (re.compile(r"!\[[^\[\]\n]*\](?:\([^()\n]*\))?"), ""),
-    (re.compile(r"\[([^\[\]\n]*)\]\([^()\n]*\)"), r"\1"),
-    (re.compile(r"(?<=\n)[ \t]*(?:#{1,6}[ \t]+|>[ \t]?|[-*•–][ \t]+|\d{1,2}[.)][ \t]+)"), ""),
-    (re.compile(r"\*\*|__|~~|`+"), ""),
-    (re.compile(r"(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)"), ""),
-)
+_LINK = re.compile(r"\[([^\[\]\n]{0,200})\]\([^()\n]{0,300}\)")
+_PART_OF_A_LINK = re.compile(r"\[[^\[\]\n]{0,200}(?:\](?:\([^()\n]{0,300})?)?\Z|【[^\[\]【】\n]{0,60}\Z")
+_LINK_CUT = re.compile(r"(?<=\])\([^()\n]*\Z")
+_IMAGE = re.compile(r"!\[[^\[\]\n]{0,200}\](?:\([^()\n]{0,300}\))?")
+_PART_OF_AN_IMAGE = re.compile(r"!(?:\[[^\[\]\n]{0,200}(?:\](?:\([^()\n]{0,300})?)?)?\Z")
+_TAG = re.compile(r"</?[a-zA-Z!?][^<>]{0,300}>")
+_PART_OF_A_TAG = re.compile(r"<(?:[/!a-zA-Z?][^<>]{0,300})?\Z")
+_BEGINS_A_LINE = re.compile(r"#{1,6}(?=[ \t])|>|[-*•–](?=[ \t])|\d{1,2}[.)](?=[ \t])")
+_MAY_BEGIN_A_LINE = re.compile(r"(?:#{1,6}|[-*•–]|\d{1,2}[.)]?)\Z")
+_THOUGHT = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
+_THOUGHT_ENDS = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+_LONGEST_TAG = len("</thinking>")
+_WAIT = -1
+"""Instead of a place in the text: more of it has to arrive."""
 _FIRST_SIGN = 0xF0000
-_SIGN = re.compile(r"[\U000f0000-\U000ffffd]")
-"""One character of no meaning for each known mark, while the text around it is cleared."""
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\ufffb"
     "\ud800-\udfff\ue000-\uf8ff\U000e0000-\U0010ffff]"
 )
 """Controls, what hides or turns around what stands beside it, and characters that have no meaning of their own."""
-_SPACES = re.compile(r"[ \t]+")
 _EMPTY = re.compile(r"\(\s*[,;]?\s*\)|(?<=\()\s*[,;]")
 _BEFORE_A_POINT = re.compile(r"\s+(?=[.,;:!?…](?:\s|$))")
 
@@ -66,6 +67,212 @@ def marks_for(number: int, texts: Sequence[str]) -> list[str]:
 
 
 @dataclass(slots=True)
+class Spoken:
+    """Takes out of a reply, as it arrives, what a model thinks before it; some servers leave that in."""
+
+    _begun: bool = False
+    _thinks: bool = False
+    _held: str = ""
+
+    def add(self, piece: str) -> str:
+        """What there is to read of the reply, with this piece, that was not there before."""
+        if self._begun:
+            return piece
+        self._held = (self._held + piece).lstrip()
+        if not self._thinks:
+            begins = _THOUGHT.match(self._held)
+            if not begins and "<thinking>".startswith(self._held[:_LONGEST_TAG].lower()):
+                return ""
+            self._thinks, self._held = bool(begins), self._held[begins.end() :] if begins else self._held
+        if self._thinks:
+            ends = _THOUGHT_ENDS.search(self._held)
+            self._held = self._held[ends.end() :].lstrip() if ends else self._held[-_LONGEST_TAG:]
+            self._thinks = not ends
+        self._begun = not self._thinks and bool(self._held)
+        return self._held if self._begun else ""
+
+    def end(self) -> str:
+        """What was held back because it might have begun a thought."""
+        return "" if self._begun or self._thinks else self._held
+
+
+@dataclass(slots=True)
+class _Clearing:
+    """Takes marks and markup out of a reply as it arrives; a known mark becomes a sign, one character of no meaning."""
+
+    marks: Sequence[str]
+    _held: str = ""
+    _comment: bool = False
+    _line_begins: bool = True
+    _space: bool = False
+    _gap: bool = False
+    _last: str = "\n"
+    _out: list[str] = field(default_factory=list)
+    _bare: re.Pattern[str] = field(init=False)
+    _part: re.Pattern[str] = field(init=False)
+    _special: re.Pattern[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        letters = re.escape(self.marks[0].rstrip("0123456789"))
+        self._bare = re.compile(rf"\b{letters}\d{{1,6}}\b", re.IGNORECASE)
+        self._part = re.compile(rf"(?:{letters[0]}|{letters}\d{{0,6}})\Z", re.IGNORECASE)
+        self._special = re.compile(rf"[ \t\n<!\[【*_~`]|\b{letters[0]}", re.IGNORECASE)
+
+    def add(self, piece: str, *, final: bool = False) -> str:
+        """What is clear with this piece; with a `final` one, all that is left."""
+        text, self._held, at = self._held + _HIDDEN.sub("", piece), "", 0
+        while at < len(text):
+            waits = not final and len(text) - at <= _LONGEST_HELD
+            text, end = self._read(text, at, waits)
+            if end == _WAIT:
+                self._held = text[at:]
+                break
+            at = end
+        told, self._out = "".join(self._out), []
+        return told
+
+    def forget_brackets(self) -> None:
+        """What was held back as a part of a mark, a link or a tag is that: there is no more of it."""
+        if self._held[:1] in {"[", "【", "<"}:
+            self._held = ""
+
+    def _read(self, text: str, at: int, waits: bool) -> tuple[str, int]:
+        """The text, of which a link may have become its words, and how far it is read, or _WAIT."""
+        if self._comment:
+            return text, self._hidden(text, at, waits)
+        if self._line_begins and text[at] not in " \t\n":
+            if waits and _MAY_BEGIN_A_LINE.match(text, at):
+                return text, _WAIT
+            self._line_begins = False
+            if found := _BEGINS_A_LINE.match(text, at):
+                return text, found.end()
+        character = text[at]
+        if character in " \t\n":
+            return text, self._white(text, at)
+        if character == "<":
+            return text, self._tag(text, at, waits)
+        if character == "!":
+            return text, self._image(text, at, waits)
+        if character in "[【":
+            return self._brackets(text, at, waits)
+        if character in "*_~`":
+            return text, self._emphasis(text, at, waits)
+        return text, self._words(text, at, waits)
+
+    def _say(self, words: str) -> int:
+        """Put out words that are no markup; how many characters they are."""
+        if self._space or (self._gap and words[0].isalnum()):
+            self._out.append(" ")
+        self._out.append(words)
+        self._space = self._gap = False
+        self._last = words[-1]
+        return len(words)
+
+    def _hidden(self, text: str, at: int, waits: bool) -> int:
+        """A part of a comment."""
+        end = text.find("-->", at)
+        self._comment = end < 0
+        if end >= 0:
+            return end + 3
+        return _WAIT if waits and len(text) - at < 3 else max(at + 1, len(text) - 2)
+
+    def _white(self, text: str, at: int) -> int:
+        if text[at] != "\n":
+            self._space = not self._line_begins
+            return at + 1
+        if self._last != "\n":
+            self._out.append("\n")
+            self._last = "\n"
+        self._space, self._line_begins = False, True
+        return at + 1
+
+    def _tag(self, text: str, at: int, waits: bool) -> int:
+        if text.startswith("<!--", at):
+            self._comment = True
+            return at + 4
+        if found := _TAG.match(text, at):
+            return found.end()
+        if part := _PART_OF_A_TAG.match(text, at):
+            if waits:
+                return _WAIT
+            if len(part[0]) > 1:
+                return part.end()
+        return at + self._say("<")
+
+    def _image(self, text: str, at: int, waits: bool) -> int:
+        part = _PART_OF_AN_IMAGE.match(text, at)
+        if part and waits:
+            return _WAIT
+        if found := _IMAGE.match(text, at):
+            cut = _LINK_CUT.match(text, found.end())
+            return cut.end() if cut else found.end()
+        return part.end() if part and len(part[0]) > 1 else at + self._say("!")
+
+    def _brackets(self, text: str, at: int, waits: bool) -> tuple[str, int]:
+        """Marks in brackets, a link, of which the words are read on, or brackets that mean nothing."""
+        if waits and _PART_OF_A_LINK.match(text, at):
+            return text, _WAIT
+        if link := _LINK.match(text, at):
+            return link[1] + text[link.end() :], 0
+        group = _GROUP.match(text, at)
+        if group and self._cites(group[1]):
+            cut = _LINK_CUT.match(text, group.end())
+            return text, cut.end() if cut else group.end()
+        return text, at + self._say(text[at])
+
+    def _cites(self, inside: str) -> bool:
+        """Are these marks? Known ones are put out as signs."""
+        known = [self._sign(found[0]) for found in self._bare.finditer(inside)]
+        if any(known) or _CITES.fullmatch(inside):
+            self._mark("".join(known))
+            return True
+        return False
+
+    def _sign(self, mark: str) -> str:
+        return chr(_FIRST_SIGN + self.marks.index(mark.lower())) if mark.lower() in self.marks else ""
+
+    def _mark(self, signs: str) -> None:
+        """Instead of a mark, and of the space before it."""
+        self._space, self._gap = False, True
+        if signs:
+            self._out.append(signs)
+            self._last = signs[-1]
+
+    def _emphasis(self, text: str, at: int, waits: bool) -> int:
+        character, end = text[at], at
+        while end < len(text) and text[end] == character:
+            end += 1
+        if waits and end == len(text) and character != "`":
+            return _WAIT
+        single = character != "`" and (end - at) % 2
+        if single and not (character in "*_" and self._emphasises(text[end : end + 1])):
+            self._say(character)
+        return end
+
+    def _emphasises(self, after: str) -> bool:
+        """Does a single sign between the last character and this one begin or end emphasis?"""
+        before = " " if self._space or self._gap else self._last
+        begins = not _is_word(before) and bool(after.strip())
+        return begins or (bool(before.strip()) and not _is_word(after))
+
+    def _words(self, text: str, at: int, waits: bool) -> int:
+        """Words up to what may be markup; a mark among them without its brackets."""
+        first = self._space or self._gap or not _is_word(self._last)
+        if first:
+            if waits and self._part.match(text, at):
+                return _WAIT
+            if found := self._bare.match(text, at):
+                self._mark(self._sign(found[0]))
+                return found.end()
+        ahead = self._special.search(text, at + 1)
+        return at + self._say(text[at : ahead.start() if ahead else len(text)])
+
+
+def _is_word(character: str) -> bool:
+    return character == "_" or character.isalnum()
+
+
+@dataclass(slots=True)
 class Reading:
     """Reads pieces of a reply whose passages have these marks.
 
@@ -74,83 +281,77 @@ class Reading:
     """
 
     marks: Sequence[str]
-    _raw: str = ""
-    _told: int = 0
-    _marks_told: int = 0
-    _clear: _Clear = field(init=False)
-    _bare: re.Pattern[str] = field(init=False)
-    _part: re.Pattern[str] = field(init=False)
+    _spoken: Spoken = field(default_factory=Spoken)
+    _clearing: _Clearing = field(init=False)
+    _text: str = ""
+    _signs: list[tuple[int, int]] = field(default_factory=list)
+    _found: list[_Found] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._clear = _Clear.of("")
-        letters = re.escape(self.marks[0].rstrip("0123456789"))
-        self._bare = re.compile(rf"[ \t]*\b{letters}\d+\b", re.IGNORECASE)
-        self._part = re.compile(rf"[ \t]*\b(?:{letters[0]}|{letters}\d*)$", re.IGNORECASE)
+        self._clearing = _Clearing(self.marks)
 
     def add(self, piece: str) -> list[Written]:
         """The sentences that are complete with it."""
-        narrow = _SPACES.sub(" ", _HIDDEN.sub("", piece))  # patterns take long over long runs of space
-        self._raw += narrow.lstrip(" ") if self._raw.endswith(" ") else narrow
-        clear = self._clear = self._cleared(held=True)
-        found = _sentences(clear, self._told)
-        sure = found and (found[-1].new_line or len(clear.text[found[-1].start :].strip()) >= _SURE)
-        return self._tell(clear, found, len(found) - 1) if sure else []
+        told: list[Written] = []
+        for start in range(0, len(piece), _STEP):
+            self._append(self._clearing.add(self._spoken.add(piece[start : start + _STEP])))
+            self._found = _sentences(self._text)
+            if not self._found:  # marks alone lead whatever comes
+                self._text, self._signs = "", [(0, sign) for sign in dict.fromkeys(sign for _, sign in self._signs)]
+            elif len(self._text) > LONGEST_SENTENCE:
+                told += self._tell(len(self._found))
+                self._text, self._signs, self._found = "", [], []
+            else:
+                told += self._tell(sum(map(self._is_over, self._found, self._found[1:])))
+        return told
 
     def end(self) -> list[Written]:
         """The sentences that are left."""
-        clear = self._cleared(held=False)
-        found = _sentences(clear, self._told)
-        return self._tell(clear, found, len(found))
+        self._finish()
+        return self._tell(len(self._found))
+
+    def cut(self) -> list[Written]:
+        """The sentences that are left of a reply that was cut off, without an unfinished one, which is `pending`."""
+        self._clearing.forget_brackets()
+        self._finish()
+        ended = bool(self._found) and is_ended(self._text[: self._found[-1].end])
+        return self._tell(len(self._found) - (not ended))
 
     @property
     def pending(self) -> str:
         """What is there of the next sentence, without what may still become a mark; none of the one after it."""
-        found = _sentences(self._clear, self._told)
-        return _plain(self._clear.text[found[0].start : found[0].end]) if found else ""
+        first = self._found[0] if self._found else _Found(0, 0, new_line=True)
+        return _plain(self._text[first.start : first.end])
 
-    def _tell(self, clear: _Clear, found: Sequence[_Found], number: int) -> list[Written]:
-        """The first so many of them."""
-        owned = list(_owned(clear, found, self._marks_told))
+    def _finish(self) -> None:
+        self._append(self._clearing.add(self._spoken.end(), final=True))
+        self._found = _sentences(self._text)
+
+    def _is_over(self, sentence: _Found, following: _Found) -> bool:
+        """Has a sentence ended for sure? Behind an abbreviation it may go on."""
+        return following.new_line or len(self._text[sentence.end :].strip()) >= _SURE
+
+    def _append(self, cleared: str) -> None:
+        for character in cleared:
+            if ord(character) >= _FIRST_SIGN:
+                self._signs.append((len(self._text), ord(character) - _FIRST_SIGN))
+            else:
+                self._text += character
+
+    def _tell(self, number: int) -> list[Written]:
+        """The first so many sentences, which are then forgotten."""
+        if number <= 0:
+            return []
+        tellable, end = self._found[:number], self._found[number - 1].end
+        owned = list(_owned(self._text, self._found, self._signs))
         told = []
-        for sentence in found[:number]:
-            own = [mark for owner, mark in owned if owner is sentence]
-            told.append(Written(_plain(clear.text[sentence.start : sentence.end]), _named(own, self.marks)))
-            self._told, self._marks_told = sentence.end, self._marks_told + len(own)
-        return [written for written in told if written.text]
-
-    def _cleared(self, *, held: bool) -> _Clear:
-        text = "\n" + without_thoughts(self._raw)
-        text = self._part.sub("", _HELD.sub("", text)) if held else _BROKEN_OFF.sub("", text)
-        text = self._bare.sub(self._sign, _GROUP.sub(self._signs, text))
-        for pattern, instead in _MARKUP:
-            text = pattern.sub(instead, text)
-        return _Clear.of(text)
-
-    def _signs(self, found: re.Match[str]) -> str:
-        known = "".join(map(self._sign, self._bare.finditer(found[1])))
-        gap = " " * found.string[found.end() : found.end() + 1].isalnum()
-        return known + gap if known or _CITES.fullmatch(found[1]) else found[0]
-
-    def _sign(self, found: re.Match[str]) -> str:
-        mark = found[0].strip().lower()
-        return chr(_FIRST_SIGN + self.marks.index(mark)) if mark in self.marks else ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Clear:
-    """Text without thoughts, markup and marks, and where in it each known mark stood: its place, and its number."""
-
-    text: str
-    marks: tuple[tuple[int, int], ...]
-
-    @classmethod
-    def of(cls, signed: str) -> Self:
-        """Of a text with one character for each mark."""
-        pieces = _SIGN.split(signed)
-        places = accumulate(map(len, pieces))
-        return cls(
-            "".join(pieces), tuple(zip(places, (ord(s) - _FIRST_SIGN for s in _SIGN.findall(signed)), strict=False))
-        )
+        for sentence in tellable:
+            own = [sign for owner, (_, sign) in owned if owner is sentence]
+            told.append(Written(_plain(self._text[sentence.start : sentence.end]), _named(own, self.marks)))
+        self._signs = [(max(place - end, 0), sign) for owner, (place, sign) in owned if owner not in tellable]
+        self._text = self._text[end:]
+        self._found = _sentences(self._text)
+        return [written for written in told if any(map(str.isalnum, written.text))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,32 +363,34 @@ class _Found:
     new_line: bool
 
 
-def _sentences(clear: _Clear, start: int) -> list[_Found]:
+def _sentences(text: str) -> list[_Found]:
     found: list[_Found] = []
-    for line in clear.text[start:].splitlines(keepends=True):
+    start = 0
+    for line in text.splitlines(keepends=True):
         new_line = True
-        for boundary in get_sentence_boundaries("en", line):
-            end = start + boundary["end_index"] - boundary["start_index"]
-            if clear.text[start:end].strip(" \t\n.,;:()"):
-                found.append(_Found(start, end, new_line))
+        for first, last in pairwise([0, *(sentence_ends(line) if line.strip() else [len(line)])]):
+            if line[first:last].strip(" \t\n.,;:()"):
+                found.append(_Found(start + first, start + last, new_line))
                 new_line = False
             elif found:
-                found[-1] = replace(found[-1], end=end)
-            start = end
+                found[-1] = _Found(found[-1].start, start + last, found[-1].new_line)
+        start += len(line)
     return found
 
 
-def _owned(clear: _Clear, found: Sequence[_Found], after: int) -> Iterator[tuple[_Found, int]]:
+def _owned(
+    text: str, found: Sequence[_Found], signs: Sequence[tuple[int, int]]
+) -> Iterator[tuple[_Found, tuple[int, int]]]:
     """Each mark with the sentence it belongs to: the one before it, unless it begins a line with text in it."""
-    for place, number in clear.marks[after:]:
+    for place, sign in signs:
         before = [sentence for sentence in found if sentence.start < place]
         behind = [sentence for sentence in found if sentence.start >= place]
-        begins = clear.text[:place].rpartition("\n")[2].strip() == ""
-        leads = behind and "\n" not in clear.text[place : behind[0].start].strip(" ") and begins
+        begins = text[:place].rpartition("\n")[2].strip() == ""
+        leads = behind and "\n" not in text[place : behind[0].start].strip(" ") and begins
         if before and not leads:
-            yield before[-1], number
+            yield before[-1], (place, sign)
         elif behind:
-            yield behind[0], number
+            yield behind[0], (place, sign)
 
 
 def _named(numbers: Iterable[int], marks: Sequence[str]) -> tuple[str, ...]:
@@ -195,8 +398,9 @@ def _named(numbers: Iterable[int], marks: Sequence[str]) -> tuple[str, ...]:
 
 
 def without_thoughts(text: str) -> str:
-    """A reply without what a model thinks before it, which some servers leave in it; empty as long as it thinks."""
-    return _THOUGHT.sub("", text, count=1).lstrip() if text.lstrip()[:6].lower() == "<think" else text
+    """A reply without what a model thinks before it; empty as long as it thinks."""
+    spoken = Spoken()
+    return spoken.add(text) + spoken.end()
 
 
 def _plain(text: str) -> str:

@@ -26,6 +26,7 @@ from rag.config import PACKAGED_MODEL
 from rag.errors import ModelError
 from rag.llm import LanguageModel, Session, Usage
 from rag.schema import Span
+from rag.wire import UNPACKED, guards
 
 if TYPE_CHECKING:
     import torch
@@ -422,7 +423,7 @@ def _fetched(url: str) -> Any:
         options: dict[str, Any] = {"trust_env": not _is_here(url), "verify": url.startswith("https:")}
         with httpx.stream("GET", url, timeout=PROBE_SECONDS, **options) as response:
             return json.loads(_within_limits(response.raise_for_status().iter_bytes()))
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError):
         return None
 
 
@@ -465,6 +466,7 @@ class _Server:
         """A new one; by Ollama's own protocol where it is Ollama's, which takes the size of the context only there."""
         options: dict[str, Any] = {"verify": self._certificates(), "trust_env": not _is_here(self.url)}
         own = self.url.startswith("http:") and self._is_ollama()
+        options["event_hooks"] = guards(self.name, events=not own)
         return (self._of_ollama if own else self._like_openai)(_counting(count), options)
 
     def _certificates(self) -> ssl.SSLContext:
@@ -493,7 +495,7 @@ class _Server:
             base_url=self.url,
             timeout=self.seconds,
             max_retries=LLM_RETRIES,
-            http_client=httpx.AsyncClient(timeout=self.seconds, follow_redirects=True, **options),
+            http_client=httpx.AsyncClient(timeout=self.seconds, follow_redirects=True, headers=UNPACKED, **options),
         )
         llm = OpenAILike(  # type: ignore[call-arg] # its base class takes clients
             model=self.name,
@@ -513,7 +515,7 @@ class _Server:
         from ollama import AsyncClient
 
         # Left out, it would send OLLAMA_API_KEY to whatever the address is.
-        headers = {"authorization": f"Bearer {self.key}"}
+        headers = {"authorization": f"Bearer {self.key}", **UNPACKED}
         client = AsyncClient(self._root, timeout=self.seconds, headers=headers, **options)
         llm = Ollama(
             model=self.name,

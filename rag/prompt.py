@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rag.schema import Passage, Turn, long_date
 
@@ -75,9 +76,8 @@ class Prompt:
 
     def is_repeated_in(self, text: str) -> bool:
         """Does a text give away what the model was told to do, in these words or backwards?"""
-        own, said = _letters(self.system), _letters(text)
-        runs = (said[start : start + SAME_LETTERS] for start in range(len(said) - SAME_LETTERS + 1))
-        return any(run in own or run[::-1] in own for run in runs)
+        own = _runs_of(self.system)
+        return any(run in own for run in _runs(_letters(text)))
 
 
 def answer(question: str, passages: Sequence[tuple[str, Passage]], sentences: int) -> Prompt:
@@ -111,6 +111,17 @@ def trial() -> Prompt:
 def is_refusal(sentence: str) -> bool:
     """Is it the sentence by which a model says that the passages hold no answer?"""
     return _letters(sentence) == _letters(NOT_ANSWERED)
+
+
+@lru_cache(maxsize=8)
+def _runs_of(text: str) -> frozenset[str]:
+    """Its runs of letters, and the same backwards."""
+    letters = _letters(text)
+    return frozenset((*_runs(letters), *_runs(letters[::-1])))
+
+
+def _runs(letters: str) -> Iterator[str]:
+    return (letters[start : start + SAME_LETTERS] for start in range(len(letters) - SAME_LETTERS + 1))
 
 
 def _letters(text: str) -> str:

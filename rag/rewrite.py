@@ -11,7 +11,7 @@ from rag import prompt
 from rag.errors import ModelError
 from rag.lexical import LexicalIndex
 from rag.llm import LanguageModel
-from rag.marks import without_thoughts
+from rag.marks import Spoken
 from rag.question import MOST_SIDES, compares
 from rag.schema import Query, Turn
 
@@ -62,13 +62,13 @@ def planned(model: LanguageModel, query: Query, history: Sequence[Turn], lexical
 
 def _lines(model: LanguageModel, request: prompt.Prompt) -> Iterator[list[str]]:
     """The lines of a reply as far as it is there."""
-    text = ""
+    text, spoken = "", Spoken()
     yield []
     with closing(model.write(request)) as pieces:
         for piece in pieces:
-            text += piece
-            yield without_thoughts(text).splitlines()
-            if len(without_thoughts(text)) > MOST_SIDES * 2 * LONGEST:
+            text += spoken.add(piece)
+            yield text.splitlines()
+            if len(text) > MOST_SIDES * 2 * LONGEST:
                 return
 
 

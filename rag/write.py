@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from rag import prompt
-from rag.errors import ModelError
+from rag.errors import ModelError, Stopped
 from rag.facts import words_of
 from rag.generate import ExtractiveGenerator
 from rag.llm import LanguageModel
@@ -18,18 +18,24 @@ from rag.prompt import Prompt
 from rag.question import answering, asked
 from rag.schema import Draft, Hit, Passage, Statement
 from rag.support import Checker, Ground
+from rag.wire import endless
 
 ANSWER_TOKENS = 800
 """What is kept free for the answer."""
 TOKENS_MORE = 1.25
 """Models have tokenizers of their own; most need some more tokens than the one that is counted with."""
 MOST_REPEATED = 3
-LONGEST_WORD = 40
+LONGEST_WORD, LONGEST_MEANT = 40, 1_000
+"""Characters of a word and of a sentence; what is longer is no sentence for a reader."""
 MOST_UNKNOWN = 6
 """Words in a row that stand neither in the passages nor in the question: more are another language, or a code."""
 REPLACED = "These are the articles’ own sentences instead."
 UNSUPPORTED_ALL = f"Nothing that {{}} wrote is borne out by the articles. {REPLACED}"
 CUT_SHORT = "This is as far as it came."
+STOPPED = "Stopped; this is as far as it came."
+STOPPED_EARLY = "stopped before the first sentence was complete; ask again"
+MOST_STATEMENTS = 40
+"""Sentences of one reply that are checked; a model that writes more does not end."""
 NOT_FOUND = "{} finds no answer in the passages; those listed are the nearest ones."
 NOT_ALL = "{} adds that the passages do not answer all of it."
 LEFT_OUT = "Left out: {} of it that had nothing to do with the articles."
@@ -37,15 +43,22 @@ LEFT_OUT = "Left out: {} of it that had nothing to do with the articles."
 
 @dataclass(frozen=True, slots=True)
 class WritingGenerator:
-    """Has a language model write the answer; where that fails, `plain` answers in the articles' own sentences."""
+    """Has a language model write the answer; where that fails, `plain` answers in the articles' own sentences.
+
+    `stopped` is asked after each piece whether a reader has stopped the answer: what is finished by then is checked.
+    """
 
     model: LanguageModel
     checker: Checker
     plain: ExtractiveGenerator
     sentences: int
+    stopped: Callable[[], bool] = bool
 
     def generate(self, question: str, hits: Sequence[Hit]) -> Iterator[Draft]:
-        """The answer as the model writes it: its sentences as they are checked, and what there is of the next one."""
+        """The answer as the model writes it: its sentences as they are checked, and what there is of the next one.
+
+        Raises Stopped if it is stopped before its first sentence is complete.
+        """
         passages = [hit.passage for hit in hits]
         marks = marks_for(len(passages), [question, *(passage.indexed_text for passage in passages)])
         request = self._fitting(question, list(zip(marks, passages, strict=True)))
@@ -55,20 +68,37 @@ class WritingGenerator:
         draft = Draft(doing=f"{self.model.name} reads {len(request.marks)} passages …", written_by=self.model.name)
         yield draft
         transcript = Transcript(question, request, self.checker, self.checker.grounds(passages[: len(request.marks)]))
-        broken = ""
+        broken, stopped = "", False
         try:
             with closing(self.model.write(request.prompt)) as pieces:
                 for piece in pieces:
                     transcript.add(piece)
-                    if transcript.refused or transcript.repeats:
+                    stopped = self.stopped()
+                    if stopped or transcript.refused or transcript.repeats:
                         break
+                    if transcript.length > MOST_STATEMENTS:
+                        raise endless(self.model.name)
                     draft = replace(draft, statements=tuple(transcript.statements), pending=transcript.pending)
                     yield draft
         except ModelError as error:
             broken = str(error)
-        if not transcript.repeats:
+        if stopped or broken:
+            transcript.cut()
+        elif not transcript.repeats:
             transcript.end()
-        yield from self._ended(question, hits, transcript, broken)
+        yield from [self._stopped(transcript)] if stopped else self._ended(question, hits, transcript, broken)
+
+    def _stopped(self, transcript: Transcript) -> Draft:
+        if not transcript.statements:
+            raise Stopped(STOPPED_EARLY)
+        return replace(
+            self._cut(transcript), notice=" ".join(filter(None, [STOPPED, transcript.note(self.model.name)]))
+        )
+
+    def _cut(self, transcript: Transcript) -> Draft:
+        """What was finished, and of the next sentence what there is, which is not checked."""
+        pending = f"{transcript.pending} …" if transcript.pending else ""
+        return Draft(tuple(transcript.statements), pending=pending, written_by=self.model.name)
 
     def _ended(self, question: str, hits: Sequence[Hit], transcript: Transcript, broken: str) -> Iterator[Draft]:
         """What the model's answer comes to, now that it is at its end, or broken off."""
@@ -77,7 +107,8 @@ class WritingGenerator:
             yield Draft(unanswered=True, notice=NOT_FOUND.format(name), written_by=name)
         elif any(statement.quotes for statement in statements):
             notes = [f"{as_sentence(broken)} {CUT_SHORT}" if broken else "", transcript.note(name)]
-            yield Draft(statements, notice=" ".join(filter(None, notes)), written_by=name)
+            draft = self._cut(transcript) if broken else Draft(statements, written_by=name)
+            yield replace(draft, notice=" ".join(filter(None, notes)))
         elif broken:
             yield from self._instead(question, hits, f"{as_sentence(broken)} {REPLACED}", statements)
         elif statements:
@@ -144,6 +175,15 @@ class Transcript:
         """There is no more."""
         self._take(self._reading.end())
 
+    def cut(self) -> None:
+        """There is no more, and what is unfinished stays `pending`."""
+        self._take(self._reading.cut())
+
+    @property
+    def length(self) -> int:
+        """How many sentences were read."""
+        return len(self.statements) + self._left_out + self._again
+
     @property
     def repeats(self) -> bool:
         return self._again >= MOST_REPEATED
@@ -163,6 +203,8 @@ class Transcript:
 
     def _take(self, sentences: Sequence[Written]) -> None:
         for written in sentences:
+            if self.length > MOST_STATEMENTS:
+                return
             if prompt.is_refusal(written.text):
                 self.refused = self.refused or not self.statements
                 self._not_all = True
@@ -185,7 +227,9 @@ class Transcript:
 
     def _is_meant(self, text: str) -> bool:
         """Is it for the reader, and no part of the prompt, no code, and no gibberish?"""
-        if any(len(word) > LONGEST_WORD for word in text.split()) or self.request.prompt.is_repeated_in(text):
+        if len(text) > LONGEST_MEANT or any(len(word) > LONGEST_WORD for word in text.split()):
+            return False
+        if self.request.prompt.is_repeated_in(text):
             return False
         runs = groupby(words_of(text), key=self._known.__contains__)
         return all(known or len(list(run)) <= MOST_UNKNOWN for known, run in runs)

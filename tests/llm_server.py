@@ -14,10 +14,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Refused:
-    """A status with which the server refuses, and for how long it asks to be left alone."""
+    """A status with which the server refuses, for how long it asks to be left alone, or where it redirects to."""
 
     status: int
     retry_after: str = ""
+    location: str = ""
 
 
 BREAK = object()
@@ -72,14 +73,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, refused: Refused) -> None:
         refusal = {"error": {"message": f"refused: {self.headers.get('Authorization')}"}}
-        self._send(refused.status, json.dumps(refusal).encode(), refused.retry_after)
+        self._send(refused.status, json.dumps(refusal).encode(), refused)
 
-    def _send(self, status: int, content: bytes, retry_after: str = "") -> None:
+    def _send(self, status: int, content: bytes, refused: Refused | None = None) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
-        if retry_after:
-            self.send_header("Retry-After", retry_after)
+        if refused and refused.retry_after:
+            self.send_header("Retry-After", refused.retry_after)
+        if refused and refused.location:
+            self.send_header("Location", refused.location)
         self.end_headers()
         self.wfile.write(content)
 

@@ -25,6 +25,23 @@ def test_clean_keeps_lines_and_letters() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("the govern\u00adment", "the government"),
+        ("the govern\u200dment and the Auf\u200clage", "the government and the Auflage"),
+        ("\ufeffA \u202edesrever\u202c pier\u200b", "A desrever pier"),
+        ("a\u200e b\u2066 c\u2069\U000e0041", "a b c"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("क्\u200dष", "क्\u200dष"),
+        ("👩\u200d🚒 and ❤️\u200d🔥", "👩\u200d🚒 and ❤️\u200d🔥"),
+        ("\u200c", ""),
+    ],
+)
+def test_clean_text_has_nothing_that_nobody_sees(text: str, cleaned: str) -> None:
+    assert clean(text) == one_line(text) == cleaned
+
+
+@pytest.mark.parametrize(
     ("value", "day"),
     [
         ("2024-03-05", date(2024, 3, 5)),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.split import LEAST_WORDS, MOST_WORDS, sentences_of, split
 from rag.schema import Article
+from rag.segment import sentence_ends
 
 words = st.sampled_from(
     ["pier", "Storm", "U.N.", "Mr. Moor", "“No,”", "she said.", "Then?", "3.5", "日本。", "\n", "\n\n"]
@@ -69,6 +71,50 @@ def test_abbreviations_do_not_end_sentences() -> None:
         "“We agreed,” he said.",
         "They left.",
     ]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The plant consumes approx. 5 tons of coal.",
+        "The plant consumes approx. twenty tons of coal.",
+        "The cost, est. 5 million, rose.",
+        "The price is 5 crowns incl. VAT and postage.",
+        "The case of Moor vs. Lee was heard.",
+        "The case of Moor v. Lee was heard.",
+        "It is shown in Fig. 3 and on pp. 4–9 of vol. 2, ch. 5, no. 6.",
+        "It was edited by the ed. of the paper.",
+        "It weighs ca. 5 kg, cf. the table, at a temp. of 4 degrees, min. 3 and max. 5 of them.",
+        "Lieut. Roe, Atty. Gen. Cox, Sgt. Lee, Gov. Cox and Sen. Ray came.",
+        "The dept. closed in Jan. 2020, at 5 p.m. local time, says Acme Inc. in a letter.",
+        "Pier No. 1 closed.",
+    ],
+)
+def test_a_sentence_goes_on_behind_an_abbreviation(sentence: str) -> None:
+    text = f"{sentence} Nobody was hurt. {sentence}"
+    assert [text[s.start : s.end] for s in sentences_of(text)] == [sentence, "Nobody was hurt.", sentence]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["He works for Acme Inc. The firm is old.", "He left at 5 p.m. She stayed.", "Was it he? No. She did it."],
+)
+def test_an_abbreviation_may_end_a_sentence(text: str) -> None:
+    assert len(list(sentences_of(text))) >= 2
+
+
+@given(
+    st.lists(
+        st.sampled_from(["approx. ", "Sgt. ", "5 ", "Lee ", "p.m. ", "No. ", "x. ", "“A.” ", " ", "日本。"]),
+        max_size=60,
+    )
+)
+def test_sentences_cover_the_text(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    ends = sentence_ends(text)
+    assert ends == sorted(set(ends))
+    assert (ends or [0])[-1] == len(text)
+    assert "".join("".join(text[s.start : s.end].split()) for s in sentences_of(text)) == "".join(text.split())
 
 
 def test_a_paragraph_longer_than_the_segmenters_window() -> None:

@@ -16,7 +16,9 @@ import pytest
 from llm_server import BREAK, Refused, Reply, scripted
 
 import rag.llm
+import rag.wire
 from rag.errors import ModelError
+from rag.llm import LONGEST_PIECE, MOST_THOUGHT, MOST_WRITTEN
 from rag.models import load_llm, local_llms
 from rag.prompt import Prompt
 
@@ -69,7 +71,7 @@ def test_what_fails_for_a_while_is_tried_again(first: Reply, ollama: bool) -> No
     [
         (401, "PULLQUOTE_API_KEY"),
         (403, "PULLQUOTE_API_KEY"),
-        (404, "mend its name"),
+        (404, "correct its name"),
         (400, "llm_context"),
         (Refused(429, "0.1"), "wait a while"),
         (["Tea", BREAK], "broke off"),
@@ -77,6 +79,12 @@ def test_what_fails_for_a_while_is_tried_again(first: Reply, ollama: bool) -> No
         ([b"data: {not json\n\n"], "/v1"),
         ([b'data: {"error": {"message": "sesame is not allowed"}}\n\n'], "broke off"),
         ([b'data: {"choices": null}\n\n'], "/v1"),
+        ([b'data: {"choices": [{"index": 0, "delta": null}]}\n\n'], "/v1"),
+        ([{"content": 5}], "/v1"),
+        ([{"role": "king", "content": "Tea"}], "/v1"),
+        ([{"tool_calls": [{"index": 0}]}, {"tool_calls": [{"index": 0}]}], "/v1"),
+        ([b"data: \xff\n\n"], "/v1"),
+        ([b"data: " + b"[" * 200_000 + b"\n\n"], "/v1"),
         ([*[{"reasoning_content": "Hm."}] * 2, BREAK], "broke off"),
         ([BREAK], "/v1"),
         (b"", "/v1"),
@@ -110,6 +118,9 @@ def test_what_fails_is_told_with_what_to_do_and_without_the_key(
         ([{"thinking": "Hm."}, BREAK], "broke off"),
         (b"", "/v1"),
         (b"[]", "/v1"),
+        (b"[" * 200_000, "/v1"),
+        (b'{"message": 5}', "/v1"),
+        (b'{"error": "5"}', "broke off"),
         (b"<html>Welcome, sesame</html>", "/v1"),
         ([2], "said nothing for 1 seconds"),
     ],
@@ -144,11 +155,76 @@ def test_a_server_that_is_not_there() -> None:
         load_llm("tiny", server.url).complete(ASKED)
 
 
-@pytest.mark.parametrize("pieces", [["Tea "] * 50, [{"reasoning_content": "Hm. "}] * 50])
-def test_what_does_not_end_is_ended(pieces: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rag.llm, "MOST_PIECES", 10)
-    monkeypatch.setattr(rag.llm, "MOST_THOUGHTS", 10)
-    with scripted(lambda _: pieces) as server, pytest.raises(ModelError, match="does not come to an end"):
+THOUGHT = {False: "reasoning_content", True: "thinking"}
+
+
+@pytest.mark.parametrize("ollama", [False, True])
+@pytest.mark.parametrize("pieces", [["Tea. "] * 5_000, ["Tea. " * 5_000], ["x" * 10_000_000], ["[" * 200_000]])
+def test_a_reply_is_cut_by_its_characters(pieces: list[str], ollama: bool) -> None:
+    words = []
+    with scripted(lambda _: pieces, ollama=ollama) as server:
+        with pytest.raises(ModelError, match="does not come to an end"):
+            words.extend(load_llm("tiny", server.url).write(ASKED))
+        assert len(server.prompts) == 1
+    assert "".join(words) == "".join(pieces)[:MOST_WRITTEN]
+    assert max(map(len, words)) <= LONGEST_PIECE
+
+
+@pytest.mark.parametrize("ollama", [False, True])
+@pytest.mark.parametrize("size", [400, 1_000_000])
+def test_thoughts_are_bounded_by_their_characters(size: int, ollama: bool) -> None:
+    thought = {THOUGHT[ollama]: "x" * size}
+    thoughts = [thought] * (MOST_THOUGHT // size + 3)
+    with scripted(lambda _: thoughts, ollama=ollama) as server, pytest.raises(ModelError, match="not come to an end"):
+        load_llm("tiny", server.url).complete(ASKED)
+
+
+def test_many_short_pieces_are_a_reply() -> None:
+    with scripted(lambda _: ["T", *"ea. " * 1_000]) as server:
+        assert load_llm("tiny", server.url).complete(ASKED) == "T" + "ea. " * 1_000
+
+
+@pytest.mark.parametrize("ollama", [False, True])
+@pytest.mark.parametrize("junk", [{"role": "assistant"}, b": still here\n" * 100, b" " * 1_000])
+def test_what_is_no_text_is_bounded_too(junk: Any, ollama: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rag.wire, "MOST_BYTES", 100_000)
+
+    def reply(_: str) -> Iterator[Any]:
+        while True:
+            yield b"\n" if ollama and isinstance(junk, bytes) else junk
+
+    with scripted(reply, ollama=ollama) as server, pytest.raises(ModelError, match="come to an end|/v1"):
+        load_llm("tiny", server.url).complete(ASKED)
+
+
+@pytest.mark.parametrize("ollama", [False, True])
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_to_another_server_is_not_followed(status: int, ollama: bool) -> None:
+    with scripted(lambda _: "Tea", ollama=ollama) as other:
+        for target in (other.url, other.url.replace("127.0.0.1", "localhost")):
+            with scripted(lambda _: Refused(status, location=target), ollama=ollama) as server:
+                model = load_llm("tiny", server.url, "sesame")
+                with pytest.raises(ModelError, match=r"redirects to another server \(HTTP 30\d\); .*--llm-url"):
+                    model.complete(ASKED)
+                assert len(server.prompts) == 1
+    assert (other.prompts, other.keys) == ([], [])
+
+
+@pytest.mark.parametrize("ollama", [False, True])
+def test_a_redirect_within_the_same_server_is_followed(ollama: bool) -> None:
+    path = "/api/chat" if ollama else "/v1/chat/completions"
+    replies: list[Reply] = [Refused(307, location=path), Refused(308, location="elsewhere"), "Tea is hot."]
+    with scripted(lambda _: replies.pop(0), ollama=ollama) as server:
+        assert load_llm("tiny", server.url).complete(ASKED) == "Tea is hot."
+    assert server.requests[-1]["path"] == path.rpartition("/")[0] + "/elsewhere"
+
+
+def test_mistakes_of_our_own_are_not_blamed_on_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(raw: object) -> str:
+        raise TypeError("our own mistake")
+
+    monkeypatch.setattr(rag.llm, "_end_of", mistaken)
+    with scripted(lambda _: "Tea") as server, pytest.raises(TypeError, match="our own mistake"):
         load_llm("tiny", server.url).complete(ASKED)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.marks import Reading, Written, marks_for, without_thoughts
+from rag.marks import LONGEST_SENTENCE, Reading, Written, marks_for, without_thoughts
 
 MARKS = ["bb1", "bb2", "bb3"]
 
@@ -153,6 +154,66 @@ def test_marks_stand_in_none_of_the_texts(texts: Iterable[str], number: int) -> 
     marks = marks_for(number, list(texts))
     assert len(set(marks)) == number
     assert not any(mark in text.split() for mark in marks for text in texts)
+
+
+def seconds(text: str, step: int) -> float:
+    """The lesser of two times that it takes to read a text in pieces, showing what is pending after each."""
+
+    def once() -> float:
+        reading, began = Reading(MARKS), time.process_time()
+        for start in range(0, len(text), step):
+            reading.add(text[start : start + step])
+            assert len(reading.pending) <= LONGEST_SENTENCE + 1_000
+        reading.end()
+        return time.process_time() - began
+
+    return min(once() for _ in range(2))
+
+
+@pytest.mark.parametrize("step", [5, 10**9])
+@pytest.mark.parametrize(
+    "run",
+    ["![[", "[", "<", "<a", "<!--", "\n", "\n[bb1]", " ", "*", "a*", "[a](b)", "(", "bb1 ", ".", "x", "It is. ", "!["],
+)
+def test_time_grows_with_the_length_of_a_reply_alone(run: str, step: int) -> None:
+    size = 2_000 // len(run)
+    short, long = seconds(run * size, step), seconds(run * size * 4, step)
+    assert long < 9 * short + 0.05, "4 times as long for 4 times the text, not 16 times"
+
+
+@given(st.lists(st.sampled_from([*"![]()<>-/a 1b\n*_~`#.【】", "bb1", "<!--", "-->", "[](", "x](y)"]), max_size=60))
+def test_any_signs_are_read_to_the_end(signs: list[str]) -> None:
+    text = "".join(signs)
+    letters = "".join("".join(text for text, _ in said(*text)).split())
+    assert letters == "".join("".join(text for text, _ in said(text)).split())
+    assert "bb1" not in re.findall(r"\w+", letters) or "bb1" in re.findall(r"\w+", text)
+
+
+def test_a_sentence_that_does_not_end_is_cut() -> None:
+    words = "word " * 10_000
+    assert max(len(text) for text, _ in said(words)) <= LONGEST_SENTENCE + 1_000
+    assert "".join("".join(text for text, _ in said(words)).split()) == "word" * 10_000
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences", "pending"),
+    [
+        ("The pier closed. [bb1] It was", ["The pier closed."], "It was"),
+        ("The pier closed. It was old. [bb2]", ["The pier closed.", "It was old."], ""),
+        ("The pier closed. It was old.", ["The pier closed.", "It was old."], ""),
+        ("The pier closed. It met Mr.", ["The pier closed."], "It met Mr."),
+        ("The pier", [], "The pier"),
+        ("“It is old.” [bb", ["“It is old.”"], ""),
+        ("", [], ""),
+    ],
+)
+def test_of_a_reply_that_is_cut_off_the_finished_sentences_are_told(
+    text: str, sentences: list[str], pending: str
+) -> None:
+    reading = Reading(MARKS)
+    told = [*reading.add(text), *reading.cut()]
+    assert [written.text for written in told] == sentences
+    assert reading.pending == pending
 
 
 def test_thoughts_are_no_part_of_a_reply() -> None:

@@ -23,9 +23,10 @@ from eval.pairs import sample_questions
 from rag import prompt
 from rag.chain import Chain, Scope
 from rag.config import Config
-from rag.errors import PullquoteError
+from rag.errors import PullquoteError, Stopped
 from rag.schema import Answer, Turn
 from rag.suggest import follow_ups, openers
+from rag.write import STOPPED_EARLY
 from ui import render, scope
 from ui.history import Entry, Kept, shortened
 from ui.render import Exchange
@@ -42,8 +43,6 @@ MOST_SENTENCES, MOST_PASSAGES = 10, 30
 LONGEST_REASON = 2000
 REDRAWN = 0.05
 """Seconds between two states of an answer that is being written; more would only keep the browser busy."""
-STOPPED = "Stopped; this is as far as it came."
-STOPPED_EARLY = "Stopped before the first word; ask again."
 
 Conversation = tuple[Exchange, ...]
 Shown = tuple[list[dict[str, Any]], str, Conversation]
@@ -186,13 +185,13 @@ class Desk:
         chain = self.writers.get(exchange.writer, self.chain)
         if exchange.lengths:
             chain = chain.with_lengths(*exchange.lengths)
+        chain = chain.with_stop(lambda: floor.stopped)
         try:
             with closing(chain.stream(exchange.question, turns(earlier), **narrowed)) as answers:
                 drawn, begun = 0.0, False
                 for answer in answers:
-                    if floor.stopped:
-                        exchange = broken_off(exchange)
-                        break
+                    if floor.stopped and answer.doing:
+                        raise Stopped(STOPPED_EARLY)
                     exchange = replace(exchange, answer=answer)
                     first = bool(answer.text) and not begun
                     if first or not answer.written_by or time.monotonic() - drawn > REDRAWN:
@@ -418,14 +417,6 @@ def settled(conversation: Conversation) -> Conversation:
     if not conversation or conversation[-1].done:
         return conversation
     return (*conversation[:-1], replace(conversation[-1], answer=None, error=INTERRUPTED, done=True))
-
-
-def broken_off(exchange: Exchange) -> Exchange:
-    """A question whose answer was stopped: with what there is of it, checked or not."""
-    answer = exchange.answer
-    if not answer or not answer.text:
-        return replace(exchange, answer=None, error=STOPPED_EARLY)
-    return replace(exchange, answer=replace(answer, text=f"{answer.text} …", notice=STOPPED))
 
 
 def turns(conversation: Conversation) -> tuple[Turn, ...]:
