@@ -15,7 +15,7 @@ from rag.cite import cite, difference
 from rag.confidence import Confidence, signs_of
 from rag.config import Config, api_key
 from rag.conversation import in_context
-from rag.errors import QuestionError
+from rag.errors import QuestionError, Stopped
 from rag.filter_words import QuestionFilters
 from rag.filters import Known, described
 from rag.generate import ExtractiveGenerator, Generator
@@ -28,6 +28,7 @@ from rag.rewrite import Plan, planned
 from rag.schema import NO_FILTERS, Answer, Copy, Draft, Extra, Filters, Hit, Query, ReadFilter, Stage, Statement, Turn
 from rag.sentences import Need
 from rag.support import Checker
+from rag.text import visible
 from rag.write import REPLACED, WritingGenerator, as_sentence
 
 LONGEST_QUESTION = 2000
@@ -110,14 +111,6 @@ class Chain:
         writes = replace(own, plain=plain, sentences=sentences) if isinstance(own, WritingGenerator) else None
         return replace(self, generator=writes or plain, retriever=replace(self.retriever, hits=hits))
 
-    def with_stop(self, stopped: abc.Callable[[], bool]) -> Self:
-        """The same chain, but that its language model is stopped once `stopped()` says so.
-
-        What is finished by then is checked and told; Stopped is raised if that is nothing.
-        """
-        own = self.generator
-        return replace(self, generator=replace(own, stopped=stopped)) if isinstance(own, WritingGenerator) else self
-
     def ask(self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> Answer:
         """The answer, with a citation for every sentence; or, not grounded, the nearest passages as hits.
 
@@ -132,7 +125,8 @@ class Chain:
         """The answer as it grows; the last one is complete and is what `ask` returns.
 
         Until its first words are there, `doing` says what is being done. A language model's answer grows word by word,
-        and may give way to another one in the end. Closing the iterator ends the model's work.
+        and may give way to another one in the end. Closing the iterator ends the model's work; throwing Stopped into it
+        does that, too, and gives the answer as far as its sentences are finished, or Stopped if there is no word of it.
         """
         clock = _Clock()
         question = checked(question)
@@ -158,9 +152,14 @@ class Chain:
         answer = told
         if finding.confidence >= self.min_confidence:
             telling = _Telling(self, told)
-            for draft in self._generator(plan).generate(plan.query.question, finding.hits):
+            drafts = self._generator(plan).generate(plan.query.question, finding.hits)
+            for draft in drafts:
                 answer = telling.of(_noted(draft, plan.failed))
-                yield clock.timed(answer)
+                try:
+                    yield clock.timed(answer)
+                except Stopped as stop:
+                    yield clock.timed(telling.of(drafts.throw(stop)))
+                    return
         if not answer.grounded:
             why = answer.notice or (NEAREST if finding.hits else NOTHING_LEFT)
             yield clock.timed(replace(answer, text=NO_ANSWER, notice=why, doing=""))
@@ -321,8 +320,11 @@ def ask(
 
 
 def checked(question: str) -> str:
-    """The question without surrounding space and unencodable characters; raises QuestionError if that leaves none."""
-    text = question.encode("utf-8", "replace").decode("utf-8").strip()
+    """The question without surrounding space, invisible and unencodable characters.
+
+    Raises QuestionError if that leaves none, or more than LONGEST_QUESTION.
+    """
+    text = visible(question.encode("utf-8", "replace").decode("utf-8")).strip()
     if not text:
         raise QuestionError("the question is empty; write one, such as: What did the ministry say?")
     if len(text) > LONGEST_QUESTION:

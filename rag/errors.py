@@ -7,7 +7,7 @@ PullquoteError
 ├── ModelError       a model cannot be found or is not the one expected
 ├── QuestionError    a question is empty or too long
 ├── ReadError        a source cannot be read as articles
-├── Stopped          an answer was stopped before it had a whole sentence
+├── Stopped          an answer is stopped by who reads it
 ├── UnexpectedError  something failed for a reason that only the log tells
 └── StoreError       the index cannot be opened, read or written
     ├── IndexMissing    there is no index, or it is empty
@@ -46,7 +46,10 @@ class ReadError(PullquoteError):
 
 
 class Stopped(PullquoteError):
-    """An answer was stopped before it had a whole sentence."""
+    """An answer is stopped by who reads it: thrown into its iterator, which then tells what is finished.
+
+    It comes back out of the iterator if nothing is.
+    """
 
 
 class UnexpectedError(PullquoteError):

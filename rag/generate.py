@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import abc
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -24,9 +25,9 @@ MOST_SOURCES = 3
 
 
 class Generator(Protocol):
-    """Writes an answer out of hits."""
+    """Writes an answer out of hits. Stopped, thrown into the iterator, ends it with what is finished, or comes back."""
 
-    def generate(self, question: str, hits: Sequence[Hit]) -> Iterator[Draft]:
+    def generate(self, question: str, hits: Sequence[Hit]) -> abc.Generator[Draft, None, None]:
         """The answer as it grows; without a statement in the end if the hits hold nothing to say."""
         ...
 
@@ -59,7 +60,7 @@ class ExtractiveGenerator:
     index: Index
     sentences: int
 
-    def generate(self, question: str, hits: Sequence[Hit]) -> Iterator[Draft]:
+    def generate(self, question: str, hits: Sequence[Hit]) -> abc.Generator[Draft, None, None]:
         """The best sentences, those of one article together and in their order, the best one's article first.
 
         A question with several sides gets the best sentence for each, in the order of its sides.

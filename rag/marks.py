@@ -140,24 +140,17 @@ class _Clearing:
         """The text, of which a link may have become its words, and how far it is read, or _WAIT."""
         if self._comment:
             return text, self._hidden(text, at, waits)
-        if self._line_begins and text[at] not in " \t\n":
+        if self._line_begins and not text[at].isspace():
             if waits and _MAY_BEGIN_A_LINE.match(text, at):
                 return text, _WAIT
             self._line_begins = False
             if found := _BEGINS_A_LINE.match(text, at):
                 return text, found.end()
-        character = text[at]
-        if character in " \t\n":
-            return text, self._white(text, at)
-        if character == "<":
-            return text, self._tag(text, at, waits)
-        if character == "!":
-            return text, self._image(text, at, waits)
-        if character in "[【":
+        if text[at] in "[【":
             return self._brackets(text, at, waits)
-        if character in "*_~`":
-            return text, self._emphasis(text, at, waits)
-        return text, self._words(text, at, waits)
+        readers = {"<": self._tag, "!": self._image, **dict.fromkeys("*_~`", self._emphasis)}
+        readers |= dict.fromkeys(" \t\n", self._white)
+        return text, readers.get(text[at], self._words)(text, at, waits)
 
     def _say(self, words: str) -> int:
         """Put out words that are no markup; how many characters they are."""
@@ -176,7 +169,7 @@ class _Clearing:
             return end + 3
         return _WAIT if waits and len(text) - at < 3 else max(at + 1, len(text) - 2)
 
-    def _white(self, text: str, at: int) -> int:
+    def _white(self, text: str, at: int, _: bool) -> int:
         if text[at] != "\n":
             self._space = not self._line_begins
             return at + 1
@@ -296,7 +289,7 @@ class Reading:
         for start in range(0, len(piece), _STEP):
             self._append(self._clearing.add(self._spoken.add(piece[start : start + _STEP])))
             self._found = _sentences(self._text)
-            if not self._found:  # marks alone lead whatever comes
+            if not self._text.strip():  # marks alone lead whatever comes
                 self._text, self._signs = "", [(0, sign) for sign in dict.fromkeys(sign for _, sign in self._signs)]
             elif len(self._text) > LONGEST_SENTENCE:
                 told += self._tell(len(self._found))

@@ -85,8 +85,10 @@ _WHETHER = re.compile(
     re.IGNORECASE,
 )
 _DENYING = re.compile(
-    r"\b(?:not(?! only\b)|never|nor|neither|cannot|without|no|none|nobody|nothing|\w+n['’]t)\b", re.IGNORECASE
+    r"\b(?:not(?! only\b)|never|nor|neither|cannot|without|no(?!\s+\.|\.\s*\d|\.?\s+of\b)|none|nobody|nothing|\w+n['’]t)\b",
+    re.IGNORECASE,
 )
+"""Words that deny; not the "No ." before a number, as in the head of a table."""
 _IN_EFFECT = re.compile(
     r"\b(?:fail|refus|declin|reject|oppos|prohibit|avoid|exclud|except|lack|absen|den(?:y|ied)|unable|prevent|ban(?:s|ned)"
     r"|forb[ia]d)",

@@ -14,9 +14,10 @@ _TITLES = frozenset(
 _NEVER_LAST = frozenset("approx cf eds eg esp est excl figs i.e e.g incl nos pp q.v resp tel v vs viz ca circa".split())
 """Something always follows."""
 _BEFORE_MORE = frozenset(
-    "a.m p.m al app art assn assoc avg ave bldg blvd bros ch co corp dept div ed enc eq etc ext fig fl ft gal govt hon hr"
-    " hrs inc jan feb mar apr jun jul aug sep sept oct nov dec jr km lb lbs ltd max min mins misc mph mt natl no op orig"
-    " p par para pl pop pt qty rd ref refs rev sec ser sr st temp trans univ vol vols wt yr yrs u.s u.k u.n e.u d.c".split()
+    "a.m al app apr art assn assoc aug ave avg bldg blvd bros ch co corp d.c dec dept div e.u ed enc eq etc ext "
+    "feb fig fl ft gal govt hon hr hrs inc jan jr jul jun km lb lbs ltd mar max min mins misc mph mt natl no nov "
+    "oct op orig p p.m par para pl pop pt qty rd ref refs rev sec sep sept ser sr st temp trans u.k u.n u.s univ "
+    "vol vols wt yr yrs".split()
 )
 """May end a sentence; they do not where a small letter or a figure follows."""
 _LAST_WORD = re.compile(r"(?<![\w.])((?:\w+\.)*\w+)\.[\s\"'”’)\]]*\Z")

@@ -25,11 +25,16 @@ _NO_PROSE = re.compile(
     re.IGNORECASE,
 )
 """How bylines, credits and a page's own notices begin."""
+_WORDS = re.compile(r"[^\W\d_]{2,}")
 
 
 def is_prose(text: str) -> bool:
-    """May a sentence be quoted? Fragments, bylines and a page's own notices may not."""
-    return len(text.split()) >= SHORTEST and not _NO_PROSE.match(text.strip())
+    """May a sentence be quoted? Fragments, rows of tables, bylines and a page's own notices may not."""
+    if len(text.split()) < SHORTEST or _NO_PROSE.match(text.strip()):
+        return False
+    words = _WORDS.findall(text)
+    named = [word for word in words if word.istitle()]
+    return len(words) > 1 and (not named or any(word[0].islower() for word in words))
 
 
 def jaccard(a: frozenset[str], b: frozenset[str]) -> float:

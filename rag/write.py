@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import abc
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -33,7 +34,7 @@ REPLACED = "These are the articles’ own sentences instead."
 UNSUPPORTED_ALL = f"Nothing that {{}} wrote is borne out by the articles. {REPLACED}"
 CUT_SHORT = "This is as far as it came."
 STOPPED = "Stopped; this is as far as it came."
-STOPPED_EARLY = "stopped before the first sentence was complete; ask again"
+STOPPED_EARLY = "Stopped before the first sentence was complete; ask again."
 MOST_STATEMENTS = 40
 """Sentences of one reply that are checked; a model that writes more does not end."""
 NOT_FOUND = "{} finds no answer in the passages; those listed are the nearest ones."
@@ -43,21 +44,17 @@ LEFT_OUT = "Left out: {} of it that had nothing to do with the articles."
 
 @dataclass(frozen=True, slots=True)
 class WritingGenerator:
-    """Has a language model write the answer; where that fails, `plain` answers in the articles' own sentences.
-
-    `stopped` is asked after each piece whether a reader has stopped the answer: what is finished by then is checked.
-    """
+    """Has a language model write the answer; where that fails, `plain` answers in the articles' own sentences."""
 
     model: LanguageModel
     checker: Checker
     plain: ExtractiveGenerator
     sentences: int
-    stopped: Callable[[], bool] = bool
 
-    def generate(self, question: str, hits: Sequence[Hit]) -> Iterator[Draft]:
+    def generate(self, question: str, hits: Sequence[Hit]) -> abc.Generator[Draft, None, None]:
         """The answer as the model writes it: its sentences as they are checked, and what there is of the next one.
 
-        Raises Stopped if it is stopped before its first sentence is complete.
+        Where Stopped is thrown into it, it tells what is finished by then, or raises that if it has no word.
         """
         passages = [hit.passage for hit in hits]
         marks = marks_for(len(passages), [question, *(passage.indexed_text for passage in passages)])
@@ -68,32 +65,34 @@ class WritingGenerator:
         draft = Draft(doing=f"{self.model.name} reads {len(request.marks)} passages …", written_by=self.model.name)
         yield draft
         transcript = Transcript(question, request, self.checker, self.checker.grounds(passages[: len(request.marks)]))
-        broken, stopped = "", False
+        broken: str = ""
+        stopped: Stopped | None = None
         try:
             with closing(self.model.write(request.prompt)) as pieces:
                 for piece in pieces:
                     transcript.add(piece)
-                    stopped = self.stopped()
-                    if stopped or transcript.refused or transcript.repeats:
+                    if transcript.refused or transcript.repeats:
                         break
                     if transcript.length > MOST_STATEMENTS:
                         raise endless(self.model.name)
                     draft = replace(draft, statements=tuple(transcript.statements), pending=transcript.pending)
                     yield draft
+        except Stopped as stop:
+            stopped = stop
         except ModelError as error:
             broken = str(error)
         if stopped or broken:
             transcript.cut()
         elif not transcript.repeats:
             transcript.end()
-        yield from [self._stopped(transcript)] if stopped else self._ended(question, hits, transcript, broken)
+        yield from [self._stopped(transcript, stopped)] if stopped else self._ended(question, hits, transcript, broken)
 
-    def _stopped(self, transcript: Transcript) -> Draft:
-        if not transcript.statements:
-            raise Stopped(STOPPED_EARLY)
-        return replace(
-            self._cut(transcript), notice=" ".join(filter(None, [STOPPED, transcript.note(self.model.name)]))
-        )
+    def _stopped(self, transcript: Transcript, stop: Stopped) -> Draft:
+        draft = self._cut(transcript)
+        if not (draft.statements or draft.pending):
+            raise stop
+        notes = [STOPPED if draft.statements else STOPPED_EARLY, transcript.note(self.model.name)]
+        return replace(draft, notice=" ".join(filter(None, notes)))
 
     def _cut(self, transcript: Transcript) -> Draft:
         """What was finished, and of the next sentence what there is, which is not checked."""

@@ -193,20 +193,19 @@ def test_what_is_no_text_is_bounded_too(junk: Any, ollama: bool, monkeypatch: py
         while True:
             yield b"\n" if ollama and isinstance(junk, bytes) else junk
 
-    with scripted(reply, ollama=ollama) as server, pytest.raises(ModelError, match="come to an end|/v1"):
+    with scripted(reply, ollama=ollama) as server, pytest.raises(ModelError, match=r"come to an end|/v1"):
         load_llm("tiny", server.url).complete(ASKED)
 
 
 @pytest.mark.parametrize("ollama", [False, True])
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_to_another_server_is_not_followed(status: int, ollama: bool) -> None:
+@pytest.mark.parametrize(("status", "host"), [(301, "127.0.0.1"), (307, "127.0.0.1"), (308, "localhost")])
+def test_a_redirect_to_another_server_is_not_followed(status: int, host: str, ollama: bool) -> None:
     with scripted(lambda _: "Tea", ollama=ollama) as other:
-        for target in (other.url, other.url.replace("127.0.0.1", "localhost")):
-            with scripted(lambda _: Refused(status, location=target), ollama=ollama) as server:
-                model = load_llm("tiny", server.url, "sesame")
-                with pytest.raises(ModelError, match=r"redirects to another server \(HTTP 30\d\); .*--llm-url"):
-                    model.complete(ASKED)
-                assert len(server.prompts) == 1
+        target = other.url.replace("127.0.0.1", host)
+        with scripted(lambda _: Refused(status, location=target), ollama=ollama) as server:
+            with pytest.raises(ModelError, match=r"redirects to another server \(HTTP 30\d\); .*--llm-url"):
+                load_llm("tiny", server.url, "sesame").complete(ASKED)
+            assert len(server.prompts) == 1
     assert (other.prompts, other.keys) == ([], [])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.question import Asked, answering, asked, can_deny, denies, leans, named, offers, sides
+from rag.question import Asked, answering, asked, can_deny, denies, leans, named, offers, says_not, sides
 
 
 @pytest.mark.parametrize(
@@ -133,3 +133,14 @@ def test_sentences_that_stand(sentence: str) -> None:
 )
 def test_the_sides_of_a_question(question: str, found: list[str]) -> None:
     assert sides(question) == found
+
+
+@pytest.mark.parametrize("text", ["No . Rower Seat", "No. 2 Ben Orr", "No . of entries: 14", "No. of entries"])
+def test_the_no_before_a_number_denies_nothing(text: str) -> None:
+    assert not says_not(text)
+    assert not can_deny(text)
+
+
+def test_no_denies() -> None:
+    assert says_not("No pier closed.")
+    assert says_not("They said no.")

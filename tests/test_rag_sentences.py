@@ -6,7 +6,7 @@ import pytest
 
 from rag.lexical import LexicalIndex
 from rag.schema import Passage
-from rag.sentences import Need, fit, jaccard
+from rag.sentences import Need, fit, is_prose, jaccard
 
 TEXT = "The pier was closed by a storm. It opens again in May."
 PASSAGE = Passage("a#0", "a", "d", 0, 0, len(TEXT), TEXT, ((0, 31), (32, 54)), "Harbor", "", "", "", None)
@@ -45,3 +45,19 @@ def test_a_share_is_weighted_by_rarity() -> None:
 def test_jaccard() -> None:
     assert jaccard(frozenset("ab"), frozenset("bc")) == pytest.approx(1 / 3)
     assert jaccard(frozenset(), frozenset()) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "quotable"),
+    [
+        ("No . Rower Seat Weight Club Born", False),
+        ("1 . 2 . 3 . No .", False),
+        ("Ada Moor Bow 61 Tolm 1990", False),
+        ("It burned at 5 p.m. on Friday.", True),
+        ("THE PIER OF TOLM BURNED.", True),
+        ("أغلق ميناء تولم أبوابه يوم الثلاثاء.", True),
+        ("Nobody came to Tolm.", True),
+    ],
+)
+def test_rows_of_a_table_are_no_prose(text: str, quotable: bool) -> None:
+    assert is_prose(text) == quotable

@@ -19,9 +19,10 @@ from ingest import ingest
 from rag.chain import NO_ANSWER, Chain
 from rag.cite import UNSUPPORTED
 from rag.config import Config
+from rag.errors import Stopped
 from rag.prompt import NOT_ANSWERED
 from rag.schema import Answer, Turn
-from rag.write import ANSWER_TOKENS, REPLACED
+from rag.write import ANSWER_TOKENS, MOST_STATEMENTS, REPLACED, STOPPED, STOPPED_EARLY
 from ui.render import answer_json
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_settings")]
@@ -166,25 +167,85 @@ def test_an_answer_that_is_closed_ends_the_request(sample_chain: Chain) -> None:
         assert server.broken_off == 1
 
 
+def stopped(chain: Chain, when: str) -> Answer:
+    """What is left of an answer that is stopped once its text has these words."""
+    with closing(chain.stream(IRAQ)) as answers:
+        next(answer for answer in answers if when in answer.text)
+        return answers.throw(Stopped())
+
+
+@pytest.mark.parametrize("rest", [" It turned", f" {DUTY[:-1]}", " It met Mr.", " It turned [x"])
+def test_an_answer_that_is_stopped_keeps_and_checks_what_is_finished(sample_chain: Chain, rest: str) -> None:
+    def reply(prompt: str) -> list[Any]:
+        return [f"{LETTER} [{marks(prompt)[0]}]{rest}", 60]
+
+    shown = rest.removesuffix(" [x")
+    with writing(sample_chain, reply) as (chain, server):
+        answer = stopped(chain, LETTER)
+        until = time.monotonic() + 20
+        while not server.broken_off and time.monotonic() < until:
+            time.sleep(0.02)
+        assert server.broken_off == 1
+    assert answer.text == f"{LETTER} [1]{shown} …"
+    assert (told(answer), answer.notice) == ([LETTER], STOPPED)
+    assert_quotes(answer, chain)
+
+
+@pytest.mark.parametrize("end", ["", " [MARK]"])
+def test_the_last_finished_sentence_of_a_stopped_answer_is_checked(sample_chain: Chain, end: str) -> None:
+    def reply(prompt: str) -> list[Any]:
+        return [f"{LETTER}{end.replace('MARK', marks(prompt)[0])}", 60]
+
+    with writing(sample_chain, reply) as (chain, _):
+        answer = stopped(chain, LETTER)
+    assert answer.text == f"{LETTER} [1]"
+    assert [bool(sentence.support) for sentence in answer.sentences] == [True]
+
+
+def test_one_stopped_in_its_first_sentence_shows_it_unchecked(sample_chain: Chain) -> None:
+    with writing(sample_chain, lambda _: ["Iraq has", 60]) as (chain, _):
+        answer = stopped(chain, "Iraq has")
+    assert (answer.text, answer.sentences, answer.citations) == ("Iraq has …", (), ())
+    assert answer.notice == STOPPED_EARLY
+
+
+def test_one_stopped_before_its_first_word_says_no_more(sample_chain: Chain) -> None:
+    with writing(sample_chain, lambda _: [60]) as (chain, _), pytest.raises(Stopped):
+        stopped(chain, "")
+
+
 def test_a_server_that_dies_leaves_the_text_so_far(sample_chain: Chain) -> None:
     def reply(prompt: str) -> list[Any]:
         return [f"{LETTER} [{marks(prompt)[0]}] It turned", BREAK]
 
     with writing(sample_chain, reply) as (chain, _):
         answer = chain.ask(IRAQ)
-    assert told(answer) == [LETTER, "It turned"]
-    assert answer.sentences[1].support == 0
+    assert (answer.text, told(answer)) == (f"{LETTER} [1] It turned …", [LETTER])
     assert "broke off" in answer.notice
     assert "as far as it came" in answer.notice
     assert_quotes(answer, chain)
 
 
-def test_one_that_dies_early_leaves_its_words_and_the_articles_own(sample_chain: Chain) -> None:
+def test_one_that_dies_in_its_first_sentence_leaves_the_articles_own(sample_chain: Chain) -> None:
     with writing(sample_chain, lambda _: ["Cheese made the moon", BREAK]) as (chain, _):
         answer = chain.ask(IRAQ)
-    assert answer.text == f"Cheese made the moon {UNSUPPORTED} {sample_chain.ask(IRAQ).text}"
+    assert (answer.text, answer.written_by) == (sample_chain.ask(IRAQ).text, "")
+    assert "broke off" in answer.notice
     assert answer.notice.endswith(REPLACED)
-    assert answer.written_by == "tiny"
+
+
+@pytest.mark.parametrize(
+    "piece", ["x" * 10_000_000, "[" * 200_000, "![[" * 60_000, "It is old. ", "\n" * 100_000, "<think>" + "x " * 9_000]
+)
+def test_a_reply_without_an_end_is_cut_and_done_without(sample_chain: Chain, piece: str) -> None:
+    numbered = [f"The pier of Tolm has {number} posts. " for number in range(3_000)]
+    pieces = [f"{LETTER} ", *(numbered if piece.startswith("It") else [piece] * 20)]
+    with writing(sample_chain, lambda _: pieces) as (chain, _):
+        answer = chain.ask(IRAQ)
+    assert answer.text.startswith(f"{LETTER} [1]")
+    assert "does not come to an end" in answer.notice
+    assert len(answer.sentences) <= MOST_STATEMENTS + 1
+    assert_quotes(answer, chain)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +256,7 @@ def test_one_that_dies_early_leaves_its_words_and_the_articles_own(sample_chain:
         (Refused(429, "0"), "wait a while"),
         (500, "HTTP 500"),
         (b"<html>no", "is no reply"),
-        ([b"data: {\n\n"], "is none"),
+        ([b"data: {\n\n"], "is no reply"),
         ("", "wrote no answer"),
         ([5], "said nothing for 1 seconds"),
         (["<think>It is", " long.</think>"], "wrote no answer"),

@@ -696,6 +696,8 @@ def test_a_model_writes_is_stopped_breaks_off_and_the_chat_goes_on(tab: Page, wr
     expect(live).to_have_count(0)
     expect(page.locator(".pq-notice").last).to_contain_text("Stopped")
     expect(page.locator(".pq-text").last).to_have_text("It is a link and …")
+    expect(page.locator(".pq-notice").last).to_contain_text("before the first sentence was complete")
+    expect(page.locator(".pq-footing").last).to_have_text("written by tiny")
     assert page.locator(".pq-answer img, .pq-answer a[href^=http]").count() == 0
 
     page.get_by_label("Answers").click()

@@ -75,6 +75,57 @@ def test_what_fails_says_so_on_stderr(arguments: list[str], status: int) -> None
         assert "pullquote ingest" in err
 
 
+EVERYTHING = """
+import sys
+from ui.cli import app
+for line in sys.stdin.buffer.read().decode().splitlines():
+    sys.argv = ["pullquote", *line.split("|")]
+    try:
+        app()
+    except SystemExit as end:
+        print(sys.argv[1], end.code or 0)
+"""
+OLD = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "environment",
+    [{"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "cp1252"}, {"LC_ALL": "C", **OLD}],
+    ids=["ascii", "Windows", "C"],
+)
+def test_no_encoding_of_a_terminal_ends_in_a_traceback(environment: dict[str, str], sample_index: Path) -> None:
+    lines = [
+        "--help", "ask|--help", "eval|--help", "sources", "sources|--json", f"articles|--index|{sample_index}",
+        f"articles|--json|--index|{sample_index}", "articles|--index|nichts für dich \u202e\x1b[31m",
+        "remove|日本|--index|none", "ask|Wer?\u202e|--after|日本", "ingest|日本.txt|--index|new", "frobnicate",
+    ]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", EVERYTHING],
+        input="\n".join(lines).encode(),
+        capture_output=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        check=False,
+    )
+    assert b"Traceback" not in done.stdout + done.stderr
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(b"\narticles 0") == 2
+    assert b"\xe2\x80\xae" not in done.stdout + done.stderr
+    assert b"\x1b[31m" not in done.stdout + done.stderr
+
+
+def test_a_pipe_that_is_closed_ends_no_command_in_a_traceback() -> None:
+    code = "import sys; sys.argv = ['pullquote', 'sources', '--json']; from ui.cli import app; app()"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    assert b"Traceback" not in process.stderr.read()
+    assert process.wait(60) in {0, 1}
+    process.stderr.close()
+
+
 MARCH = Filters(date(2024, 3, 1), date(2024, 3, 31))
 
 

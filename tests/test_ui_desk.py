@@ -16,7 +16,7 @@ from test_ui_server import _no_open_loops, served  # noqa: F401
 
 from eval.feedback import feedback_file
 from rag.chain import Scope
-from rag.errors import IndexMissing, QuestionError
+from rag.errors import IndexMissing, QuestionError, Stopped
 from rag.schema import Answer, Citation, Filters, Hit, Passage, ReadFilter, Turn
 from ui import desk as ui_desk
 from ui.desk import Desk, Floor, turns
@@ -314,6 +314,32 @@ def test_one_stopped_before_its_first_word_says_so() -> None:
         pages.append(page)
         desk.stop(floor)
     assert pages[-1][2][0].error == ui_desk.STOPPED_EARLY
+
+
+@dataclass
+class Finishing(Writer):
+    """One that tells what is finished when it is stopped."""
+
+    def stream(self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> Iterator[Answer]:
+        told = Answer(question, "Tea is", (), (), grounded=True, confidence=0.9, written_by="tiny")
+        try:
+            while True:
+                yield told
+        except Stopped:
+            yield replace(told, text="Tea is hot. [1] Ice …", citations=(Citation(1, TEA, "Tea is hot.", 0, 11),))
+
+
+def test_one_that_is_stopped_shows_what_is_finished() -> None:
+    floor = Floor()
+    desk = Desk(Finishing())  # type: ignore[arg-type]
+    pages = []
+    for page in desk.reply("A?", (), floor=floor):
+        pages.append(page)
+        desk.stop(floor)
+    last = pages[-1][2][0]
+    assert last.answer
+    assert (last.answer.text, last.done) == ("Tea is hot. [1] Ice …", True)
+    assert "1 quote from 1 article" in texts(pages[-1])[1]
 
 
 def test_a_new_conversation_ends_the_models_work() -> None:

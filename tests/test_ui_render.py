@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
 from html.parser import HTMLParser
@@ -382,6 +383,53 @@ def test_an_ungrounded_answer_shows_the_three_nearest_passages_unmarked() -> Non
 def test_confidence_is_told_in_words(confidence: float, words: str) -> None:
     tree = parsed(render.answer_html(answer("One. [1]", cited(1, passage(), "One."), confidence=confidence), 1))
     assert tree.of("p", "pq-footing")[0].text == f"{words} · 1 quote from 1 article"
+
+
+@pytest.mark.parametrize(
+    ("sentences", "footing"),
+    [
+        ((), ["written by tiny"]),
+        ((Sentence(0, 4, (), 0.0),), ["written by tiny, none of 1 sentence supported"]),
+        (
+            (Sentence(0, 4, (1,), 1.0),),
+            ["Well supported · 1 quote from 1 article · written by tiny, 1 of 1 sentence supported"],
+        ),
+    ],
+)
+def test_of_what_there_is_none_nothing_is_said(sentences: tuple[Sentence, ...], footing: list[str]) -> None:
+    citations = (cited(1, passage(), "One."),) if sentences and sentences[0].citations else ()
+    told = answer("One. …", *citations, sentences=sentences, written_by="tiny")
+    assert [e.text for e in parsed(render.answer_html(told, 1)).of("p", "pq-footing")] == footing
+
+
+def test_an_answer_without_quotes_has_no_footing() -> None:
+    assert not parsed(render.answer_html(answer("One. …"), 1)).of("p", "pq-footing")
+
+
+def test_counts_of_none_are_words() -> None:
+    assert [render.counted(n, "article") for n in (0, 1, 1200)] == ["no articles", "1 article", "1,200 articles"]
+
+
+UNSEEN = "\xad\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff\U000e0041"
+
+
+@pytest.mark.parametrize("face", [render.showable, render.one_line, lambda text: Tree(render.escape(text)).elements])
+def test_what_nobody_sees_is_not_shown(face: Callable[[str], Any]) -> None:
+    shown = face(f"<p>ab{UNSEEN}cd\x9b31m</p>" if face in {render.showable, render.one_line} else f"ab{UNSEEN}cd")
+    assert not set(UNSEEN) & set(str(shown))
+    assert "\x9b" not in str(shown)
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8")))
+def test_json_for_a_terminal_is_the_same_json_without_what_steers_it(text: str) -> None:
+    told = render.plain_json({text: [text]})
+    assert json.loads(told) == {text: [text]}
+    assert told.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("text", ["می\u200cخواهم", "👩\u200d🚒", "مرحبا بالعالم", "שלום"])
+def test_other_scripts_are_shown_as_they_are(text: str) -> None:
+    assert render.showable(text) == text
 
 
 def test_only_the_last_answers_sources_are_shown_and_old_ones_go() -> None:

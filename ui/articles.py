@@ -13,6 +13,7 @@ from ingest.pipeline import Standing
 from rag.errors import PullquoteError
 from rag.index import Index
 from rag.schema import ArticleEntry
+from rag.text import visible
 from ui.intake import Added
 from ui.render import action_html, counted, escape, short_date
 
@@ -78,7 +79,7 @@ class Catalogue:
 
     def found(self, view: View) -> list[ArticleEntry]:
         """Those that a view is of, in its order."""
-        terms = [(name, quoted or word) for name, quoted, word in TERM.findall(view.words.casefold())]
+        terms = [(name, quoted or word) for name, quoted, word in TERM.findall(visible(view.words).casefold())]
         found = [entry for entry in self.entries() if all(_has(entry, name, word) for name, word in terms)]
         return sorted(sorted(found, key=KEYS["title"]), key=KEYS[view.by], reverse=view.down)
 

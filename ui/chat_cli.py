@@ -15,7 +15,7 @@ import typer
 from rag.config import Config
 from rag.errors import AddressError, ConfigError, ModelError
 from ui.render import writer_label
-from ui.terminal import IndexDir, ModelAddress, ModelName, announce, complain, errors_as_lines
+from ui.terminal import IndexDir, ModelAddress, ModelName, announce, complain, errors_as_lines, say
 
 if TYPE_CHECKING:
     from rag.chain import Chain
@@ -53,7 +53,7 @@ def chat(
     with errors_as_lines():
         service = _service(host, port, auth_file, root_path, queue_size)
         fixed = _for_anybody(service, no_auth=no_auth)
-        typer.echo("Loading the model and the index …", err=True)
+        say("Loading the model and the index …", err=True)
         config = Config.load(index=index, llm=llm, llm_base_url=llm_url)
         chain = Chain.from_config(config)
         if fixed:
@@ -137,4 +137,4 @@ def account(
     with errors_as_lines():
         password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
         write_account(file, name, password)
-        typer.echo(f"{name} can log in to: pullquote chat --auth-file {shlex.quote(str(file))}")
+        say(f"{name} can log in to: pullquote chat --auth-file {shlex.quote(str(file))}")

@@ -15,13 +15,28 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from rag.config import Config
+from rag.errors import Stopped
 from rag.schema import Answer, Citation, Passage, Span, long_date
 from ui import scope
 from ui.chat_cli import chat_app
 from ui.eval_cli import eval_app
 from ui.index_cli import index_app
 from ui.render import answer_json, one_line, only_line, showable
-from ui.terminal import AsJson, IndexDir, ModelAddress, ModelName, Teller, byline, complain, errors_as_lines, print_json
+from ui.terminal import (
+    INTERRUPTED_STATUS,
+    App,
+    AsJson,
+    IndexDir,
+    ModelAddress,
+    ModelName,
+    Teller,
+    byline,
+    complain,
+    errors_as_lines,
+    interrupts,
+    print_json,
+    say,
+)
 
 if TYPE_CHECKING:
     from rag.chain import Scope
@@ -29,7 +44,7 @@ if TYPE_CHECKING:
 WIDTH = 100
 NEAREST_SHOWN = 3
 
-app = typer.Typer(
+app = App(
     name="pullquote",
     help="Ask your own articles. Every sentence of the answer is an exact quote, with its source.",
     no_args_is_help=True,
@@ -81,16 +96,21 @@ def ask(
 
 
 def _tell(answers: Generator[Answer, None, None]) -> None:
-    """Print an answer, on a terminal as it grows."""
+    """Print an answer, on a terminal as it grows. After Ctrl-C it ends with the sentences that are finished."""
     teller = Teller(WIDTH) if sys.stdout.isatty() else None
     answer: Answer | None = None
-    with closing(answers):
+    with closing(answers), interrupts() as interrupted:
         for answer in answers:
+            if interrupted():
+                answer = answers.throw(Stopped())  # noqa: PLW2901 - the last one counts
+                break
             if teller and answer.written_by:
                 teller.tell(answer.text, answer.doing)
     if answer:
         told = bool(teller and teller.end(answer.text))
         _print_answer(answer, told=told)
+    if interrupted():
+        raise typer.Exit(INTERRUPTED_STATUS)
 
 
 def _spelled(names: Sequence[str] | None, index: Path | None) -> list[str]:
@@ -109,7 +129,7 @@ def models() -> None:
 
     found = local_llms()
     for name, url in found:
-        typer.echo(f"--llm {shlex.quote(name)} --llm-url {url}")
+        say(f"--llm {shlex.quote(name)} --llm-url {url}")
     if not found:
         complain("no language model runs here, neither Ollama's nor llama.cpp's; start one, or name another with --llm")
         raise typer.Exit(1)
@@ -120,10 +140,10 @@ def _print_answer(answer: Answer, *, told: bool) -> None:
     if not told:
         typer.echo(_filled(answer.text, answer.emphasis))
     if answer.read:
-        typer.echo()
+        say()
     for read in answer.read:
         words = shlex.quote(one_line(read.words))
-        typer.echo(f"{only_line(read.filters)} (drop it: --lift {words})")
+        say(f"{only_line(read.filters)} (drop it: --lift {words})")
     by_article: dict[str, list[Citation]] = {}
     for citation in answer.citations:
         by_article.setdefault(citation.passage.article_id, []).append(citation)
@@ -132,22 +152,22 @@ def _print_answer(answer: Answer, *, told: bool) -> None:
         _print_source(f"\n{markers} ", citations[0].passage)
         _print_more(citations, answer.text)
     if answer.notice:
-        typer.echo(textwrap.fill(answer.notice, WIDTH))
+        say(textwrap.fill(answer.notice, WIDTH))
     if answer.searched:
-        typer.echo(textwrap.fill(f"Looked up: {' — '.join(map(showable, answer.searched))}", WIDTH))
+        say(textwrap.fill(f"Looked up: {' — '.join(answer.searched)}", WIDTH))
     if not answer.grounded:
         for hit in answer.hits[:NEAREST_SHOWN]:
             _print_source("\n·  ", hit.passage)
-            typer.echo(_indented(textwrap.shorten(hit.passage.text, 200, placeholder=" …")))
+            say(_indented(textwrap.shorten(hit.passage.text, 200, placeholder=" …")))
 
 
 def _print_more(citations: Sequence[Citation], answer: str) -> None:
     """Where else the story of one article stands, and its quotes that are not in the answer."""
     if also := ", ".join(dict.fromkeys(copy.source or copy.title or copy.id for copy in citations[0].also)):
-        typer.echo(_indented(f"The same story in {also}"))
+        say(_indented(f"The same story in {also}"))
     for citation in citations:
         if " ".join(citation.quote.split()) not in answer:
-            typer.echo(_indented(f"[{citation.number}] “{citation.quote}”"))
+            say(_indented(f"[{citation.number}] “{citation.quote}”"))
 
 
 def _filled(text: str, emphasis: Sequence[Span]) -> str:
@@ -157,7 +177,12 @@ def _filled(text: str, emphasis: Sequence[Span]) -> str:
     bold = [not character.isspace() and _is_in(next(inked, -1), emphasis) for character in filled]
     runs = groupby(zip(filled, bold, strict=True), key=itemgetter(1))
     pieces = (("".join(character for character, _ in run), is_bold) for is_bold, run in runs)
-    return "".join(typer.style(piece, bold=True) if is_bold else piece for piece, is_bold in pieces)
+    return "".join(typer.style(_shown(piece), bold=True) if is_bold else _shown(piece) for piece, is_bold in pieces)
+
+
+def _shown(text: str) -> str:
+    """The text without what could steer a terminal; white space stays, on which the lines were broken."""
+    return "".join(character if character.isspace() else showable(character) for character in text)
 
 
 def _is_in(at: int, spans: Sequence[Span]) -> bool:
@@ -166,9 +191,9 @@ def _is_in(at: int, spans: Sequence[Span]) -> bool:
 
 def _print_source(mark: str, passage: Passage) -> None:
     details = ", ".join(filter(None, (passage.source, long_date(passage.published))))
-    typer.echo(mark + byline(passage.title, details))
+    say(mark + byline(passage.title, details))
     if passage.url:
-        typer.echo(f"    {passage.url}")
+        say(f"    {passage.url}")
 
 
 def _indented(text: str) -> str:

@@ -26,7 +26,7 @@ from rag.config import Config
 from rag.errors import PullquoteError, Stopped
 from rag.schema import Answer, Turn
 from rag.suggest import follow_ups, openers
-from rag.write import STOPPED_EARLY
+from rag.write import STOPPED
 from ui import render, scope
 from ui.history import Entry, Kept, shortened
 from ui.render import Exchange
@@ -43,6 +43,7 @@ MOST_SENTENCES, MOST_PASSAGES = 10, 30
 LONGEST_REASON = 2000
 REDRAWN = 0.05
 """Seconds between two states of an answer that is being written; more would only keep the browser busy."""
+STOPPED_EARLY = "Stopped before the first word; ask again."
 
 Conversation = tuple[Exchange, ...]
 Shown = tuple[list[dict[str, Any]], str, Conversation]
@@ -185,18 +186,20 @@ class Desk:
         chain = self.writers.get(exchange.writer, self.chain)
         if exchange.lengths:
             chain = chain.with_lengths(*exchange.lengths)
-        chain = chain.with_stop(lambda: floor.stopped)
         try:
             with closing(chain.stream(exchange.question, turns(earlier), **narrowed)) as answers:
                 drawn, begun = 0.0, False
                 for answer in answers:
-                    if floor.stopped and answer.doing:
-                        raise Stopped(STOPPED_EARLY)
+                    if floor.stopped:
+                        exchange = replace(exchange, answer=answers.throw(Stopped()))
+                        break
                     exchange = replace(exchange, answer=answer)
                     first = bool(answer.text) and not begun
                     if first or not answer.written_by or time.monotonic() - drawn > REDRAWN:
                         drawn, begun = time.monotonic(), bool(answer.text)
                         yield show((*earlier, exchange))
+        except Stopped:
+            exchange = broken_off(exchange)
         except PullquoteError as error:
             exchange = replace(exchange, answer=None, error=str(error))
         done = replace(exchange, done=True)
@@ -395,7 +398,7 @@ def errors_as_notices() -> Iterator[None]:
     try:
         yield
     except PullquoteError as error:
-        raise gr.Error(str(error), print_exception=False) from error
+        raise gr.Error(render.one_line(str(error)), print_exception=False) from error
 
 
 def show(conversation: Conversation) -> Shown:
@@ -417,6 +420,14 @@ def settled(conversation: Conversation) -> Conversation:
     if not conversation or conversation[-1].done:
         return conversation
     return (*conversation[:-1], replace(conversation[-1], answer=None, error=INTERRUPTED, done=True))
+
+
+def broken_off(exchange: Exchange) -> Exchange:
+    """A question whose answer was stopped before its language model wrote a word, or that had none."""
+    answer = exchange.answer
+    if not answer or not answer.text:
+        return replace(exchange, answer=None, error=STOPPED_EARLY)
+    return replace(exchange, answer=replace(answer, text=f"{answer.text} …", notice=STOPPED))
 
 
 def turns(conversation: Conversation) -> tuple[Turn, ...]:

@@ -22,7 +22,7 @@ from rag.config import Config, api_key
 from rag.errors import AddressError, ConfigError, ReadError
 from rag.schema import Failure, QAPair
 from ui import scope
-from ui.terminal import INTERRUPTED_STATUS, AsJson, IndexDir, announce, complain, errors_as_lines
+from ui.terminal import INTERRUPTED_STATUS, AsJson, IndexDir, announce, complain, errors_as_lines, print_json, say
 
 if TYPE_CHECKING:
     from eval.run import Report
@@ -163,9 +163,9 @@ def compare(
         first, second = Saved.load(a), Saved.load(b)
         compared = run_compare(first, second)
     if as_json:
-        typer.echo(json.dumps(compared_json(first, second, compared), ensure_ascii=False, indent=1))
+        print_json(compared_json(first, second, compared), indent=1)
     else:
-        typer.echo(compared_table(first, second, compared))
+        say(compared_table(first, second, compared))
 
 
 @eval_app.command()
@@ -181,7 +181,7 @@ def table(
     if unknown := [name for name in names if name not in BY_NAME]:
         raise typer.BadParameter(f"no figure is called {unknown[0]!r}; there are: {', '.join(BY_NAME)}")
     with errors_as_lines():
-        typer.echo(side_by_side([Saved.load(path) for path in reports], names))
+        say(side_by_side([Saved.load(path) for path in reports], names))
 
 
 @eval_app.command("make-pairs")
@@ -212,7 +212,7 @@ def _print_pairs(pairs: Iterable[QAPair | Failure]) -> None:
         if isinstance(pair, Failure):
             _tell_failures([pair], 1)
         else:
-            typer.echo(json.dumps(pair_json(pair), ensure_ascii=False))
+            print_json(pair_json(pair), indent=None)
 
 
 @eval_app.command()
@@ -236,7 +236,7 @@ def label(
         _tell_failures(failures, len(failures))
         if len(failures) == len(found):
             raise ReadError(f"no pair to decide on in {drafts}; make some: pullquote eval make-pairs > pairs.jsonl")
-        typer.echo("Loading the model and the index …", err=True)
+        say("Loading the model and the index …", err=True)
         chain = Chain.from_config(Config.load(index=index))
         names = ArticleNames.of(chain.index.articles())
         read = [draft.with_known(names) for draft in found if isinstance(draft, Draft)]
@@ -261,7 +261,7 @@ def bench(
     with errors_as_lines(), tempfile.TemporaryDirectory(prefix="pullquote-") as work:
         sources, sizes = paths or [SAMPLE_ARTICLES], passages or [1000]
         costs = list(benchmark.bench(sources, sizes, Config.load(), Path(work), complain))
-    typer.echo(json.dumps([asdict(cost) for cost in costs], indent=1) if as_json else benchmark.markdown(costs))
+    say(json.dumps([asdict(cost) for cost in costs], indent=1) if as_json else benchmark.markdown(costs))
 
 
 @eval_app.command()
@@ -280,7 +280,7 @@ def bench_ingest(
     with errors_as_lines(), tempfile.TemporaryDirectory(prefix="pullquote-") as work:
         sizes = (articles, without_model)
         cost = benchmark.bench_ingest(paths or [SAMPLE_ARTICLES], sizes, Config.load(), Path(work), complain)
-    typer.echo(json.dumps(asdict(cost), indent=1) if as_json else benchmark.markdown(cost))
+    say(json.dumps(asdict(cost), indent=1) if as_json else benchmark.markdown(cost))
 
 
 @eval_app.command()
@@ -296,7 +296,7 @@ def bench_llm(
 
     with errors_as_lines():
         cost = benchmark.bench_llm(Chain.from_config(Config.load(index=index, llm="")), question, tokens)
-    typer.echo(json.dumps(asdict(cost), indent=1) if as_json else benchmark.markdown(cost))
+    say(json.dumps(asdict(cost), indent=1) if as_json else benchmark.markdown(cost))
 
 
 @eval_app.command()
@@ -319,7 +319,7 @@ def bench_page(
         if not questions:
             raise ReadError(f"no question in {pairs} stands alone; give other pairs")
         cost = benchmark.bench_page(f"{url.rstrip('/')}/", questions, users, each)
-    typer.echo(json.dumps(asdict(cost), indent=1) if as_json else benchmark.markdown(cost))
+    say(json.dumps(asdict(cost), indent=1) if as_json else benchmark.markdown(cost))
     if cost.failed:
         raise typer.Exit(1)
 
@@ -348,7 +348,7 @@ def suite(
             sets.append(found)
         with _bar(several.steps(sets)) as advance:
             measured = several.measure(sets, sample, lambda: advance(1))
-    typer.echo(json.dumps(asdict(measured), indent=1) if as_json else several.markdown(measured))
+    say(json.dumps(asdict(measured), indent=1) if as_json else several.markdown(measured))
 
 
 @contextmanager
@@ -400,7 +400,7 @@ def _config(index: Path | None, corpus: Sequence[Path]) -> Iterator[Config]:
 
     with tempfile.TemporaryDirectory(prefix="pullquote-") as folder:
         config = replace(config, index=Path(folder) / "index")
-        typer.echo("Ingesting the corpus …", err=True)
+        say("Ingesting the corpus …", err=True)
         report = ingest([_as_articles(path, Path(folder) / str(n)) for n, path in enumerate(corpus)], config)
         _tell_failures(report.failed, len(report.failed))
         if not report.added:
@@ -486,7 +486,7 @@ def _tell(report: Report, *, as_json: bool, html: Path | None) -> None:
     if as_json:
         write_json(report, sys.stdout)
     else:
-        typer.echo(f"{text_table(report)}\n\n{counted(report)}")
+        say(f"{text_table(report)}\n\n{counted(report)}")
 
 
 def _check_writable(path: Path) -> None:

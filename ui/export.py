@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 
@@ -19,6 +18,7 @@ from ui.render import (
     one_line,
     only_line,
     place_line,
+    plain_json,
 )
 
 FORMAT = 1
@@ -71,7 +71,7 @@ def json_export(kept: Kept) -> str:
             for e in kept.exchanges
         ],
     }
-    return json.dumps(told, ensure_ascii=False, indent=2).encode("utf-8", "replace").decode()
+    return plain_json(told)
 
 
 def file_name(kept: Kept, ending: str) -> str:

@@ -15,7 +15,17 @@ from rag.config import Config
 from rag.errors import ConfigError
 from rag.schema import IngestReport
 from ui.render import article_json, showable
-from ui.terminal import INTERRUPTED_STATUS, AsJson, IndexDir, byline, complain, errors_as_lines, print_json, same_index
+from ui.terminal import (
+    INTERRUPTED_STATUS,
+    AsJson,
+    IndexDir,
+    byline,
+    complain,
+    errors_as_lines,
+    print_json,
+    same_index,
+    say,
+)
 
 if TYPE_CHECKING:
     from ingest.pipeline import Standing
@@ -103,7 +113,7 @@ def _tell(report: IngestReport, as_json: bool) -> None:
             f"{count:,} {suffix or 'without an ending'}" for suffix, count in report.others[:MOST_ENDINGS]
         )
         complain(f"passed over, of no kind that can be read: {counted}")
-    print_json(asdict(report)) if as_json else typer.echo(_report_line(report))
+    print_json(asdict(report)) if as_json else say(_report_line(report))
 
 
 @index_app.command()
@@ -118,7 +128,7 @@ def sources(as_json: AsJson = False) -> None:
         return
     for name, suffixes, what, missing in rows:
         needs = f" (first: pip install 'pullquote[{missing}]')" if missing else ""
-        typer.echo(f"{name:<16}  {' '.join(suffixes):<18}  {what}{needs}")
+        say(f"{name:<16}  {' '.join(suffixes):<18}  {what}{needs}")
 
 
 @index_app.command()
@@ -135,7 +145,7 @@ def articles(index: IndexDir = None, as_json: AsJson = False) -> None:
     else:
         for entry in entries:
             day = str(entry.published or "-")
-            typer.echo(showable(f"{day:<10}  {entry.id}  {byline(entry.title, entry.source)}"))
+            say(f"{day:<10}  {entry.id}  {byline(entry.title, entry.source)}")
 
 
 @index_app.command()
@@ -152,7 +162,7 @@ def remove(
         unknown = run(ids, Config.load(index=index))
     for article_id in unknown:
         complain(f"no article {article_id!r}; list them: pullquote articles{same_index(index)}")
-    typer.echo(f"{len(set(ids)) - len(unknown)} removed")
+    say(f"{len(set(ids)) - len(unknown)} removed")
     if unknown:
         raise typer.Exit(1)
 
@@ -170,15 +180,15 @@ def check(
         config = Config.load(index=index)
         findings = run(config, _counted("looked at"))
         _clear_line()
-        typer.echo("\n".join([*findings.lines, f"{findings.articles:,} articles, {findings.passages:,} passages"]))
+        say("\n".join([*findings.lines, f"{findings.articles:,} articles, {findings.passages:,} passages"]))
         left = mend(config, findings, _counted("looked at")) if fix and findings.lines else findings
         _clear_line()
     if fix and findings.lines:
-        typer.echo("\n".join(["mended", *(f"left: {line}" for line in left.lines)]))
+        say("\n".join(["mended", *(f"left: {line}" for line in left.lines)]))
     elif findings.lines:
         complain(f"mend what can be mended: pullquote check --fix{same_index(index)}")
     else:
-        typer.echo("nothing wrong")
+        say("nothing wrong")
     if left.lines:
         raise typer.Exit(1)
 
@@ -196,7 +206,7 @@ def rebuild(
     with errors_as_lines():
         passages = run(Config.load(index=index), embedding_model, _counted("embedded"))
     _clear_line()
-    typer.echo(f"{passages:,} passages embedded with {embedding_model}")
+    say(f"{passages:,} passages embedded with {embedding_model}")
     complain(f"from now on set it: PULLQUOTE_EMBEDDING_MODEL={shlex.quote(embedding_model)}, or in pullquote.toml")
 
 

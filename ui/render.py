@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import partial
@@ -30,6 +30,7 @@ from rag.schema import (
     Turn,
     long_date,
 )
+from rag.text import visible
 
 NEAREST_SHOWN = 3
 KEPT_TURNS = 20
@@ -101,9 +102,20 @@ def escape(text: str) -> str:
 
 
 def showable(text: str) -> str:
-    """The text with "\\n" as the only line break and U+FFFD for what no page can show."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    """The text with "\\n" as the only line break and U+FFFD for what no page or terminal can show.
+
+    Invisible format characters are left out: U+202E would turn around what stands beside the text.
+    """
+    lines = visible(text).replace("\r\n", "\n").replace("\r", "\n")
     return "".join(c if c in "\n\t" or _has_glyph(c) else "\ufffd" for c in lines)
+
+
+def plain_json(value: Any, indent: int | None = 2) -> str:
+    """JSON in which every character that a reader could not see is written as an escape."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    for unseen in {character for character in text if character != "\n" and not character.isprintable()}:
+        text = text.replace(unseen, json.dumps(unseen)[1:-1])
+    return text
 
 
 def _has_glyph(character: str) -> bool:
@@ -284,17 +296,25 @@ def _footing_html(answer: Answer) -> str:
     searched = _searched_html(answer.searched)
     if not answer.grounded:
         return f"{notice}{searched}"
+    footing = " · ".join(_support_html(answer))
+    return (f'<p class="pq-footing">{footing}</p>' if footing else "") + f"{notice}{searched}"
+
+
+def _support_html(answer: Answer) -> Iterator[str]:
+    """How well an answer is supported, by what, and who wrote it; of what there is none, nothing is said."""
     articles = {citation.passage.article_id for citation in answer.citations}
-    quoted = f"{counted(len(answer.citations), 'quote')} from {counted(len(articles), 'article')}"
-    written = f" · {escape(_written(answer))}" if answer.written_by else ""
-    footing = f"<b>{confidence_words(answer.confidence)}</b> · {quoted}{written}"
-    return f'<p class="pq-footing">{footing}</p>{notice}{searched}'
+    if articles:
+        yield f"<b>{confidence_words(answer.confidence)}</b>"
+        yield f"{counted(len(answer.citations), 'quote')} from {counted(len(articles), 'article')}"
+    if answer.written_by:
+        yield escape(f"written by {answer.written_by}{_supported(answer.sentences)}")
 
 
-def _written(answer: Answer) -> str:
-    """Who wrote an answer, and how much of it is supported."""
-    supported = sum(bool(sentence.citations) for sentence in answer.sentences)
-    return f"written by {answer.written_by}, {supported} of {counted(len(answer.sentences), 'sentence')} supported"
+def _supported(sentences: Sequence[Sentence]) -> str:
+    if not sentences:
+        return ""
+    supported = sum(bool(sentence.citations) for sentence in sentences)
+    return f", {supported or 'none'} of {counted(len(sentences), 'sentence')} supported"
 
 
 def _searched_html(searched: Sequence[str]) -> str:
@@ -317,8 +337,8 @@ def confidence_words(confidence: float) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """How many there are of a thing."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    """How many there are of a thing: no articles, 1 article, 2 articles."""
+    return f"{f'{count:,}' if count else 'no'} {noun}{'' if count == 1 else 's'}"
 
 
 def masthead_html(motto: str = OWN_WORDS, views: Sequence[tuple[str, str]] = ()) -> str:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from rag.errors import PullquoteError
-from ui.render import one_line, showable
+from rag.errors import PullquoteError, Stopped
+from ui.render import one_line, plain_json, showable
 
 CLEARED = "\r\033[K"
 """Empties the line a terminal is at."""
@@ -32,14 +35,35 @@ ModelAddress = Annotated[
 ]
 
 
+class App(typer.Typer):
+    """A Typer app whose output never fails for the sake of a terminal's encoding."""
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Run the command line; characters that stdout or stderr cannot encode become question marks."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        return super().__call__(*arguments, **named)
+
+
+def say(text: str = "", *, err: bool = False) -> None:
+    """Lines on stdout, or on stderr; what could steer the terminal, out of an article or a name, is shown as a sign."""
+    typer.echo(showable(text), err=err)
+
+
 def complain(line: str) -> None:
-    """A line on stderr; what could steer the terminal, out of a file's name or content, is shown as a sign."""
-    typer.echo(f"pullquote: {one_line(line)}", err=True)
+    """As `say`, one line on stderr."""
+    say(f"pullquote: {one_line(line)}", err=True)
 
 
-def print_json(value: Any) -> None:
-    """A result as JSON, on stdout."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+def print_json(value: Any, indent: int | None = 2) -> None:
+    """A result as JSON, on stdout; what a terminal should not get is written as an escape."""
+    text = plain_json(value, indent)
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=indent)
+    typer.echo(text)
 
 
 def byline(*parts: str) -> str:
@@ -54,7 +78,7 @@ def same_index(index: Path | None) -> str:
 
 def announce(url: str, known: str = "") -> None:
     """Where the page is, on stdout; `known` is the address that others know it by."""
-    typer.echo(f"Pullquote is at {f'{known}, through {url}' if known else url}  (Ctrl-C ends it)")
+    say(f"Pullquote is at {f'{known}, through {url}' if known else url}  (Ctrl-C ends it)")
 
 
 @dataclass(slots=True)
@@ -94,11 +118,27 @@ class Teller:
 
 
 @contextmanager
+def interrupts() -> Iterator[Callable[[], bool]]:
+    """Was there a Ctrl-C? The first one is only remembered, so that what is under way can end by itself."""
+    seen: list[int] = []
+
+    def remember(number: int, _: object) -> None:
+        seen.append(number)
+        signal.signal(number, before)
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield lambda: bool(seen)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def errors_as_lines() -> Iterator[None]:
     """What went wrong as one line that names the fix, and exit status 1; no more than a status after Ctrl-C."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Stopped):
         raise typer.Exit(INTERRUPTED_STATUS) from None
     except PullquoteError as error:
         complain(str(error))
