@@ -33,11 +33,11 @@ _INLINE = frozenset(
 _UNREAD = frozenset("head script style template svg math nav audio video object iframe noscript rt rp".split())
 _NOTES = frozenset({"noteref", "doc-noteref"})
 _EMPTY = re.compile(
-    r"<(?!(?:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)\b)([A-Za-z][\w:.-]*)([^<>]*)/>",
+    r"<(?!(?:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)\b)([A-Za-z][\w:.-]*+)([^<>]*+)(?<=/)>",
     re.IGNORECASE,
 )
 """An element that is empty in XML, and would be open to the end in HTML."""
-_DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
+_DECLARATION = re.compile(r"\A[\s\ufeff]*+<\?xml[^>]*+>")
 
 
 def from_epub(content: Content, options: Options) -> Read:
@@ -115,7 +115,7 @@ def page_blocks(markup: str) -> Iterator[Block]:
     """The blocks of one XHTML page; of a broken one, what can be read of it."""
     from lxml import etree
 
-    markup = _EMPTY.sub(r"<\1\2></\1>", _DECLARATION.sub("", markup, count=1))
+    markup = _EMPTY.sub(lambda tag: f"<{tag[1]}{tag[2][:-1]}></{tag[1]}>", _DECLARATION.sub("", markup, count=1))
     parser = etree.HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True)
     try:
         root = etree.fromstring(markup.encode("utf-8", "replace"), parser)

@@ -256,7 +256,7 @@ def _xml(data: bytes) -> str:
     text = _NO_XML.sub("", _decoded(data))
     if len(data) > LARGEST or text.count("<") + text.count("=") > MOST_TAGS:
         raise ReadError(f"has more than {LARGEST:,} bytes or {MOST_TAGS:,} tags; split it")
-    text = _PROLOG.sub("", text, count=1)
+    text = _without_prolog(text)
     root = _TAG.search(text)
     return _AMPERSAND.sub(_referred, text[root.start() :]) if root else ""
 
@@ -300,4 +300,9 @@ def _opening(start: bytes) -> str:
     start = _unpacked(start, SAMPLE)
     # All that counts is ASCII.
     text = decode(start) if is_wide(start) else start.removeprefix(codecs.BOM_UTF8).decode("latin-1")
-    return _PROLOG.sub("", text, count=1)
+    return _without_prolog(text)
+
+
+def _without_prolog(text: str) -> str:
+    prolog = _PROLOG.match(text)
+    return text[prolog.end() :] if prolog else text

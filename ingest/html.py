@@ -65,7 +65,7 @@ _PARTED = re.compile(r"<(?:p|br|div|li|pre|td|tr)\b", re.IGNORECASE)
 _TOKEN = re.compile(
     r"<!--(?:-?>|.*?(?:--!?>|\Z))"
     r"|<(?P<raw>script|style|template)(?=[\s/>])(?P<attributes>[^>]*+)(?:>|\Z)(?P<inside>.*?)"
-    r"(?:</(?P=raw)(?=[\s/>])[^>]*+>|\Z)"
+    r"(?:</(?P=raw)(?=[\s/>])[^>]*+(?:>|\Z)|\Z)"
     r"|<(?P<tag>/?[a-z][^\s/<>]*+)(?:[^>=]++|=\s*+\"[^\"]*+(?:\"|\Z)|=\s*+'[^']*+(?:'|\Z)|=)*+(?:>|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -73,7 +73,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ufffe\uffff]")
 _SPACE, _SPACE_IN_LINE = re.compile(r"\s+"), re.compile(r"[^\S\n]+")
 _BLANK = re.compile(r"\n\s*\n")
 _CHARSET = re.compile(
-    rb"<meta[^>]{1,200}charset\s*=\s*[\"']?\s*([\w.:-]{1,40})|<\?xml[^>]{1,80}encoding=[\"']([\w.:-]{1,40})",
+    rb"<meta[^>]{1,200}charset\s*+=\s*+[\"']?+\s*+([\w.:-]{1,40})|<\?xml[^>]{1,80}encoding=[\"']([\w.:-]{1,40})",
     re.IGNORECASE,
 )
 _CODECS = re.compile(r"big5|cp\d|euc|gb|hz|iso2022|iso8859|johab|koi8|mac|shift_jis|tis")

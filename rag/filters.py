@@ -141,7 +141,7 @@ _SUBJECT_STARTS = re.compile(
 )
 _GLUE = re.compile(r"[\"'’”]?(?:,? (?:and|or|as well as) |, | & )(?:both )?(?:the )?[\"'‘“]?")
 _NAME_GOES_ON = re.compile(r"[-/@.&]\w| ?[&|]| (?:of )?[A-Z0-9]")
-_NAME_BEGAN = re.compile(r"(?:[A-Z][\w’'&.]*[ -]|[@/.\w&-])$")
+_NAME_BEGAN = re.compile(r"(?:[A-Z][\w’'&.]{0,60}[ -]|[@/.\w&-])$")
 _NO_NAME = re.compile(
     r"\b(?:According To|Do|Does|Did|Has|Have|Had|In|From|By|The|An?|Both|And|Or|What|Which|How|Why|When|After|Before|As"
     r"|While|Since|Is|Was|Are|Were|If|But|Whether|With|\w+ing) $",
@@ -151,7 +151,7 @@ _REPORTED_BY = re.compile(rf"(?<!as )\b{_BY} (?:by|in|on) (?:both )?(?:the )?[\"
 _CLAUSE_FOLLOWS = re.compile(r"[^?]*, (?:and|but|while)\b")
 _VERB_LATER = re.compile(r"[^?]*\b(?:is|are|was|were|has|have|had)\b")
 _ABOUT = re.compile(r"\b(?:about|against|on|at|to) (?:the )?[\"'‘“]?$")
-_SEPARATOR = re.compile(r"\s*[|–—]\s*|\s+-\s+|:\s")
+_SEPARATOR = re.compile(r"(?<!\s)\s*+[|–—]\s*+|(?<!\s)\s++-\s++|:\s")
 _OPENS_SENTENCE = re.compile(r"(?:^|[.?!:])\s*$")
 _ITS_OWN = re.compile(r"\bits (?:own|lawsuit|lawyers|staff|employees|journalists|reporters|readers|owners?|layoffs)\b")
 

@@ -24,7 +24,7 @@ _STEP = 500
 """Characters read at once."""
 _GROUP = re.compile(r"[\[【]([^\[\]【】\n]{1,60})[\]】]")
 _CITES = re.compile(
-    r"\W*(?:(?i:passages?|sources?|refs?|marks?|cite|p)\b)?\W*[a-z]{0,3}\d{1,4}(?:\W+[a-z]{0,3}\d{1,4})*\W*"
+    r"\W*+(?:(?i:passages?|sources?|refs?|marks?|cite|p)\b\W*+)?[a-z]{0,3}\d{1,4}(?:\W++[a-z]{0,3}\d{1,4})*+\W*+"
 )
 _LINK = re.compile(r"\[([^\[\]\n]{0,200})\]\([^()\n]{0,300}\)")
 _PART_OF_A_LINK = re.compile(r"\[[^\[\]\n]{0,200}(?:\](?:\([^()\n]{0,300})?)?\Z|【[^\[\]【】\n]{0,60}\Z")
@@ -46,8 +46,8 @@ _HIDDEN = re.compile(
     "\ud800-\udfff\ue000-\uf8ff\U000e0000-\U0010ffff]"
 )
 """Controls, what hides or turns around what stands beside it, and characters that have no meaning of their own."""
-_EMPTY = re.compile(r"\(\s*[,;]?\s*\)|(?<=\()\s*[,;]")
-_BEFORE_A_POINT = re.compile(r"\s+(?=[.,;:!?…](?:\s|$))")
+_EMPTY = re.compile(r"\(\s*+(?:[,;]\s*+)?\)|(?<=\()\s*+[,;]")
+_BEFORE_A_POINT = re.compile(r"(?<!\s)\s++(?=[.,;:!?…](?:\s|$))")
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ Reply with a JSON list and nothing else: [{{"question": "...", "answer": "...", 
 SAME_LETTERS = 24
 """So many letters in a row, whatever stands between them, are no coincidence."""
 _TAG = re.compile(r"<(?=\s*[/|｜!A-Za-z<])")
-_TEMPLATE = re.compile(r"\[\s*(/?\s*[A-Z_]{3,})\s*\]")
+_TEMPLATE = re.compile(r"\[\s*+(/?+\s*+[A-Z_]{3,})\s*+\]")
 """Such as <|im_end|>, </passage> and [/INST]."""
 
 TRIAL = "Reply with the one word: ready"

@@ -31,8 +31,8 @@ _PLACE_ENDS = (
 
 MOST_SIDES = 4
 _JOINT = re.compile(
-    r"[,;:]?\s+(?:while|whereas|before|after|prior to|compared (?:to|with)|and (?:did|does|do|is|was|has|have))\s+"
-    r"|[,;]\s+(?:and|but|or|yet|nor)\s+|;\s+"
+    r"(?:[,;:]|(?<!\s))\s++(?:while|whereas|before|after|prior to|compared (?:to|with)"
+    r"|and (?:did|does|do|is|was|has|have))\s++|[,;]\s++(?:and|but|or|yet|nor)\s++|;\s++"
 )
 """Where a question over two things may be cut into its sides."""
 LEAST_WORDS_OF_A_SIDE = 3

@@ -20,7 +20,7 @@ SHORTEST = 4
 """Words; what is shorter is a heading or a fragment."""
 _NO_PROSE = re.compile(
     r"(?:(?:(?:additional )?(?:reporting|writing|editing) )?by|photo(?:graph)?|image|picture|file photo|video|credit)"
-    r"\s*[:|/©]|(?:by|(?:additional )?(?:reporting|writing|editing) by) (?:[A-Z][\w.’'-]*,? ?(?:and )?){2,6}$"
+    r"\s*[:|/©]|(?:by|(?:additional )?(?:reporting|writing|editing) by) (?:[A-Z][\w.’'-]*+,?+ ?+(?:and )?+){1,6}+$"
     r"|©|\(c\) \d{4}|copyright\b|all rights reserved|read more|advertisement\b|sign up (?:for|to)|subscribe\b",
     re.IGNORECASE,
 )

@@ -41,7 +41,7 @@ _NO_SUBJECTS = frozenset(
 )
 _SPEAKS = re.compile(rf"\s+(?:{_SAYS})\b")
 _BELONGS = re.compile(r"\b(?:of|in|from|for|at|near)\s+$")
-_BEGINS = re.compile(r"[.!?:“\"\n]['’”\"]?\s*$")
+_BEGINS = re.compile(r"(?:[.!?:“\"]['’”\"]?+\s*+|\n['’”\"]?+\s{0,20})$")
 _JOINS = re.compile(r"\n|\b(?:of|and)\b|&")
 """What stands between two names that are found as one, or that need an article before them."""
 _SHARE_ALONE, _SHARE_SPEAKING = 0.6, 0.2

@@ -39,8 +39,8 @@ FAR_LESS = 0.15
 LEAST_PART = 0.15
 """Share of the sentence's words that each of several passages has to add to the others."""
 _CLAUSES = re.compile(
-    r"[,;:–—]\s+(?:(?:and|but|while|although|though|whereas|so|which|who|yet|or|nor)\b)?"
-    r"|\s+(?:and|but|while|because|after|before|although)\s+",
+    r"[,;:–—]\s++(?:(?:and|but|while|although|though|whereas|so|which|who|yet|or|nor)\b)?"
+    r"|(?<!\s)\s++(?:and|but|while|because|after|before|although)\s++",
     re.IGNORECASE,
 )
 
