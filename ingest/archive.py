@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import IO, TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from ingest.fields import one_line
 from ingest.source import MEGABYTE, Content, Options
@@ -58,11 +58,8 @@ BROKEN = (
 _DRIVE = re.compile(r"[A-Za-z]:")
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _ENCRYPTED, _UTF_8 = 0x1, 0x800
-_END_MARK, _END, _END_64 = b"PK\x05\x06", struct.Struct("<12sL6x"), struct.Struct("<40sQ8x")
-"""The record that ends a zip, and that of a large one: of each, the length of the list of members is read."""
-_LOCATOR, _IN_64 = 20, 0xFFFFFFFF
-"""Bytes between the two; a length that stands in the other one."""
-_LONGEST_COMMENT = 65_535
+_MEMBER_MARK = b"PK\x01\x02"
+"""What each entry of the list of members begins with."""
 _HERE = re.compile(r"/(?:\.?/)+")
 _UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _WORD_DOCUMENT = re.compile(r"word/document\d*\.xml")
@@ -103,8 +100,9 @@ def zip_kind(file: BinaryIO) -> str:
 def zip_file(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
     """A zip, opened. Raises ReadError if its list of members cannot be read, or is too long."""
     try:
-        _check_directory(file)
-        archive = zipfile.ZipFile(file)
+        counting = _Counting(file)
+        archive = zipfile.ZipFile(cast("IO[bytes]", counting))
+        counting.opening = False
     except BROKEN as error:
         raise ReadError(f"is a broken archive ({_line(error)}); make it, or load it, again") from error
     with archive:
@@ -116,20 +114,24 @@ def zip_file(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
 _TOO_MANY = f"holds more than {MOST_MEMBERS:,} files; unpack it yourself and give the folder"
 
 
-def _check_directory(file: BinaryIO) -> None:
-    """Before zipfile makes an object of each member that is listed."""
-    size = file.seek(0, io.SEEK_END)
-    file.seek(max(0, size - _END.size - _LONGEST_COMMENT - _END_64.size - _LOCATOR))
-    tail = file.read()
-    at = tail.rfind(_END_MARK)
-    if not 0 <= at <= len(tail) - _END.size:
-        return
-    length = _END.unpack_from(tail, at)[1]
-    at_64 = at - _LOCATOR - _END_64.size
-    if length == _IN_64 and at_64 >= 0:
-        length = _END_64.unpack_from(tail, at_64)[1]
-    if length > LONGEST_DIRECTORY:
-        raise ReadError(_TOO_MANY)
+class _Counting:
+    """A zip as zipfile reads it while it opens it: it may not take in a longer list of members than is allowed.
+
+    What zipfile takes for that list is what is counted, wherever it looks for it.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.opening = True
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        if not self.opening:
+            return self._file.read(size)
+        data = self._file.read(min(size, LONGEST_DIRECTORY + 1) if size >= 0 else LONGEST_DIRECTORY + 1)
+        if len(data) > LONGEST_DIRECTORY or data.count(_MEMBER_MARK) > MOST_MEMBERS:
+            raise ReadError(_TOO_MANY)
+        return data
 
 
 class Parts:

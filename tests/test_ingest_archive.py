@@ -321,3 +321,46 @@ def test_broken_archives_fail_as_they_should(seed: bytes, randomness: int, cut: 
     with suppress(ReadError):
         read_all(bytes(data))
     zip_kind(io.BytesIO(bytes(data)))
+
+
+def directory_of(count: int, *, marks: bytes = b"") -> bytes:
+    """A zip that is nothing but a list of so many members, each a few bytes long."""
+    entry = struct.pack("<4s4B4H3L5H2L", b"PK\x01\x02", 20, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    entries = entry * count
+    if len(marks) <= 4:
+        # The offset of the list holds the mark that the record itself begins with.
+        where = int.from_bytes((marks + bytes(4))[:4], "little")
+        end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, count % 65536, count % 65536, len(entries), where, 0)
+        return b"PK\x03\x04" + entries + end
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(entries), 0, len(marks))
+    return b"PK\x03\x04" + entries + end + marks
+
+
+@pytest.mark.parametrize("marks", [b"", b"PK\x05\x06", b"in a comment PK\x05\x06"])
+def test_members_are_counted_wherever_the_list_is_said_to_be(marks: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = 0
+
+    class Counted(zipfile.ZipInfo):
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            nonlocal made
+            made += 1
+            super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(zipfile, "ZipInfo", Counted)
+    monkeypatch.setattr(archive, "MOST_MEMBERS", 50)
+    data = directory_of(1000, marks=marks)
+    with pytest.raises(ReadError, match="more than|broken"), zip_file(io.BytesIO(data)):
+        pass
+    assert made <= 50
+
+
+def test_the_list_of_a_large_zip_is_counted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MOST_MEMBERS", 50)
+    data = directory_of(1000)
+    list_length = 1000 * 47
+    end_64 = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 1000, 1000, list_length, 4)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, len(data) - 22, 1)
+    # The plain record says that the list is empty; the one for large files is what zipfile believes.
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0, 0, 0, 0, 0)
+    with pytest.raises(ReadError, match="more than"), zip_file(io.BytesIO(data[:-22] + end_64 + locator + end)):
+        pass
