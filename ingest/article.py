@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ingest.fields import LONGEST_ID, language_code, one_line, parse_date
+from ingest.paragraphs import Joined
 from ingest.source import Content
 from rag.schema import Article, Failure, Span
 
@@ -104,27 +105,31 @@ def _deep(record: Mapping[str, Any], path: str) -> Any:
 
 def article_of(
     content: Content,
-    text: str,
+    text: str | Joined,
     fields: Mapping[str, Any],
     extra: Mapping[str, Any] = MappingProxyType({}),
     captions: Iterable[Span] = (),
 ) -> Article | Failure:
     """The article that these fields (by the names of NAMES) make of a clean text, or why it cannot be one.
 
+    `captions` are spans that are not quoted, beside those that were joined into the text.
+
     What neither they nor `content.known` say stays empty; an id, a title or a source that is missing is the name of
     its file, or its site.
     """
+    said = text if isinstance(text, Joined) else Joined(text)
     known = {**{key: value for key, value in content.known.items() if value}, **_said(fields)}
     article = Article(
         id=as_line(known.get("id"))[:LONGEST_ID] or content.name,
         title=as_line(known.get("title"))[:LONGEST_TITLE] or title_from(content.name),
-        text=text,
+        text=said.text,
         source=as_line(known.get("source")) or _site(content),
         url=as_line(known.get("url")) or content.url,
         author=_BY.sub("", as_line(known.get("author"))),
         published=parse_date(known.get("date")),
         origin=content.origin,
-        captions=tuple(captions),
+        captions=(*said.captions, *captions),
+        lists=said.lists,
         language=language_code(known.get("language")),
         extra=_extra(extra),
     )

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from ingest.article import article_of, file_name
-from ingest.dump import captions_of, joined
+from ingest.dump import captions_of
 from ingest.fields import clean, one_line
+from ingest.paragraphs import Block, joined
 from ingest.source import Content
 from rag.schema import Article, Failure
-
-Block = tuple[str, bool]
-"""A text, and whether it is a heading or a caption: those are found, but never quoted."""
 
 _HYPHENS = str.maketrans({"\u00ad": None})
 _JUNK = re.compile(
@@ -39,14 +38,14 @@ def document_article(
     A title that only a program can have given falls away. A heading that is the title is not said again.
     """
     title = stated_title(fields.get("title"), content.name)
-    cleaned = ((_cleaned(text, one=marked), marked) for text, marked in blocks)
-    shown, headings = joined((text, marked) for text, marked in cleaned if text and not (marked and text == title))
-    return article_of(content, shown, {**fields, "title": title}, extra, (*headings, *captions_of(shown)))
+    cleaned = map(_cleaned, blocks)
+    shown = joined(block for block in cleaned if block.text and not (block.marked and block.text == title))
+    return article_of(content, shown, {**fields, "title": title}, extra, captions_of(shown.text))
 
 
-def _cleaned(text: str, *, one: bool) -> str:
-    text = text.translate(_HYPHENS)
-    return one_line(text) if one else clean(text)
+def _cleaned(block: Block) -> Block:
+    text = block.text.translate(_HYPHENS)
+    return replace(block, text=one_line(text) if block.marked else clean(text))
 
 
 def stated_title(value: object, name: str) -> str:

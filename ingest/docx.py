@@ -6,12 +6,14 @@ import io
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ingest.archive import Parts, zip_file
-from ingest.blocks import Block, document_article, stated_title
+from ingest.blocks import document_article, stated_title
 from ingest.fields import one_line
+from ingest.markup import QUESTION_END, SENTENCE_END
+from ingest.paragraphs import Block
 from ingest.source import Content, Options, Read, whole
 from rag.errors import ReadError
 
@@ -22,6 +24,10 @@ _HEADING = re.compile(r"(heading|[üu]?berschrift|titre) ?\d.*|title|subtitle|ca
 _CONTENTS = re.compile(r"toc ?\d|toc heading", re.IGNORECASE)
 _SKIPPED = frozenset({"del", "moveFrom", "Fallback", "instrText", "delText"})
 """What was deleted, what stands for something that is read already, and the names of fields."""
+_SET = {"b": "strong", "i": "stressed"}
+NO_OUTLINE, NO_LIST = "9", "0"
+MOST_BASES = 12
+"""Styles, each based on the next."""
 _SIGNS = {"tab": " ", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": " "}
 
 
@@ -37,7 +43,7 @@ def from_docx(content: Content, options: Options) -> Read:
         styles = _styles(parts, posixpath.join(posixpath.dirname(document), "styles.xml"))
         told = _core_properties(parts)
         blocks = list(_blocks(parts.read(document), styles))
-    heading = blocks[0][0] if blocks and blocks[0][1] else ""
+    heading = blocks[0].text if blocks and blocks[0].marked and not blocks[0].listed else ""
     fields = {key: told.get(name) for key, name in _FIELDS.items()}
     fields["title"] = stated_title(told.get("title"), content.name) or heading
     extra = {name: told.get(name) for name in ("subject", "keywords", "category", "description", "modified")}
@@ -82,19 +88,46 @@ def _document_name(parts: Parts) -> str:
     return "word/document.xml"
 
 
-def _styles(parts: Parts, name: str) -> Mapping[str, str]:
-    """The names of styles by their ids, which depend on the language of the Word that made them."""
+@dataclass(slots=True)
+class _Style:
+    """A style of paragraphs. Its name is the same in every language's Word, its id is not."""
+
+    name: str = ""
+    base: str = ""
+    outlined: bool = False
+    listed: bool = False
+
+
+def _styles(parts: Parts, name: str) -> Mapping[str, _Style]:
+    """The styles by their ids, each with what it takes from those that it is based on."""
     if name not in parts:
         return {}
-    found: dict[str, str] = {}
-    style = ""
+    found: dict[str, _Style] = {}
+    style = _Style()
     for event, element in parsed(parts.read(name)):
-        if event == "start" and local(element) == "style":
-            style = _attribute(element, "styleId")
-        elif event == "end" and local(element) == "name" and style:
-            found[style] = _attribute(element, "val")
-            style = ""
-    return found
+        tag, value = local(element), _attribute(element, "val")
+        if event == "start" and tag == "style":
+            style = found.setdefault(_attribute(element, "styleId"), _Style())
+        elif event == "end" and tag == "name":
+            style.name = style.name or value
+        elif event == "end" and tag == "basedOn":
+            style.base = value
+        elif event == "end" and tag == "outlineLvl":
+            style.outlined = value != NO_OUTLINE
+        elif event == "end" and tag == "numPr":
+            style.listed = True
+    return {identity: _with_bases(style, found) for identity, style in found.items()}
+
+
+def _with_bases(style: _Style, styles: Mapping[str, _Style]) -> _Style:
+    whole, base = _Style(style.name, style.base), style
+    for _ in range(MOST_BASES):
+        whole.outlined = whole.outlined or base.outlined or bool(_HEADING.fullmatch(base.name))
+        whole.listed = whole.listed or base.listed
+        if base.base not in styles:
+            break
+        base = styles[base.base]
+    return whole
 
 
 def _core_properties(parts: Parts) -> Mapping[str, Any]:
@@ -105,34 +138,69 @@ def _core_properties(parts: Parts) -> Mapping[str, Any]:
 
 
 @dataclass(slots=True)
+class _Run:
+    """Text within a paragraph, and how it is set."""
+
+    text: str
+    strong: bool = False
+    stressed: bool = False
+    linked: bool = False
+
+
+@dataclass(slots=True)
 class _Paragraph:
-    texts: list[str] = field(default_factory=list)
-    style: str = ""
+    runs: list[_Run] = field(default_factory=list)
+    style: _Style = field(default_factory=_Style)
     outlined: bool = False
+    listed: bool = False
+    strong: bool = False
+    stressed: bool = False
+
+    def block(self, *, in_cell: bool) -> Block | None:
+        """What it shows; None for nothing, and for a line of the table of contents."""
+        lines = (one_line(line) for line in "".join(run.text for run in self.runs).split("\n"))
+        text = "\n".join(line for line in lines if line)
+        if not text or _CONTENTS.match(self.style.name):
+            return None
+        listed = self.listed or self.style.listed
+        return Block(text, self._is_marked(text, part=in_cell or listed), listed)
+
+    def _is_marked(self, text: str, *, part: bool) -> bool:
+        """Is it a heading, by its style or because all of it is bold, a lone link, or the question of an interview?"""
+        if self.outlined or self.style.outlined:
+            return True
+        said = [run for run in self.runs if any(map(str.isalnum, run.text))]
+        if QUESTION_END.search(text):
+            return bool(said) and all(run.strong or run.stressed for run in said)
+        if not said or part:
+            return False
+        return all(run.linked for run in said) or (all(run.strong for run in said) and not SENTENCE_END.search(text))
 
 
 @dataclass(slots=True)
 class _Row:
-    """A row of a table: the paragraphs of each of its cells."""
+    """A row of a table: the paragraphs of each of its cells. That of a header is repeated on each page."""
 
     cells: list[list[Block]] = field(default_factory=list)
+    header: bool = False
 
     def blocks(self) -> list[Block]:
         """One line, if no cell holds more than a paragraph; else its paragraphs, which a table can set side by side."""
         filled = [cell for cell in self.cells if cell]
         if len(filled) > 1 and all(len(cell) == 1 for cell in filled):
-            return [(" | ".join(one_line(cell[0][0]) for cell in filled), all(cell[0][1] for cell in filled))]
-        return [block for cell in filled for block in cell]
+            marked = self.header or all(cell[0].marked for cell in filled)
+            return [Block(" | ".join(one_line(cell[0].text) for cell in filled), marked, listed=True)]
+        return [replace(block, marked=block.marked or self.header) for cell in filled for block in cell]
 
 
 class _Body:
     """Takes a document's elements, and gives its blocks as soon as they are whole."""
 
-    def __init__(self, styles: Mapping[str, str]) -> None:
+    def __init__(self, styles: Mapping[str, _Style]) -> None:
         self._styles = styles
         self._open: list[_Paragraph] = []
         self._rows: list[_Row] = []
-        self._skipping = 0
+        self._skipping = self._links = 0
 
     def start(self, name: str) -> None:
         if name in _SKIPPED:
@@ -143,37 +211,47 @@ class _Body:
             self._rows.append(_Row())
         elif name == "tc" and self._rows:
             self._rows[-1].cells.append([])
+        elif name == "hyperlink":
+            self._links += 1
 
     def end(self, element: _Element, name: str) -> list[Block]:
         if name in _SKIPPED:
             self._skipping -= 1
         elif name == "p" and self._open:
-            return self._put(self._finished(self._open.pop()))
+            block = self._open.pop().block(in_cell=bool(self._rows))
+            return self._put([block] if block else [])
         elif name == "tr" and self._rows:
             return self._put(self._rows.pop().blocks())
+        elif name == "tblHeader" and self._rows:
+            self._rows[-1].header = _is_on(element)
+        elif name == "hyperlink":
+            self._links -= 1
         elif self._open and not self._skipping:
             self._add(element, name, self._open[-1])
         return []
 
     def _add(self, element: _Element, name: str, paragraph: _Paragraph) -> None:
         parent = element.getparent()
-        in_run = parent is not None and local(parent) == "r"
+        inside = local(parent) if parent is not None else ""
         if name == "t":
-            paragraph.texts.append(element.text or "")
-        elif name in _SIGNS and in_run:
-            paragraph.texts.append(_SIGNS[name])
+            self._add_text(element.text or "", paragraph)
+        elif name in _SIGNS and inside == "r":
+            self._add_text(_SIGNS[name], paragraph)
+        elif name in _SET and inside == "rPr":
+            setattr(paragraph, _SET[name], _is_on(element))
+        elif name == "r" or (name == "rPr" and inside == "pPr"):
+            # What the mark at a paragraph's end is set in says nothing of its text.
+            paragraph.strong = paragraph.stressed = False
         elif name == "pStyle":
             identity = _attribute(element, "val")
-            paragraph.style = self._styles.get(identity, identity)
+            paragraph.style = self._styles.get(identity, _Style(identity, outlined=bool(_HEADING.fullmatch(identity))))
+        elif name == "numId":
+            paragraph.listed = _attribute(element, "val") != NO_LIST
         elif name == "outlineLvl":
-            paragraph.outlined = _attribute(element, "val") != "9"
+            paragraph.outlined = _attribute(element, "val") != NO_OUTLINE
 
-    def _finished(self, paragraph: _Paragraph) -> list[Block]:
-        lines = (one_line(line) for line in "".join(paragraph.texts).split("\n"))
-        text = "\n".join(line for line in lines if line)
-        if not text or _CONTENTS.match(paragraph.style):
-            return []
-        return [(text, paragraph.outlined or bool(_HEADING.fullmatch(paragraph.style)))]
+    def _add_text(self, text: str, paragraph: _Paragraph) -> None:
+        paragraph.runs.append(_Run(text, paragraph.strong, paragraph.stressed, self._links > 0))
 
     def _put(self, blocks: list[Block]) -> list[Block]:
         """Into the cell they stand in, or out."""
@@ -183,7 +261,11 @@ class _Body:
         return blocks
 
 
-def _blocks(data: bytes, styles: Mapping[str, str]) -> Iterator[Block]:
+def _is_on(element: _Element) -> bool:
+    return _attribute(element, "val").lower() not in {"0", "false", "off", "none"}
+
+
+def _blocks(data: bytes, styles: Mapping[str, _Style]) -> Iterator[Block]:
     body = _Body(styles)
     for event, element in parsed(data):
         name = local(element)

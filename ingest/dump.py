@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
 from ingest.article import as_line, pick
 from ingest.fields import clean, parse_date
+from ingest.paragraphs import Block, joined
 from rag.schema import Span
 
-BETWEEN = "\n\n"
-"""What stands between two paragraphs of a text."""
 HEADER_LINES = 12
 """How many lines a page's header (titles, captions, leftovers) can have before its story starts."""
 BODY_WORDS = 12
@@ -307,19 +306,17 @@ def _scraped(lines: Sequence[Line], doubled: frozenset[str]) -> Scraped:
         if not again and not leftover:
             kept.append(line)
             seen.add(line.text)
-    text, spans = joined((line.text, line.has_credit or line.text in repeated) for line in kept)
+    unquoted = repeated | {line.text for line in _headings(kept)}
+    shown = joined(Block(line.text, line.has_credit or line.text in unquoted) for line in kept)
     author = as_line(fields.get("author")) or author
     published = parse_date(fields.get("date")) or published
     source, url, language = (as_line(fields.get(name)) for name in ("source", "url", "language"))
-    return Scraped(title, text, author, published, spans, source, url, language, extra)
+    return Scraped(title, shown.text, author, published, shown.captions, source, url, language, extra)
 
 
-def joined(paragraphs: Iterable[tuple[str, bool]]) -> tuple[str, tuple[Span, ...]]:
-    """Paragraphs as one text, and the spans in it of those that are marked."""
-    texts, spans, offset = [], [], 0
-    for text, marked in paragraphs:
-        if marked:
-            spans.append((offset, offset + len(text)))
-        texts.append(text)
-        offset += len(text) + len(BETWEEN)
-    return BETWEEN.join(texts), tuple(spans)
+def _headings(lines: Sequence[Line]) -> Iterator[Line]:
+    """Lines that stand alone between two paragraphs of a story, and are no sentence."""
+    for before, line, after in zip(lines, lines[1:], lines[2:], strict=False):
+        alone = line.gap > 0 and after.gap > 0
+        if alone and line.is_title and not line.is_sentence and before.is_body and after.is_body:
+            yield line

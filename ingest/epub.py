@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from ingest.archive import Parts, zip_file
-from ingest.blocks import Block, document_article
+from ingest.blocks import document_article
 from ingest.docx import local, parsed
 from ingest.encoding import decode
 from ingest.fields import one_line
+from ingest.markup import BLOCKS, BREAKS, blocks_of
+from ingest.paragraphs import Block
 from ingest.source import Content, Options, Read, whole
 from rag.errors import ReadError
 
@@ -24,13 +26,16 @@ if TYPE_CHECKING:
 CONTAINER, ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
 PAGES = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml")
 
-_HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "figcaption", "caption"})
 _INLINE = frozenset(
     "a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark q rb ruby s samp small span "
     "strike strong sub sup time tt u var wbr".split()
 )
 """Elements within a paragraph; all others begin and end one."""
+_OTHERS = {"bridgehead": "h2", "docauthor": "address", "doctitle": "h1", "hd": "h2"}
+"""Elements of DTBook that mean what one of HTML's does."""
 _UNREAD = frozenset("head script style template svg math nav audio video object iframe noscript rt rp".split())
+_KNOWN = _INLINE | _UNREAD | BLOCKS | BREAKS
+_SPACE = re.compile(r"\s+")
 _NOTES = frozenset({"noteref", "doc-noteref"})
 _EMPTY = re.compile(
     r"<(?!(?:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)\b)([A-Za-z][\w:.-]*+)([^<>]*+)(?<=/)>",
@@ -60,7 +65,7 @@ def from_epub(content: Content, options: Options) -> Read:
         "source": told.get("publisher"),
         "language": told.get("language", [""])[0],
     }
-    about = " ".join(text for line in told.get("description", ()) for text, _ in page_blocks(line))
+    about = " ".join(block.text for line in told.get("description", ()) for block in page_blocks(line))
     extra = {name: told.get(name) for name in ("identifier", "subject", "rights", "contributor")}
     yield document_article(content, blocks, fields, {"description": about, **extra})
 
@@ -111,7 +116,7 @@ def _encrypted(parts: Parts) -> Iterator[str]:
             yield unquote(element.get("URI", ""))
 
 
-def page_blocks(markup: str) -> Iterator[Block]:
+def page_blocks(markup: str) -> list[Block]:
     """The blocks of one XHTML page; of a broken one, what can be read of it."""
     from lxml import etree
 
@@ -121,63 +126,14 @@ def page_blocks(markup: str) -> Iterator[Block]:
         root = etree.fromstring(markup.encode("utf-8", "replace"), parser)
     except etree.XMLSyntaxError:
         # There is no element in it.
-        return
-    if root is not None:
-        yield from _Page().blocks(root)
+        return []
+    if root is None:
+        return []
+    for element in root.iter():
+        # Books also have elements that no page has; each of them is a block.
+        element.tag = element.tag.lower() if element.tag.lower() in _KNOWN else _OTHERS.get(element.tag.lower(), "div")
+    return blocks_of(root, _SPACE, _is_unread)
 
 
-class _Page:
-    """Collects the text of a page, and cuts it where an element that is no part of a line begins or ends."""
-
-    def __init__(self) -> None:
-        self._texts: list[str] = []
-        self._headings = 0
-        self._pre = 0
-
-    def blocks(self, root: _Element) -> Iterator[Block]:
-        from lxml import etree
-
-        walk = etree.iterwalk(root, ("start", "end"))
-        for event, element in walk:
-            name = str(element.tag).lower()
-            if event == "start":
-                if name in _UNREAD or _NOTES & {element.get("epub:type"), element.get("role")}:
-                    walk.skip_subtree()
-                    continue
-                yield from self._entered(name)
-                self._add(element.text)
-            else:
-                if not (name in _UNREAD or _NOTES & {element.get("epub:type"), element.get("role")}):
-                    yield from self._left(name)
-                self._add(element.tail)
-        yield from self._cut()
-
-    def _entered(self, name: str) -> Iterator[Block]:
-        if name == "br":
-            self._texts.append("\n")
-        elif name in {"td", "th"}:
-            self._texts.append(" | " if self._says() else "")
-        elif name not in _INLINE:
-            yield from self._cut()
-        self._headings += name in _HEADINGS
-        self._pre += name == "pre"
-
-    def _left(self, name: str) -> Iterator[Block]:
-        if name not in _INLINE and name not in {"br", "td", "th"}:
-            yield from self._cut()
-        self._headings -= name in _HEADINGS
-        self._pre -= name == "pre"
-
-    def _add(self, text: str | None) -> None:
-        if text:
-            self._texts.append(text if self._pre else text.replace("\n", " ").replace("\r", " "))
-
-    def _says(self) -> bool:
-        return any(text.strip() for text in self._texts)
-
-    def _cut(self) -> Iterator[Block]:
-        lines = (one_line(line) for line in "".join(self._texts).split("\n"))
-        text = "\n".join(line for line in lines if line)
-        self._texts.clear()
-        if text:
-            yield text, self._headings > 0
+def _is_unread(element: _Element) -> bool:
+    return element.tag in _UNREAD or not _NOTES.isdisjoint((element.get("epub:type"), element.get("role")))

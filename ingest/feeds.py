@@ -20,7 +20,8 @@ from ingest.archive import GZIP_START
 from ingest.article import article_of
 from ingest.encoding import SAMPLE, decode, is_wide
 from ingest.fields import clean, one_line, parse_date, slug, unique_id
-from ingest.html import html_text
+from ingest.html import html_blocks
+from ingest.paragraphs import Joined, joined
 from ingest.source import Content, Options, Read, whole
 from ingest.web import LONGEST_URL, gunzipped
 from rag.errors import ReadError
@@ -104,7 +105,8 @@ def from_feed(content: Content, options: Options) -> Read:
         seen.add((url, guid or title))
         own_id = unique_id(url or guid or f"{content.name}#{slug(title) or 'article'}", ids)
         tags = [tag.get("label") or tag.get("term") for tag in _maps(entry, "tags")]
-        text = _text(entry) or (title if url else "")
+        text = _text(entry)
+        text = text if text.text or not url else Joined(title)
         read = article_of(content, text, {**fields, "id": own_id}, {"tags": tags})
         # An entry without a page of its own is not found at the feed's address.
         where = {"url": url} if isinstance(read, Article) else {"source": f"{content.name}, entry {number}"}
@@ -189,25 +191,31 @@ def _authors(said: Mapping[str, Any]) -> str:
     return ", ".join(dict.fromkeys(re.sub(r"^\((.*)\)$", r"\1", name) for name in names if name))
 
 
-def _text(entry: Mapping[str, Any]) -> str:
+def _text(entry: Mapping[str, Any]) -> Joined:
     """The longest text that an entry has; what it says of a picture or a video if it has no other."""
-    shown = map(_shown, (*_maps(entry, "content"), entry.get("summary_detail")))
-    return _own(max(shown, key=len)) or _shown({"value": entry.get("media_caption")})
+    shown = map(_joined, (*_maps(entry, "content"), entry.get("summary_detail")))
+    text = _own(max(shown, key=lambda said: len(said.text)))
+    return text if text.text else _joined({"value": entry.get("media_caption")})
 
 
-def _own(text: str) -> str:
+def _own(said: Joined) -> Joined:
     """A text without the words that say where it appeared first: nobody wrote those, and they answer nothing."""
-    end = text[-LONGEST_APPENDED:]
+    end = said.text[-LONGEST_APPENDED:]
     appended = _APPENDED.fullmatch(end)
-    return (text.removesuffix(end) + appended[1]).rstrip() if appended else text
+    return said.up_to((said.text.removesuffix(end) + appended[1]).rstrip()) if appended else said
 
 
 def _shown(detail: object) -> str:
-    """The text that a value shows: it is HTML if it says so and has any, or else plain."""
+    """The text that a value shows."""
+    return _joined(detail).text
+
+
+def _joined(detail: object) -> Joined:
+    """What a value shows: it is HTML if it says so and has any, or else plain."""
     value, kind = _of(detail, "value"), str(_of(detail, "type") or "text/html")
     if not isinstance(value, str) or not kind.startswith(_TEXTS):
-        return ""
-    return clean(value) if kind == "text/plain" or not _MARKED_UP.search(value) else html_text(value)
+        return Joined("")
+    return Joined(clean(value)) if kind == "text/plain" or not _MARKED_UP.search(value) else joined(html_blocks(value))
 
 
 def _of(value: object, name: str) -> object:

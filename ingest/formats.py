@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import yaml
@@ -11,15 +12,13 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from ingest.article import LONGEST_ARTICLE, article_of, pick
-from ingest.dump import captions_of, joined, parse_dump
+from ingest.dump import captions_of, parse_dump
 from ingest.encoding import decode
-from ingest.fields import clean, one_line, slug, unique_id
+from ingest.fields import one_line, slug, unique_id
+from ingest.html import html_blocks
+from ingest.paragraphs import Block, joined
 from ingest.source import Content, Options, Read, whole
 from rag.errors import ReadError
-
-_HEADING = re.compile(r"h\d")
-_TAG = re.compile(r"<[^<>]*+>")
-_UNSEEN = re.compile(r"<(script|style)\b.*?(</\1>|$)|<!--.*?(?:-->|$)", re.DOTALL | re.IGNORECASE)
 
 
 def from_text(content: Content, options: Options) -> Read:
@@ -43,19 +42,17 @@ def from_text(content: Content, options: Options) -> Read:
 def from_markdown(content: Content, options: Options) -> Read:
     """Markdown, with or without YAML front matter (id, title, date, source, author, url, language).
 
-    The text is what the markup shows, without pictures; headings are in it, but are not quoted.
+    The text is what the markup shows, without pictures; headings and the like are in it, but are not quoted.
     """
     given, body = _front_matter(decode(whole(content, options)))
     if len(body) > LONGEST_ARTICLE:
         yield article_of(content, body, {})
         return
     fields, extra = pick(given, options.fields)
-    blocks = list(_markdown_blocks(body))
-    title = one_line(fields.get("title")) or next((block for tag, block in blocks if tag == "h1"), "")
-    kept = [(block, bool(_HEADING.match(tag))) for tag, block in blocks if tag != "h1" or block != title]
-    shown, headings = joined(kept)
-    captions = (*headings, *captions_of(shown))
-    yield article_of(content, shown, {**fields, "title": title}, extra, captions)
+    title, blocks = _shown(body)
+    title = one_line(fields.get("title")) or title
+    shown = joined(block for block in blocks if not (block.marked and block.text == title))
+    yield article_of(content, shown, {**fields, "title": title}, extra, captions_of(shown.text))
 
 
 def _front_matter(text: str) -> tuple[Mapping[str, Any], str]:
@@ -72,23 +69,13 @@ def _front_matter(text: str) -> tuple[Mapping[str, Any], str]:
     return (fields, parts[2]) if isinstance(fields, Mapping) else ({}, text)
 
 
-def _markdown_blocks(text: str) -> Iterator[tuple[str, str]]:
-    """Each block of Markdown as (tag, text without markup): headings, paragraphs, items, rows of tables, code, HTML."""
-    tag, row = "", list[str]()
-    for token in MarkdownIt("commonmark").enable("table").parse(text):
-        if token.type in ("heading_open", "paragraph_open", "th_open", "td_open"):
-            tag = token.tag
-        elif token.type in ("fence", "code_block"):
-            yield "code", clean(token.content)
-        elif token.type == "html_block" and (found := one_line(_TAG.sub(" ", _UNSEEN.sub(" ", token.content)))):
-            yield "html", found
-        elif token.type == "inline" and tag in ("th", "td"):
-            row.append(_inline_text(token))
-        elif token.type == "tr_close":
-            yield "tr", " | ".join(row)
-            row = []
-        elif token.type == "inline" and (found := _inline_text(token)):
-            yield tag, found
+def _shown(text: str) -> tuple[str, list[Block]]:
+    """The first heading of the first level, and all that Markdown shows: it is read as the page that it stands for."""
+    parser = MarkdownIt("commonmark").enable("table")
+    tokens = parser.parse(text)
+    headings = (inside for opening, inside in pairwise(tokens) if (opening.type, opening.tag) == ("heading_open", "h1"))
+    title = next(filter(None, map(_inline_text, headings)), "")
+    return title, html_blocks(parser.renderer.render(tokens, parser.options, {}))
 
 
 def _inline_text(token: Token) -> str:

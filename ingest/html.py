@@ -7,19 +7,19 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 from ingest.article import article_of
-from ingest.dump import BETWEEN, captions_of, joined, unwrapped
+from ingest.dump import captions_of, unwrapped
 from ingest.encoding import decode
 from ingest.fields import clean, one_line, parse_date
+from ingest.markup import BLOCKS, BREAKS, SENTENCE_END, UNSEEN, blocks_of, is_unseen
+from ingest.paragraphs import BETWEEN, Block, joined
 from ingest.source import Content, Options, Read, whole
 from rag.errors import ReadError
-
-Paragraph = tuple[str, bool]
-"""A paragraph's text, and whether it is a heading."""
 
 LONGEST_TAG = 4_000
 """Characters of a tag: a longer one loses its attributes, for the parser's time grows with their square."""
@@ -36,17 +36,6 @@ FIRST_YEAR = 1500
 """Dates before are no dates of publication but some program's zero."""
 NO_ARTICLE = "holds no article text (a login wall, or built by script?); save the page's text instead"
 
-_BLOCKS = frozenset(
-    "address article aside blockquote body caption cell center dd details dialog div dl dt fieldset figcaption figure "
-    "footer form h1 h2 h3 h4 h5 h6 header hr html item legend li list main nav ol option p pre quote row section "
-    "summary table tbody td tfoot th thead tr ul".split()
-)
-_HEADINGS = frozenset("h1 h2 h3 h4 h5 h6".split())
-_CELLS, _ROWS, _BREAKS = frozenset(("td", "th", "cell")), frozenset(("tr", "row")), frozenset(("br", "lb"))
-_UNSEEN = frozenset(
-    "audio button canvas datalist embed head iframe map math noscript object script select style svg template textarea "
-    "title video".split()
-)
 _AROUND = frozenset("aside figcaption figure footer header nav".split())
 _AROUND_NAMES = frozenset(
     "ad ads advert advertisement author breadcrumb breadcrumbs byline caption comment comments consent cookie cookies "
@@ -57,7 +46,7 @@ _AROUND_NAMES = frozenset(
 _INLINE = "a abbr b bdi bdo big cite code del dfn em font i img ins kbd mark q s small span strike strong sub sup u var"
 
 _MARKUP = re.compile(
-    rf"<!doctype html|</?(?:{'|'.join(sorted(_BLOCKS | set(_INLINE.split())))}|br|head|link|meta|script|style|title)"
+    rf"<!doctype html|</?(?:{'|'.join(sorted(BLOCKS | set(_INLINE.split())))}|br|head|link|meta|script|style|title)"
     r"(?:\s*+/?>|\s[^<>=]*+=[^<>]*+>)",
     re.IGNORECASE,
 )
@@ -71,7 +60,6 @@ _TOKEN = re.compile(
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ufffe\uffff]")
 _SPACE, _SPACE_IN_LINE = re.compile(r"\s+"), re.compile(r"[^\S\n]+")
-_BLANK = re.compile(r"\n\s*\n")
 _CHARSET = re.compile(
     rb"<meta[^>]{1,200}charset\s*+=\s*+[\"']?+\s*+([\w.:-]{1,40})|<\?xml[^>]{1,80}encoding=[\"']([\w.:-]{1,40})",
     re.IGNORECASE,
@@ -90,7 +78,6 @@ _WALL = re.compile(
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[\da-f]{1,6}|[a-z][a-z\d]{1,30});", re.IGNORECASE)
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]{2}|[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]{5}|\w[\w'’-]*")
 """Of a script that sets no spaces between words, as many letters as a word has."""
-_SENTENCE_END = re.compile(r"[.!?…:;。！？।؟][\"'”’»›)\]」』]*$")
 _BYLINE = re.compile(r"(?:by|von|par|por|published|updated|posted|written)\b", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://[^\s/?#]+\S*", re.IGNORECASE)
 _NOT_PLAIN = re.compile(r"[\W_]+")
@@ -106,10 +93,10 @@ _DATE_METAS = (
 
 def html_text(markup: str) -> str:
     """What a page or a fragment shows, as clean text: a blank line between paragraphs, items and rows."""
-    return BETWEEN.join(text for text, _ in html_paragraphs(markup))
+    return BETWEEN.join(block.text for block in html_blocks(markup))
 
 
-def html_paragraphs(markup: str) -> list[Paragraph]:
+def html_blocks(markup: str) -> list[Block]:
     """The paragraphs, headings, items and rows of a page or a fragment, each as clean text that is not empty."""
     if not _PARTED.search(markup):
         # Only words are marked up in it: its line ends are all that parts its paragraphs.
@@ -118,7 +105,7 @@ def html_paragraphs(markup: str) -> list[Paragraph]:
     root, complete = _parsed(tamed)
     if not complete:
         root, _ = _parsed(_flat(tamed))
-    return _paragraphs(root, _SPACE) if root is not None else []
+    return blocks_of(root, _SPACE, is_unseen) if root is not None else []
 
 
 def looks_like_html(text: str) -> bool:
@@ -138,18 +125,18 @@ def _character(entity: str) -> str:
 
 
 def from_html(content: Content, options: Options) -> Read:
-    """A web page: its article, with what the page states of it; headings are in the text, but are not quoted.
+    """A web page: its article, with what the page states of it; headings, menus and the like are not quoted.
 
     The date is one that the page states, never a guess. Raises ReadError for a page without an article.
     """
     page = _page(_decoded(whole(content, options)))
     stated = _json_ld(page)
-    paragraphs = _story(page, stated)
+    blocks = _story(page, stated)
     fields, extra = _metadata(page, stated, content)
-    shown, headings = joined(item for item in paragraphs if item != (fields["title"], True))
-    if _is_wall(page, shown):
+    shown = joined(block for block in blocks if not (block.marked and block.text == fields["title"]))
+    if _is_wall(page, shown.text):
         raise ReadError(NO_ARTICLE)
-    yield article_of(content, shown, fields, extra, (*headings, *captions_of(shown)))
+    yield article_of(content, shown, fields, extra, captions_of(shown.text))
 
 
 def _decoded(data: bytes) -> str:
@@ -201,7 +188,7 @@ def _flat(tamed: str) -> str:
 
     def flatten(token: re.Match[str]) -> str:
         name = (token["tag"] or "").strip("/").lower()
-        return "<p>" if name in _BLOCKS or name in _BREAKS else ""
+        return "<p>" if name in BLOCKS or name in BREAKS else ""
 
     return _TOKEN.sub(flatten, tamed)
 
@@ -241,44 +228,80 @@ def _is_searchable(root: Any) -> bool:
     return elements <= MOST_ELEMENTS and levels <= MOST_LEVELS
 
 
-def _story(page: Any, stated: Iterable[Mapping[str, Any]]) -> list[Paragraph]:
+def _story(page: Any, stated: Iterable[Mapping[str, Any]]) -> list[Block]:
     """The paragraphs of a page's article; none if it has no article."""
     from trafilatura import bare_extraction
 
     _hush()
+    # The library's own tree has lost most of what the page says of its parts.
+    said = _Said.of(page, stated)
     document = _tried(lambda: bare_extraction(page, include_comments=False))
     if document is None:
         return []
     for heading in document.body.iter("head"):
         heading.tag = "h2"
-    found = _paragraphs(document.body, _SPACE_IN_LINE)
-    words = [word for text, _ in found for word in text.split()]
+    found = said.marked(blocks_of(document.body, _SPACE_IN_LINE, is_unseen))
+    words = [word for block in found for word in block.text.split()]
     for body in (node.get("articleBody") for node in stated):
         # What it takes out of a page's data has lost its paragraphs.
         if isinstance(body, str) and _text_of(body).split() == words:
-            return [(text, False) for text in _text_of(body).split(BETWEEN)]
+            return said.marked([Block(text) for text in _text_of(body).split(BETWEEN)])
     return _from_container(page, found) if _is_fallback(page, found) else found
 
 
-def _is_fallback(page: Any, found: list[Paragraph]) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a page's markup says of its blocks, by their text without spaces."""
+
+    blocks: Mapping[str, Block]
+
+    @classmethod
+    def of(cls, page: Any, stated: Iterable[Mapping[str, Any]]) -> Self:
+        """The questions that the page's data names are marked; what stands twice only if it is marked both times."""
+        found: dict[str, Block] = {}
+        for block in blocks_of(page, _SPACE, is_unseen):
+            before = found.get(key := _squeezed([block.text]))
+            found[key] = block if before is None or before.marked else before
+        for node in stated:
+            question = one_line(node.get("name")) if node.get("@type") == "Question" else ""
+            found |= {_squeezed([question]): Block(question, marked=True)} if question else {}
+        return cls(found)
+
+    def marked(self, blocks: Iterable[Block]) -> list[Block]:
+        """Blocks of the page's article, with what the page says of them; only headings are, if it marks all."""
+        own = list(blocks)
+        found = [self._marked(block) for block in own]
+        return own if all(block.marked for block in found) else found
+
+    def _marked(self, block: Block) -> Block:
+        said = self.blocks.get(_squeezed([block.text]))
+        if said is None:
+            return block
+        same_lines = said.text.count("\n") == block.text.count("\n")
+        marked, lines = block.marked or said.marked, said.marked_lines if same_lines else ()
+        return replace(block, marked=marked, listed=block.listed or said.listed, marked_lines=lines)
+
+
+def _is_fallback(page: Any, found: list[Block]) -> bool:
     """Can it be that trafilatura found no article, and took whatever the page shows?"""
     from trafilatura import baseline
 
-    text = _squeezed(text for text, _ in found)
+    text = _squeezed(block.text for block in found)
     if len(found) == 1 or len(text) < LITTLE:
         return True
     taken = _tried(lambda: baseline(page)[1])
     return taken is not None and _squeezed([taken]) == text
 
 
-def _from_container(page: Any, found: list[Paragraph]) -> list[Paragraph]:
+def _from_container(page: Any, found: list[Block]) -> list[Block]:
     """What was found on a page, without what stands around its article; all of it if nothing else would be left."""
-    shown = _squeezed(text for text, _ in found)
+    shown = _squeezed(block.text for block in found)
 
-    def held(root: Any) -> tuple[bool, int, list[Paragraph]]:
-        own = _paragraphs(root, _SPACE_IN_LINE, lambda element: element is not root and _is_around(element))
-        kept = [(text, marked or _is_label(text)) for text, marked in own if _squeezed([text]) in shown]
-        words = sum(len(_WORD.findall(text)) for text, marked in kept if not marked)
+    def held(root: Any) -> tuple[bool, int, list[Block]]:
+        own = blocks_of(root, _SPACE, lambda element: element is not root and _is_around(element))
+        there = (block for block in own if _squeezed([block.text]) in shown)
+        kept = [replace(block, marked=block.marked or _is_label(block.text)) for block in there]
+        words = sum(len(_WORD.findall(block.text)) for block in kept if not block.marked)
         return words >= FEWEST_WORDS and root.find(".//h1") is not None, words, kept
 
     _, words, best = held(page)
@@ -302,7 +325,7 @@ def _is_around(element: Any) -> bool:
     if tag == "head":
         # Where a page has no tag for its body, the parser leaves all of it in there.
         return False
-    if tag in _UNSEEN or tag in _AROUND:
+    if tag in UNSEEN or tag in _AROUND:
         return True
     if tag == "form":
         # What asks to log in tells that the page is no article.
@@ -311,7 +334,7 @@ def _is_around(element: Any) -> bool:
     if not _AROUND_NAMES.isdisjoint(names):
         # A wrapper of the whole page is often named after something in it.
         return all(element.find(f".//{inner}") is None for inner in ("h1", "article", "main"))
-    return tag in _BLOCKS and _is_all_links(element)
+    return tag in BLOCKS and _is_all_links(element)
 
 
 def _is_all_links(element: Any) -> bool:
@@ -322,7 +345,7 @@ def _is_all_links(element: Any) -> bool:
 
 def _is_label(text: str) -> bool:
     """Is a paragraph no sentence, but a name, a day, a byline?"""
-    if _SENTENCE_END.search(text):
+    if SENTENCE_END.search(text):
         return False
     return len(_WORD.findall(text)) < FEWEST_WORDS or bool(_BYLINE.match(text))
 
@@ -346,97 +369,6 @@ def _hush() -> None:
     """What these libraries have to say of a page goes to a log that nobody reads, or else to the terminal."""
     for name in ("trafilatura", "htmldate", "courlan"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-
-
-def _is_unseen(element: Any) -> bool:
-    return element.tag in _UNSEEN
-
-
-def _paragraphs(root: Any, space: re.Pattern[str], is_left_out: Callable[[Any], bool] = _is_unseen) -> list[Paragraph]:
-    from lxml import etree
-
-    blocks = _Blocks(space)
-    walk = etree.iterwalk(root, events=("start", "end"))
-    for event, element in walk:
-        if event == "end":
-            blocks.end(element)
-        elif is_left_out(element):
-            walk.skip_subtree()
-        else:
-            blocks.start(element)
-    return blocks.finished()
-
-
-class _Blocks:
-    """Takes the elements of a tree in order, and makes paragraphs of them; a row of a table is one."""
-
-    def __init__(self, space: re.Pattern[str]) -> None:
-        self._space = space
-        self._pieces: list[str] = []
-        self._paragraphs: list[Paragraph] = []
-        self._around: list[list[Paragraph]] = []
-        self._rows: list[list[list[Paragraph]]] = []
-        self._headings = self._as_typed = 0
-
-    def start(self, element: Any) -> None:
-        tag = element.tag
-        if tag in _BLOCKS:
-            self._flush()
-            self._headings += tag in _HEADINGS
-            self._as_typed += tag == "pre"
-        if tag in _BREAKS:
-            self._pieces.append("\n")
-        elif tag in _ROWS:
-            self._rows.append([])
-        elif tag in _CELLS:
-            self._around.append(self._paragraphs)
-            self._paragraphs = []
-        self._add(element.text)
-
-    def end(self, element: Any) -> None:
-        tag = element.tag
-        if tag in _BLOCKS:
-            self._flush()
-            self._headings -= tag in _HEADINGS
-            self._as_typed -= tag == "pre"
-        if tag in _CELLS:
-            self._end_cell()
-        elif tag in _ROWS:
-            self._paragraphs.extend(_row(self._rows.pop()))
-        self._add(element.tail)
-
-    def _end_cell(self) -> None:
-        cell, self._paragraphs = self._paragraphs, self._around.pop()
-        if self._rows:
-            self._rows[-1].append(cell)
-        else:
-            self._paragraphs.extend(cell)
-
-    def finished(self) -> list[Paragraph]:
-        self._flush()
-        return self._paragraphs
-
-    def _add(self, text: str | None) -> None:
-        if text:
-            plain = self._as_typed or (text.isprintable() and "  " not in text)
-            self._pieces.append(text if plain else self._space.sub(" ", text))
-
-    def _flush(self) -> None:
-        if not self._pieces:
-            return
-        text = "".join(self._pieces)
-        self._pieces.clear()
-        heading = self._headings > 0
-        self._paragraphs.extend((part, heading) for part in map(clean, _BLANK.split(text)) if part)
-
-
-def _row(cells: list[list[Paragraph]]) -> Iterator[Paragraph]:
-    """A row of values as one paragraph; of a table that only lays out a page, what stands in its cells."""
-    if any(len(cell) > 1 for cell in cells):
-        for cell in cells:
-            yield from cell
-    elif line := clean(" | ".join(cell[0][0] if cell else "" for cell in cells).strip(" |")):
-        yield line, False
 
 
 def _metadata(page: Any, stated: list[Mapping[str, Any]], content: Content) -> tuple[dict[str, Any], dict[str, Any]]:

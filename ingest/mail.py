@@ -19,11 +19,11 @@ from io import BytesIO
 from typing import BinaryIO
 
 from ingest.article import article_of, file_name
-from ingest.blocks import Block
-from ingest.dump import captions_of, joined, unwrapped
+from ingest.dump import captions_of, unwrapped
 from ingest.encoding import decode
 from ingest.fields import clean, one_line
-from ingest.html import html_text
+from ingest.html import html_blocks
+from ingest.paragraphs import Block, joined
 from ingest.source import MEGABYTE, Content, Options, Read, whole
 from rag.errors import ReadError
 from rag.schema import Article, Failure, Span
@@ -134,9 +134,9 @@ def _article(content: Content, message: Message) -> Article | Failure:
         "language": header(message, "content-language"),
         "url": next(iter(_LINK.findall(header(message, "archived-at") or header(message, "list-post"))), ""),
     }
-    text, marked = joined(said.blocks)
+    text = joined(said.blocks)
     named = {"attachments": said.attached[:MOST_ATTACHMENTS]}
-    return article_of(content, text, fields, named, (*marked, *captions_of(text), *_service_lines(text)))
+    return article_of(content, text, fields, named, (*captions_of(text.text), *_service_lines(text.text)))
 
 
 def _service_lines(text: str) -> Iterator[Span]:
@@ -233,7 +233,7 @@ def _contents(message: Message) -> _Said:
     said = _Said()
     for part in parts[:1] if kind in {"multipart/related", "multipart/signed"} else parts:
         if kind == "message/rfc822" and (title := header(part, "subject")):
-            said.blocks.append((title, True))
+            said.blocks.append(Block(title, marked=True))
         inner = _contents(part)
         said.blocks += inner.blocks
         said.attached += inner.attached
@@ -242,13 +242,13 @@ def _contents(message: Message) -> _Said:
 
 def _leaf(message: Message, kind: str) -> list[Block]:
     if kind == "text/html":
-        return _paragraphs(html_text(_body(message)))
+        return html_blocks(_body(message))
     return plain_blocks(_body(message), flowed=str(message.get_param("format", "")).lower() == "flowed")
 
 
 def _best(parts: list[_Said]) -> _Said:
     """Of several forms of the same: the first, plain one, unless a later one says far more."""
-    words = [sum(len(text.split()) for text, _ in part.blocks) for part in parts]
+    words = [sum(len(block.text.split()) for block in part.blocks) for part in parts]
     enough = (part for part, count in zip(parts, words, strict=True) if count and count >= SUBSTANCE * max(words))
     return next(enough, _Said())
 
@@ -279,11 +279,12 @@ def plain_blocks(text: str, *, flowed: bool = False) -> list[Block]:
     own = _paragraphs(unwrapped(clean("\n".join(_without_quotes(lines)))))
     if own:
         return own
-    return [(block, True) for block, _ in _paragraphs(unwrapped(clean(_MARKS.sub("", "\n".join(lines)))))]
+    quoted = _paragraphs(unwrapped(clean(_MARKS.sub("", "\n".join(lines)))))
+    return [replace(block, marked=True) for block in quoted]
 
 
 def _paragraphs(text: str) -> list[Block]:
-    return [(paragraph, False) for paragraph in _PARAGRAPH.split(clean(text)) if paragraph]
+    return [Block(paragraph) for paragraph in _PARAGRAPH.split(clean(text)) if paragraph]
 
 
 def _without_signature(lines: list[str]) -> list[str]:

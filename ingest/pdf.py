@@ -11,12 +11,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
-from ingest.blocks import Block, document_article
+from ingest.blocks import document_article
 from ingest.fields import one_line, parse_date
+from ingest.paragraphs import Block
 from ingest.source import Content, Options, Read, whole
 from rag.errors import ReadError
 
@@ -65,12 +66,12 @@ def from_pdf(content: Content, options: Options) -> Read:
         raise ReadError("is a PDF without text (a scan?); run it through OCR first")
     hints = Hints.of(result.content)
     blocks = list(paragraphs(without_furniture(pages, hints.headings), hints))
-    words = Words.of(text for text, _ in blocks)
+    words = Words.of(block.text for block in blocks)
     told = result.metadata
     fields = {"title": told.get("title"), "author": told.get("authors"), "date": _stated_day(told.get("created_at"))}
     fields["language"] = told.get("language")
     extra = {"subject": told.get("subject"), "keywords": told.get("keywords"), "pages": len(pages)}
-    yield document_article(content, ((words.rejoined(text), marked) for text, marked in blocks), fields, extra)
+    yield document_article(content, (replace(b, text=words.rejoined(b.text)) for b in blocks), fields, extra)
 
 
 def _stated_day(created: object) -> date | None:
@@ -175,7 +176,7 @@ def paragraphs(pages: Sequence[Sequence[str]], hints: Hints) -> Iterator[Block]:
                 yield _paragraph(current)
                 current = []
             if heading:
-                yield " ".join(page[position : position + heading]), True
+                yield Block(" ".join(page[position : position + heading]), marked=True)
             else:
                 current.append(line)
             position += heading or 1
@@ -212,7 +213,7 @@ def _begins(line: str, before: str, full: int, hints: Hints, *, new_page: bool) 
 
 def _paragraph(lines: Sequence[str]) -> Block:
     text = "\n".join(lines)
-    return text, bool(_LEADERS.search(text))
+    return Block(text, marked=bool(_LEADERS.search(text)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,14 @@ from typing import Any, BinaryIO
 import orjson
 
 from ingest.article import LONGEST_ARTICLE, article_of, as_line, pick, plain_name
-from ingest.dump import BETWEEN, captions_of, joined, unwrapped
+from ingest.dump import captions_of, unwrapped
 from ingest.encoding import SAMPLE, decode, encoding_of, is_wide
 from ingest.fields import LONGEST_ID, clean, one_line, slug, unique_id
-from ingest.html import html_paragraphs, html_text, looks_like_html, unescaped
+from ingest.html import html_blocks, html_text, looks_like_html, unescaped
+from ingest.paragraphs import BETWEEN, Joined, joined
 from ingest.source import MEGABYTE, Content, Options, Read, whole
 from rag.errors import ReadError
-from rag.schema import Article, Failure, Span
+from rag.schema import Article, Failure
 
 LEVELS = 3
 """How deep in an object the list of its articles may stand."""
@@ -397,11 +398,11 @@ def _article(record: Any, content: Content, mapping: Mapping[str, str], taken: s
     if "text" in mapping and not _has(record, mapping["text"]):
         return _NoText(_no_field("text", mapping["text"], record))
     fields, extra = _opened(record, mapping)
-    text, headings = _story(fields.pop("text", None))
-    if not text:
+    story = _story(fields.pop("text", None))
+    if not story.text:
         key = _summary(extra)
-        text, headings = _story(extra.pop(key, None))
-    if not text:
+        story = _story(extra.pop(key, None))
+    if not story.text:
         return _NoText(_no_text(record, mapping))
     fields |= {name: _shown(fields[name]) for name in _SHOWN if name in fields}
     given = as_line(fields.get("id"))
@@ -413,8 +414,9 @@ def _article(record: Any, content: Content, mapping: Mapping[str, str], taken: s
     if isinstance(fields.get("date"), (Mapping, list)):
         fields["date"] = as_line(fields["date"])
     shown = {key: _shown(value) for key, value in islice(extra.items(), MOST_FIELDS)}
-    captions = (*headings, *captions_of(text)) if len(text) <= LONGEST_ARTICLE else ()
-    return article_of(content, text, fields, shown, captions)
+    if len(story.text) > LONGEST_ARTICLE:
+        return article_of(content, story.text, fields, shown)
+    return article_of(content, story, fields, shown, captions_of(story.text))
 
 
 def _no_text(record: Mapping[str, Any], mapping: Mapping[str, str]) -> str:
@@ -453,15 +455,15 @@ def _opened(record: Mapping[str, Any], mapping: Mapping[str, str]) -> tuple[dict
     return pick({**{key: value for key, value in record.items() if value is not inside}, **inside}, mapping)
 
 
-def _story(value: Any) -> tuple[str, tuple[Span, ...]]:
-    """A text, whatever it is given as, and the spans of its headings."""
+def _story(value: Any) -> Joined:
+    """A text, whatever it is given as, with the spans that are not quoted, and those of its lists."""
     text = _words(value)
     if "&" in text and "<" not in text:
         text = unescaped(text)
     if looks_like_html(text):
-        return joined(html_paragraphs(text))
+        return joined(html_blocks(text))
     text = clean(text)
-    return (unwrapped(text) if len(text) <= LONGEST_ARTICLE else text), ()
+    return Joined(unwrapped(text) if len(text) <= LONGEST_ARTICLE else text)
 
 
 def _words(value: Any) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from ingest.paragraphs import ANNOUNCES
 from rag.schema import Article, Passage, Span
 from rag.segment import sentence_ends
 
@@ -19,6 +20,12 @@ LONGEST_WORD = 24
 WINDOW = 5_000
 """Characters given to the segmenter at once."""
 
+_MARKER = re.compile(
+    r"\s*(?P<marker>[•‣▪◦●○■□⁃∙·*–—-]|(?P<open>\(?)(?P<number>\d{1,3}|[ivx]{1,5}|[IVX]{1,5}|[a-zA-Z])(?P<close>[.)]))"
+    r"\s+(?=\S)"
+)
+"""What stands before an item of a list: a bullet, or a number or letter of a row of them."""
+_ROMAN = "- i ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx".split()
 _WORD = re.compile(rf"\S{{1,{LONGEST_WORD}}}")
 _PARAGRAPH = re.compile(r"[^\n]+")
 
@@ -32,19 +39,33 @@ class Sentence:
     words: int
 
 
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What passages are made of: a sentence, or one that ends in a colon with the list that it announces.
+
+    `quote` is the span that may be quoted, without the marker of an item; None for headings, captions and the like.
+    """
+
+    start: int
+    end: int
+    words: int
+    quote: Span | None
+
+
 def split(article: Article) -> list[Passage]:
     """Cut an article into passages of 60–90 words on sentence borders; a shorter article is one passage.
 
     Passages are as even as whole sentences allow: each differs as little as possible from the middle of that
-    range (least squares, as in breaking a paragraph into lines). Only a sentence longer than a passage is cut.
+    range (least squares, as in breaking a paragraph into lines). Only a sentence longer than a passage is cut; a list
+    stays with the sentence that announces it as far as they fit in a passage, and is quoted with it.
     """
-    sentences = list(sentences_of(article.text))
-    if not sentences:
+    units = _units(article)
+    if not units:
         return []
-    starts = [sentences[first].start for first in _breaks([s.words for s in sentences])]
+    starts = [units[first].start for first in _breaks([unit.words for unit in units])]
     starts[0] = 0
     ends = [*starts[1:], len(article.text)]
-    quotable, digest = quotable_spans(article, sentences), article.digest
+    quotable, digest = [unit.quote for unit in units if unit.quote], article.digest
     return [
         Passage(
             id=f"{article.id}#{digest[:8]}-{ordinal}",
@@ -90,10 +111,88 @@ def _within(paragraph: str) -> Iterator[Span]:
         offset += ends[-1]
 
 
-def quotable_spans(article: Article, sentences: Sequence[Sentence]) -> list[Span]:
-    """The sentences that are not part of a caption."""
-    captions = sorted(article.captions)
-    return [(s.start, s.end) for s in sentences if not _touches(captions, s)]
+def _units(article: Article) -> list[Unit]:
+    """The sentences of an article, each that ends in a colon as one with what it announces."""
+    markers = _markers(article.text)
+    lines = _lines(article, markers)
+    found, position = list[Unit](), 0
+    while position < len(lines):
+        *before, last = lines[position]
+        position += 1
+        announced = 0
+        if last.quote and article.text.endswith(ANNOUNCES, 0, last.end):
+            last, announced = _with_list(article, last, lines[position : position + MOST_WORDS], markers)
+        found += (*before, last)
+        position += announced
+    return found
+
+
+def _lines(article: Article, markers: Mapping[int, int]) -> list[list[Unit]]:
+    """The sentences of each line. A marker that was taken for a sentence is part of the next one."""
+    captions, lines = sorted(article.captions), list[list[Unit]]()
+    marker: Sentence | None = None
+    for sentence in sentences_of(article.text):
+        start, words = (marker.start, marker.words + sentence.words) if marker else (sentence.start, sentence.words)
+        said = markers.get(start, start)
+        if said >= sentence.end:
+            marker = Sentence(start, sentence.end, words)
+            continue
+        marker = None
+        quote = None if _touches(captions, sentence) else (said, sentence.end)
+        unit = Unit(start, sentence.end, words, quote)
+        if lines and "\n" not in article.text[lines[-1][-1].end : start]:
+            lines[-1].append(unit)
+        else:
+            lines.append([unit])
+    return lines
+
+
+def _with_list(
+    article: Article, lead: Unit, lines: Sequence[Sequence[Unit]], markers: Mapping[int, int]
+) -> tuple[Unit, int]:
+    """A sentence that ends in a colon with what it announces, and of how many of the lines after it that is made.
+
+    Those are the items of a list and the lines of its own paragraph, as long as all of it fits in a passage.
+    """
+    whole, count, words, end = lead, 0, lead.words, lead.end
+    for number, line in enumerate(lines, 1):
+        start, in_paragraph = line[0].start, article.text.count("\n", end, line[0].start) == 1
+        words, end = words + sum(unit.words for unit in line), line[-1].end
+        is_item = start in markers or in_paragraph or _touches(article.lists, line[0])
+        if words > MOST_WORDS or not is_item:
+            break
+        if lead.quote and line[-1].quote:
+            whole, count = Unit(lead.start, end, words, (lead.quote[0], end)), number
+    return whole, count
+
+
+def _markers(text: str) -> dict[int, int]:
+    """Where the markers of lists begin and end: bullets, and numbers and letters with the next or last one near."""
+    found: dict[int, int] = {}
+    rows: dict[tuple[str, ...], list[tuple[int, Span]]] = {}
+    for line in _PARAGRAPH.finditer(text):
+        if match := _MARKER.match(text, line.start(), line.end()):
+            span = (match.start("marker"), match.end())
+            if not match["number"]:
+                found[span[0]] = span[1]
+            for kind, value in _values(match["number"] or ""):
+                rows.setdefault((match["open"], match["close"], kind), []).append((value, span))
+    for row in rows.values():
+        for (value, span), (other, beside) in pairwise(row):
+            if other == value + 1:
+                found |= (span, beside)
+    return found
+
+
+def _values(number: str) -> Iterator[tuple[str, int]]:
+    """What a number or letter can count as: "i" is the ninth letter, and the first Roman number."""
+    case = "upper" if number.isupper() else "lower"
+    if number.isdecimal():
+        yield "digits", int(number)
+    elif len(number) == 1:
+        yield case, ord(number)
+    if number.lower() in _ROMAN:
+        yield f"{case} roman", _ROMAN.index(number.lower())
 
 
 def _touches(captions: Sequence[Span], sentence: Sentence) -> bool:

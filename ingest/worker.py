@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from datetime import date
@@ -27,7 +27,7 @@ from typing import Any, BinaryIO, Self, cast
 
 from ingest.source import Content, Limits, Options, Read, Reader, whole
 from rag.errors import ReadError
-from rag.schema import Article, Failure
+from rag.schema import Article, Failure, Span
 
 READERS = frozenset(
     {
@@ -209,9 +209,14 @@ def _item(data: Mapping[str, Any], content: Content) -> Article | Failure:
         **texts,
         published=date.fromisoformat(data["published"]) if data["published"] else None,
         origin=content.origin,
-        captions=tuple((int(start), int(end)) for start, end in data["captions"]),
+        captions=_spans(data["captions"]),
+        lists=_spans(data["lists"]),
         extra=tuple((str(key), str(value)) for key, value in data["extra"]),
     )
+
+
+def _spans(pairs: Iterable[Sequence[Any]]) -> tuple[Span, ...]:
+    return tuple((int(start), int(end)) for start, end in pairs)
 
 
 def _plain(value: Any) -> Any:

@@ -72,11 +72,16 @@ class ExtractiveGenerator:
             told = in_reading_order(with_leads(best, self.sentences))
         draft = Draft()
         for candidate in told:
-            text = " ".join(candidate.quote.text.split())
+            text = in_lines(candidate.quote.text)
             support = supporting(candidate, hits, lexical)
             statement = Statement(text, (candidate.quote, *support), answering(text, kind, question))
             draft = replace(draft, statements=(*draft.statements, statement))
             yield draft
+
+
+def in_lines(text: str) -> str:
+    """A quote as an answer shows it: one line, but the items of a list each on a line of their own."""
+    return "\n".join(filter(None, (" ".join(line.split()) for line in text.split("\n"))))
 
 
 def candidates(question: str, hits: Sequence[Hit], lexical: LexicalIndex, side: int | None = None) -> list[Candidate]:

@@ -24,9 +24,10 @@ def long_date(day: date | None) -> str:
 class Article:
     """One article as it was read: `id` stays the same across edits, `digest` does not.
 
-    `captions` are the spans of `text` that are no story (picture captions, credits); they are kept and found,
-    but never quoted. `origin` is the file it was read from, or the URL. `language` is a code such as "en", or empty;
-    `extra` are its source's other fields, as (name, value).
+    `captions` are the spans of `text` that are no story (headings, menus, picture captions, credits); they are kept and
+    found, but never quoted. `lists` are the spans of what a paragraph that ends in a colon announces: the items, rows,
+    block quote or code after it, which are quoted together with it. `origin` is the file it was read from, or the URL.
+    `language` is a code such as "en", or empty; `extra` are its source's other fields, as (name, value).
     """
 
     id: str
@@ -40,12 +41,15 @@ class Article:
     captions: tuple[Span, ...] = ()
     language: str = ""
     extra: Extra = ()
+    lists: tuple[Span, ...] = ()
 
     @property
     def digest(self) -> str:
         """Hash of title, text and metadata: 32 hexadecimal digits."""
         fields = (self.title, self.text, self.source, self.url, self.author, str(self.published), str(self.captions))
-        return _hashed("\x1f".join((*fields, self.language, str(self.extra))))
+        # Articles without a list keep the digest that they had before lists were known.
+        lists = (str(self.lists),) if self.lists else ()
+        return _hashed("\x1f".join((*fields, self.language, str(self.extra), *lists)))
 
     @property
     def text_digest(self) -> str:

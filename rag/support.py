@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -38,6 +39,8 @@ FEW_WORDS, SIMILAR = 3, 0.6
 FAR_LESS = 0.15
 LEAST_PART = 0.15
 """Share of the sentence's words that each of several passages has to add to the others."""
+_MARKER = re.compile(r"\W*|\(?\w{1,4}[.)]")
+"""The bullet or the number of an item, or nothing: what may stand between the sentences of one quote."""
 _CLAUSES = re.compile(
     r"[,;:–—]\s++(?:(?:and|but|while|although|though|whereas|so|which|who|yet|or|nor)\b)?"
     r"|(?<!\s)\s++(?:and|but|while|because|after|before|although)\s++",
@@ -100,11 +103,14 @@ class Ground:
         )
 
     def runs(self) -> Iterator[Run]:
-        """Its sentences, and up to three neighbouring ones; the shortest first."""
-        count = len(self.passage.sentences)
-        for length in range(1, min(count, MOST_SENTENCES) + 1):
-            for first in range(count - length + 1):
-                yield Run(self, first, first + length)
+        """Its sentences, and up to three neighbouring ones with nothing unquotable between them; the shortest first."""
+        spans = self.passage.sentences
+        between = (self.passage.slice((end, start)).strip() for (_, end), (start, _) in pairwise(spans))
+        parted = [not _MARKER.fullmatch(text) for text in between]
+        for length in range(1, min(len(spans), MOST_SENTENCES) + 1):
+            for first in range(len(spans) - length + 1):
+                if not any(parted[first : first + length - 1]):
+                    yield Run(self, first, first + length)
 
 
 @dataclass(frozen=True, slots=True)

@@ -288,7 +288,7 @@ def test_running_heads_and_page_numbers_are_dropped() -> None:
 def test_paragraphs_are_never_cut_within_a_sentence() -> None:
     lines = ["A line of some length that is full", "and goes on", "with small letters.", "Then comes", "The End"]
     hints = Hints.of("# Then\n\nand goes on\n\nwith small letters.")
-    assert next(text for text, _ in paragraphs([lines], hints)) == "\n".join(lines[:3])
+    assert next(block.text for block in paragraphs([lines], hints)) == "\n".join(lines[:3])
 
 
 @settings(max_examples=50)
@@ -296,7 +296,9 @@ def test_paragraphs_are_never_cut_within_a_sentence() -> None:
 def test_no_line_is_lost(pages: list[list[str]], markdown: str) -> None:
     pages = [[line.strip() or "x" for line in page] for page in pages]
     found = list(paragraphs(pages, Hints.of(markdown)))
-    assert " ".join(text.replace("\n", " ") for text, _ in found) == " ".join(line for page in pages for line in page)
+    assert " ".join(block.text.replace("\n", " ") for block in found) == " ".join(
+        line for page in pages for line in page
+    )
 
 
 def test_a_word_document_is_read_as_word_shows_it() -> None:

@@ -71,7 +71,7 @@ def test_markdown_with_front_matter() -> None:
         "Year | Ships",
         "2023 | 14",
     ]
-    assert [article.text[start:end] for start, end in article.captions] == ["What it costs"]
+    assert [article.text[start:end] for start, end in article.captions] == ["What it costs", "Year | Ships"]
 
 
 def test_front_matter_is_text_as_it_stands() -> None:

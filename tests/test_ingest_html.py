@@ -70,7 +70,7 @@ def test_a_page_is_its_article() -> None:
         "2023 | 14",
         "“We have no choice,” she said.",
     ]
-    assert [found.text[start:end] for start, end in found.captions] == ["What it costs"]
+    assert [found.text[start:end] for start, end in found.captions] == ["What it costs", "Year | Ships"]
     assert (found.title, found.author, found.source) == ("The pier: closed", "Ada Moor", "Bay Times")
     assert (found.url, found.language, found.published) == ("https://bay.example/pier", "en", date(2024, 3, 5))
     assert dict(found.extra) == {"description": "No ships until spring.", "tags": "piers, storms"}

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from ingest import mail
 from ingest.mail import from_eml, messages, plain_blocks
+from ingest.paragraphs import Block
 from ingest.source import Content, Options
 from rag.errors import ReadError
 from rag.schema import Article, Failure
@@ -184,15 +185,15 @@ def test_a_forwarded_message_is_read_with_its_subject_as_a_heading() -> None:
 def test_signatures_and_quotes_are_left_out() -> None:
     reply = "Fine.\n\nOn 5 Mar 2024 at 10:00, Ada Moor <ada@bay.example>\nwrote:\n\n> Is it?\n>> Yes.\n\n"
     text = f"{reply}Indeed: no.\n> x\nEnd.\n-- \nBob"
-    assert plain_blocks(text) == [("Fine.", False), ("Indeed: no.\nEnd.", False)]
-    assert plain_blocks("> All of it\n> is quoted.") == [("All of it\nis quoted.", True)]
-    assert plain_blocks("-- \nOnly this.") == [("--\nOnly this.", False)]
-    assert plain_blocks("5 > 4\n\n--\nstays") == [("5 > 4", False), ("--\nstays", False)]
+    assert plain_blocks(text) == [Block("Fine."), Block("Indeed: no.\nEnd.")]
+    assert plain_blocks("> All of it\n> is quoted.") == [Block("All of it\nis quoted.", marked=True)]
+    assert plain_blocks("-- \nOnly this.") == [Block("--\nOnly this.")]
+    assert plain_blocks("5 > 4\n\n--\nstays") == [Block("5 > 4"), Block("--\nstays")]
 
 
 def test_flowed_text_is_joined() -> None:
     flowed = "The pier is \nclosed \ntoday.\n From here.\n\n> quoted \n> on\nEnd."
-    assert plain_blocks(flowed, flowed=True) == [("The pier is closed today.\nFrom here.", False), ("End.", False)]
+    assert plain_blocks(flowed, flowed=True) == [Block("The pier is closed today.\nFrom here."), Block("End.")]
     assert eml(f"{HEAD}Content-Type: text/plain; format=flowed\n\nThe pier is \nclosed.").text == "The pier is closed."
 
 
@@ -331,7 +332,7 @@ def test_any_bytes_are_messages_or_refused(data: bytes) -> None:
 
 @given(st.text("ab >:-1\n", max_size=80), st.booleans())
 def test_plain_text_keeps_its_own_words(text: str, flowed: bool) -> None:
-    words = "".join(block for block, _ in plain_blocks(text, flowed=flowed))
+    words = "".join(block.text for block in plain_blocks(text, flowed=flowed))
     assert set(words) <= set(text)
 
 

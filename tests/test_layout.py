@@ -39,7 +39,7 @@ DOORS = {
     "httpcore": {"ingest/web.py"},
     "httpx": {"ingest/web.py", "rag/llm.py", "rag/models.py", "rag/wire.py"},
     "kreuzberg": {"ingest/pdf.py"},
-    "lxml": {"ingest/docx.py", "ingest/epub.py", "ingest/feeds.py", "ingest/html.py"},
+    "lxml": {"ingest/docx.py", "ingest/epub.py", "ingest/feeds.py", "ingest/html.py", "ingest/markup.py"},
     "pyarrow": {"ingest/records.py"},
     "sqlite3": {"ingest/stamps.py", "rag/chroma.py"},
     "subprocess": {"ingest/worker.py"},

@@ -166,13 +166,13 @@ def _print_more(citations: Sequence[Citation], answer: str) -> None:
     if also := ", ".join(dict.fromkeys(copy.source or copy.title or copy.id for copy in citations[0].also)):
         say(_indented(f"The same story in {also}"))
     for citation in citations:
-        if " ".join(citation.quote.split()) not in answer:
+        if " ".join(citation.quote.split()) not in " ".join(answer.split()):
             say(_indented(f"[{citation.number}] “{citation.quote}”"))
 
 
 def _filled(text: str, emphasis: Sequence[Span]) -> str:
     """The text in lines, with what is emphasised in bold, of which `typer.echo` tells terminals alone."""
-    filled = textwrap.fill(text, WIDTH)
+    filled = "\n".join(textwrap.fill(line, WIDTH) for line in text.split("\n"))
     inked = (at for at, character in enumerate(text) if not character.isspace())  # what no line break replaces
     bold = [not character.isspace() and _is_in(next(inked, -1), emphasis) for character in filled]
     runs = groupby(zip(filled, bold, strict=True), key=itemgetter(1))

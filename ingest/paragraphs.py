@@ -1,0 +1,73 @@
+"""What readers find in a source, a block at a time → one text, and which spans of it are quoted how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from rag.schema import Span
+
+BETWEEN = "\n\n"
+"""What stands between two paragraphs of a text."""
+ANNOUNCES = (":", "：")
+"""How a paragraph ends that a list follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A paragraph, heading, item or row of a source.
+
+    What is `marked` stays in the text but is never quoted; `marked_lines` are the numbers of such lines in a block that
+    is otherwise quoted. `listed` blocks are items, rows, block quotes and code: what a colon before them announces.
+    """
+
+    text: str
+    marked: bool = False
+    listed: bool = False
+    marked_lines: tuple[int, ...] = ()
+
+    def unquoted(self) -> Iterator[Span]:
+        """The spans of its text that are not quoted."""
+        if self.marked:
+            yield 0, len(self.text)
+            return
+        start = 0
+        for number, line in enumerate(self.text.split("\n")) if self.marked_lines else ():
+            if number in self.marked_lines:
+                yield start, start + len(line)
+            start += len(line) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Blocks as one text; `captions` and `lists` are spans of it, as in Article."""
+
+    text: str
+    captions: tuple[Span, ...] = ()
+    lists: tuple[Span, ...] = ()
+
+    def up_to(self, text: str) -> Joined:
+        """The part of it that is this text, which it begins with."""
+        captions, lists = (
+            tuple((start, min(end, len(text))) for start, end in spans if start < len(text))
+            for spans in (self.captions, self.lists)
+        )
+        return Joined(text, captions, lists)
+
+
+def joined(blocks: Iterable[Block]) -> Joined:
+    """Blocks as one text, with the spans in it of what is not quoted and of the lists that a colon announces."""
+    texts, captions, lists = list[str](), list[Span](), list[Span]()
+    offset, announced, in_list = 0, False, False
+    for block in blocks:
+        captions += ((start + offset, end + offset) for start, end in block.unquoted())
+        end = offset + len(block.text)
+        in_list = block.listed and (in_list or announced)
+        if in_list and lists and lists[-1][1] == offset - len(BETWEEN):
+            lists[-1] = lists[-1][0], end
+        elif in_list:
+            lists.append((offset, end))
+        announced = block.text.endswith(ANNOUNCES) and not block.marked
+        texts.append(block.text)
+        offset = end + len(BETWEEN)
+    return Joined(BETWEEN.join(texts), tuple(captions), tuple(lists))
