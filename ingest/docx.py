@@ -26,6 +26,8 @@ _SKIPPED = frozenset({"del", "moveFrom", "Fallback", "instrText", "delText"})
 """What was deleted, what stands for something that is read already, and the names of fields."""
 _SET = {"b": "strong", "i": "stressed"}
 NO_OUTLINE, NO_LIST = "9", "0"
+LIST, TABLE = 1, 2
+"""Numbers of what a colon announces: neighbouring items are of one list, neighbouring rows of one table."""
 MOST_BASES = 12
 """Styles, each based on the next."""
 _SIGNS = {"tab": " ", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": " "}
@@ -163,7 +165,7 @@ class _Paragraph:
         if not text or _CONTENTS.match(self.style.name):
             return None
         listed = self.listed or self.style.listed
-        return Block(text, self._is_marked(text, part=in_cell or listed), listed)
+        return Block(text, self._is_marked(text, part=in_cell or listed), LIST if listed else 0)
 
     def _is_marked(self, text: str, *, part: bool) -> bool:
         """Is it a heading, by its style or because all of it is bold, a lone link, or the question of an interview?"""
@@ -189,7 +191,7 @@ class _Row:
         filled = [cell for cell in self.cells if cell]
         if len(filled) > 1 and all(len(cell) == 1 for cell in filled):
             marked = self.header or all(cell[0].marked for cell in filled)
-            return [Block(" | ".join(one_line(cell[0].text) for cell in filled), marked, listed=True)]
+            return [Block(" | ".join(one_line(cell[0].text) for cell in filled), marked, TABLE)]
         return [replace(block, marked=block.marked or self.header) for cell in filled for block in cell]
 
 

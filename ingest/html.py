@@ -279,7 +279,7 @@ class _Said:
             return block
         same_lines = said.text.count("\n") == block.text.count("\n")
         marked, lines = block.marked or said.marked, said.marked_lines if same_lines else ()
-        return replace(block, marked=marked, listed=block.listed or said.listed, marked_lines=lines)
+        return replace(block, marked=marked, listed=said.listed, marked_lines=lines)
 
 
 def _is_fallback(page: Any, found: list[Block]) -> bool:
@@ -300,7 +300,7 @@ def _from_container(page: Any, found: list[Block]) -> list[Block]:
     def held(root: Any) -> tuple[bool, int, list[Block]]:
         own = blocks_of(root, _SPACE, lambda element: element is not root and _is_around(element))
         there = (block for block in own if _squeezed([block.text]) in shown)
-        kept = [replace(block, marked=block.marked or _is_label(block.text)) for block in there]
+        kept = [replace(block, marked=block.marked or (not block.listed and _is_label(block.text))) for block in there]
         words = sum(len(_WORD.findall(block.text)) for block in kept if not block.marked)
         return words >= FEWEST_WORDS and root.find(".//h1") is not None, words, kept
 

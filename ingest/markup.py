@@ -33,6 +33,7 @@ _HEADINGS = frozenset("h1 h2 h3 h4 h5 h6".split())
 _CELLS, _ROWS, _LISTS = frozenset(("td", "th", "cell")), frozenset(("tr", "row")), frozenset("list menu ol ul".split())
 _ITEMS = frozenset("item li".split())
 _LISTED = _ITEMS | frozenset("blockquote dd pre quote".split())
+_ONE_LIST = _LISTS | _LISTED | _ROWS | frozenset("dl table".split())
 _MARKED = frozenset("address aside caption dt figcaption footer legend menu nav option search summary th thead".split())
 _MARKED_ROLES = frozenset(
     "banner button columnheader complementary contentinfo head heading menu menubar menuitem navigation option search "
@@ -104,6 +105,8 @@ class _Depths:
     question: int = 0
     listed: int = 0
     items: int = 0
+    lists: int = 0
+    lists_so_far: int = 0
     typed: int = 0
     label: int = 0
     strong: int = 0
@@ -113,6 +116,9 @@ class _Depths:
         tag = element.tag
         self.typed += by * (tag == "pre")
         self.listed += by * (tag in _LISTED)
+        if tag in _ONE_LIST:
+            self.lists_so_far += by > 0 and not self.lists
+            self.lists += by
         self.items += by * (tag in _ITEMS)
         self.strong += by * _is_strong(element)
         self.stressed += by * _is_stressed(element)
@@ -120,6 +126,11 @@ class _Depths:
         self.label += by * _is_label(element)
         self.question += by * _is_question(element)
         self.marked += by * (_is_marked(element) or (self.question > 0 and element.get("itemprop") == "name"))
+
+    @property
+    def list(self) -> int:
+        """The number of the outermost list or table; lists in a list are part of it."""
+        return self.lists_so_far if self.lists else 0
 
     @property
     def says(self) -> _Says:
@@ -204,11 +215,12 @@ class _Reader:
         if tag in BLOCKS:
             self._flush()
             self._open.pop()
+        of_list = self._in.list
         self._in.change(element, -1)
         if tag in _CELLS:
             self._end_cell()
         elif tag in _ROWS:
-            self._paragraphs.extend(_row(self._rows.pop()))
+            self._paragraphs.extend(_row(self._rows.pop(), of_list))
         elif tag in _LISTS:
             self._end_list(self._lists.pop())
         self._add(element.tail)
@@ -254,7 +266,8 @@ class _Reader:
         linked = all(says & _Says.LABEL for _, says in part.lines)
         always = self._in.heading > 0 or self._in.marked > 0 or all(marks) or (linked and not self._in.items)
         lines = () if always else tuple(number for number, marked in enumerate(marks) if marked)
-        return _Paragraph(Block(part.text, always, self._in.listed > 0, lines), self._in.heading > 0, linked)
+        listed = self._in.list if self._in.listed else 0
+        return _Paragraph(Block(part.text, always, listed, lines), self._in.heading > 0, linked)
 
     def _is_marked_line(self, text: str, says: _Says, *, in_item: bool) -> bool:
         """Is a line a heading that is only printed in bold, or the question of an interview?"""
@@ -306,12 +319,12 @@ def _part(lines: Iterable[tuple[str, _Says]]) -> _Part | None:
     return _Part("\n".join(line for line, _ in kept), kept) if kept else None
 
 
-def _row(cells: list[list[_Paragraph]]) -> Iterator[_Paragraph]:
+def _row(cells: list[list[_Paragraph]], table: int) -> Iterator[_Paragraph]:
     """A row of values as one paragraph; of a table that only lays out a page, what stands in its cells."""
     if any(len(cell) > 1 for cell in cells):
         for cell in cells:
             yield from cell
     elif line := clean(" | ".join(cell[0].block.text if cell else "" for cell in cells).strip(" |")):
         filled = [cell[0] for cell in cells if cell]
-        block = Block(line, all(paragraph.block.marked for paragraph in filled), listed=True)
+        block = Block(line, all(paragraph.block.marked for paragraph in filled), listed=table)
         yield _Paragraph(block, all(p.heading for p in filled), all(p.linked for p in filled))

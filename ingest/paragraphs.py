@@ -18,12 +18,13 @@ class Block:
     """A paragraph, heading, item or row of a source.
 
     What is `marked` stays in the text but is never quoted; `marked_lines` are the numbers of such lines in a block that
-    is otherwise quoted. `listed` blocks are items, rows, block quotes and code: what a colon before them announces.
+    is otherwise quoted. `listed` is the number of the list, table, block quote or code that it belongs to, 0 for none:
+    what a colon before it announces.
     """
 
     text: str
     marked: bool = False
-    listed: bool = False
+    listed: int = 0
     marked_lines: tuple[int, ...] = ()
 
     def unquoted(self) -> Iterator[Span]:
@@ -58,15 +59,17 @@ class Joined:
 def joined(blocks: Iterable[Block]) -> Joined:
     """Blocks as one text, with the spans in it of what is not quoted and of the lists that a colon announces."""
     texts, captions, lists = list[str](), list[Span](), list[Span]()
-    offset, announced, in_list = 0, False, False
+    offset, announced, current = 0, False, 0
     for block in blocks:
         captions += ((start + offset, end + offset) for start, end in block.unquoted())
         end = offset + len(block.text)
-        in_list = block.listed and (in_list or announced)
-        if in_list and lists and lists[-1][1] == offset - len(BETWEEN):
+        if block.listed and block.listed == current:
             lists[-1] = lists[-1][0], end
-        elif in_list:
+        elif block.listed and announced:
             lists.append((offset, end))
+            current = block.listed
+        else:
+            current = 0
         announced = block.text.endswith(ANNOUNCES) and not block.marked
         texts.append(block.text)
         offset = end + len(BETWEEN)

@@ -66,17 +66,22 @@ def fit(need: Need, passage: Passage, similarities: Sequence[float], lexical: Le
     """A score for each sentence of a passage.
 
     It is the sentence's similarity to the question, plus the share of the question's words that it has by itself,
-    that it has together with its article's title, and that it has together with the sentence before it as well, plus
-    a bonus if it offers the kind of thing the question asks for.
+    that it has together with its article's title, and that it has together with what stands before it as well (the
+    sentence before, and a heading or an interviewer's question in between), plus a bonus if it offers the kind of thing
+    the question asks for.
     """
     title = frozenset(lexical.terms(passage.title))
     texts = [passage.slice(span) for span in passage.sentences]
     terms = [frozenset[str](), *(frozenset(lexical.terms(text)) for text in texts)]
+    ends = (passage.start, *(end for _, end in passage.sentences))
+    between = (passage.slice((end, start)) for end, (start, _) in zip(ends, passage.sentences, strict=False))
+    nearest = (text.strip().rpartition("\n")[2] for text in between)
+    headings = [frozenset(lexical.terms(line)) if line else frozenset[str]() for line in nearest]
     return tuple(
         similarity
         + WORDS_WEIGHT * need.share(own)
         + TITLE_WEIGHT * need.share(own | title)
-        + CONTEXT_WEIGHT * need.share(own | title | before)
+        + CONTEXT_WEIGHT * need.share(own | title | before | heading)
         + ASKED_WEIGHT * offers(text, need.kind, need.question)
-        for text, similarity, (before, own) in zip(texts, similarities, pairwise(terms), strict=True)
+        for text, similarity, heading, (before, own) in zip(texts, similarities, headings, pairwise(terms), strict=True)
     )

@@ -56,7 +56,7 @@ def test_headings_and_labels(markup: str, marked: list[str]) -> None:
     ],
 )
 def test_what_leads_elsewhere(opening: str) -> None:
-    tag = opening[1:].split(" ")[0].strip(">")
+    tag = opening[1:].split(" ", maxsplit=1)[0].strip(">")
     inside = f"{opening}<p>Council and people and much more</p></{tag}>"
     assert unquoted(f"{PROSE}{inside}{PROSE}") == ["Council and people and much more"]
 
@@ -135,6 +135,8 @@ def test_where_all_would_be_marked_only_headings_are() -> None:
         ("<p>Run:</p><pre>boat --go</pre><p>Go.</p>", ["boat --go"]),
         ("<p>She said:</p><blockquote><p>Go.</p></blockquote><p>Go.</p>", ["Go."]),
         ("<p>Open:</p><table><tr><td>Monday<td>8<tr><td>Friday<td>9</table><p>Go.</p>", ["Monday | 8\n\nFriday | 9"]),
+        ("<p>Bring:</p><ul><li>Bread</ul><table><tr><td>Monday<td>8</table>", ["Bread"]),
+        ("<p>Bring:</p><ul><li>Bread</ul><ol><li>Salt</ol>", ["Bread"]),
         ("<div>Bring:<ul><li>Bread:<ul><li>Rye</ul></ul></div><p>Go.</p>", ["Bread:\n\nRye"]),
     ],
 )
@@ -144,7 +146,9 @@ def test_what_a_colon_announces(markup: str, lists: list[str]) -> None:
 
 
 TAGS = "p b a em ul li dl dt dd h2 nav table tr th td pre br blockquote div".split()
-pieces = st.sampled_from([*(f"<{tag} href=x>" for tag in TAGS), *(f"</{tag}>" for tag in TAGS), "Bring:", "Why?", "bread"])
+pieces = st.sampled_from(
+    [*(f"<{tag} href=x>" for tag in TAGS), *(f"</{tag}>" for tag in TAGS), "Bring:", "Why?", "bread"]
+)
 
 
 @given(st.lists(pieces, max_size=40).map(" ".join))

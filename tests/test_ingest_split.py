@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +55,71 @@ def test_text_without_spaces_is_cut() -> None:
 
 def test_no_text_no_passages() -> None:
     assert split(article("")) == split(article(" \n ")) == []
+
+
+def quotes(text: str, **spans: tuple[tuple[int, int], ...]) -> list[str]:
+    found = Article("a", "Title", text, **spans)
+    return [passage.slice(span) for passage in split(found) for span in passage.sentences]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "Bring this:\n- bread\n- salt. Not much.\n\nThen go.",
+            ["Bring this:\n- bread\n- salt. Not much.", "Then go."],
+        ),
+        ("It is so. Bring:\n\n• bread\n\n• salt\n\nGo.", ["It is so.", "Bring:\n\n• bread\n\n• salt", "Go."]),
+        ("You need:\nbread\nsalt\n\nThen go.", ["You need:\nbread\nsalt", "Then go."]),
+        ("She said:\n\nThen go.", ["She said:", "Then go."]),
+        ("Bring: bread.\n- salt", ["Bring: bread.", "salt"]),
+        ("1. Open it now.\n\n2. Wait. Then close it.", ["Open it now.", "Wait.", "Then close it."]),
+        ("(a) One here\n(b) Two here\n\n– Three here", ["One here", "Two here", "Three here"]),
+        ("i. One here\nii. Two here", ["One here", "Two here"]),
+        ("A. Moor came first.\n\nHe left.", ["A. Moor came first.", "He left."]),
+        ("3) Only one item", ["3) Only one item"]),
+    ],
+)
+def test_markers_are_not_quoted_and_a_colon_brings_its_list(text: str, expected: list[str]) -> None:
+    assert quotes(text) == expected
+
+
+def test_a_list_that_its_source_marks_is_quoted_with_its_colon() -> None:
+    text = "You need:\n\nbread\n\nsalt\n\nThen go."
+    assert quotes(text) == ["You need:", "bread", "salt", "Then go."]
+    assert quotes(text, lists=((11, 22),)) == ["You need:\n\nbread\n\nsalt", "Then go."]
+    assert quotes(text, lists=((11, 22),), captions=((18, 22),)) == ["You need:\n\nbread", "Then go."]
+    assert quotes(text, lists=((11, 22),), captions=((0, 9),)) == ["bread", "salt", "Then go."]
+
+
+def test_of_a_long_list_a_colon_brings_what_fits_in_a_passage() -> None:
+    items = [f"item {n} has exactly six words" for n in range(40)]
+    text = "You need all of these:\n\n" + "\n\n".join(f"- {item}" for item in items)
+    [first, *others] = quotes(text)
+    assert first.startswith("You need all of these:\n\n- item 0 has")
+    assert MOST_WORDS - 7 < len(first.split()) <= MOST_WORDS
+    assert first.count("item") + len(others) == 40
+    assert others[-1] == items[-1]
+
+
+listed = st.lists(
+    st.sampled_from(["Bring:", "- bread", "1. Open it.", "2. Close it.", "(a) a", "Go now. Stop:", "word " * 50, ""]),
+    max_size=40,
+)
+
+
+@given(listed.map("\n".join), st.lists(st.tuples(st.integers(0, 300), st.integers(1, 80)), max_size=3))
+def test_lists_move_no_offset(text: str, marked: list[tuple[int, int]]) -> None:
+    lists = tuple((start, start + length) for start, length in marked if start + length <= len(text))
+    passages = split(Article("a", "Title", text, lists=tuple(sorted(lists)), captions=lists[:1]))
+    assert "".join(passage.text for passage in passages) == (text if passages else "")
+    spans = [(passage, span) for passage in passages for span in passage.sentences]
+    assert [span for _, span in spans] == sorted(span for _, span in spans)
+    assert all(end <= start for (_, (_, end)), (_, (start, _)) in pairwise(spans))
+    for passage, (start, end) in spans:
+        assert passage.start <= start < end <= passage.end
+        assert passage.slice((start, end)) == text[start:end] == text[start:end].strip()
+        assert len(text[start:end].split()) <= MOST_WORDS
 
 
 def test_captions_are_in_a_passage_but_not_quotable() -> None:
