@@ -504,3 +504,73 @@ def test_any_markup_is_text_or_refused(page: str, body: str) -> None:
         except ReadError:
             continue
         assert len(found) == 1
+
+
+HEADINGS = f"""<w:styles xmlns:w="{WORD}"><w:style w:styleId="H1"><w:name w:val="heading 1"/></w:style>
+<w:style w:styleId="Own"><w:name w:val="Our part"/><w:basedOn w:val="H1"/></w:style>
+<w:style w:styleId="Outlined"><w:name w:val="x"/><w:pPr><w:outlineLvl w:val="1"/></w:pPr></w:style>
+<w:style w:styleId="Points"><w:name w:val="y"/><w:pPr><w:numPr/></w:pPr></w:style></w:styles>"""
+
+
+def set_in(text: str, how: str) -> str:
+    return f"<w:p><w:r><w:rPr>{how}</w:rPr><w:t>{text}</w:t></w:r></w:p>"
+
+
+@pytest.mark.parametrize(
+    ("body", "marked"),
+    [
+        (p("What it costs", "Own"), True),
+        (p("What it costs", "Outlined"), True),
+        (set_in("What it costs", "<w:b/>"), True),
+        (set_in("What it costs", '<w:b w:val="0"/>'), False),
+        (set_in("What it costs", "<w:i/>"), False),
+        (set_in("It costs ten.", "<w:b/>"), False),
+        (set_in("It costs this:", "<w:b/>"), False),
+        (set_in("What does it cost?", "<w:i/>"), True),
+        (p("What does it cost?"), False),
+        ("<w:p><w:pPr><w:rPr><w:b/></w:rPr></w:pPr><w:r><w:t>What it costs</w:t></w:r></w:p>", False),
+        ("<w:p><w:r><w:rPr><w:b/></w:rPr><w:t>What</w:t></w:r><w:r><w:t> it costs</w:t></w:r></w:p>", False),
+        ("<w:p><w:hyperlink><w:r><w:t>Read the whole story</w:t></w:r></w:hyperlink></w:p>", True),
+        ("<w:p><w:r><w:t>He </w:t></w:r><w:hyperlink><w:r><w:t>said</w:t></w:r></w:hyperlink></w:p>", False),
+    ],
+)
+def test_what_a_word_document_marks_is_not_quoted(body: str, *, marked: bool) -> None:
+    article = read(docx(p("It is closed.") + body + p("It opens in May."), **{"word/styles.xml": HEADINGS}))
+    assert captions(article) == (article.text.split("\n\n")[1:2] if marked else [])
+
+
+def test_the_header_of_a_words_table_is_not_quoted() -> None:
+    def row(one: str, two: str, more: str = "") -> str:
+        return f"<w:tr><w:trPr>{more}</w:trPr><w:tc>{p(one)}</w:tc><w:tc>{p(two)}</w:tc></w:tr>"
+
+    table = f"<w:tbl>{row('Day', 'No .', '<w:tblHeader/>')}{row('Monday', '7')}</w:tbl>"
+    article = read(docx(p("It is open:") + table + p("It is closed.")))
+    assert captions(article) == ["Day | No ."]
+    assert [article.text[start:end] for start, end in article.lists] == ["Day | No .\n\nMonday | 7"]
+
+
+def test_a_list_of_a_word_document_goes_with_its_colon() -> None:
+    item = '<w:p><w:pPr><w:numPr><w:numId w:val="1"/></w:numPr></w:pPr><w:r><w:t>bread</w:t></w:r></w:p>'
+    body = p("Bring:") + item + p("salt", "Points") + p("It is closed.")
+    article = read(docx(body, **{"word/styles.xml": HEADINGS}))
+    assert [article.text[start:end] for start, end in article.lists] == ["bread\n\nsalt"]
+
+
+def test_what_a_books_page_marks_is_not_quoted() -> None:
+    links = "<ol><li><a href='a'>One</a></li><li><a href='b'>Two</a></li></ol>"
+    page = (
+        f"<p>It is closed.</p>{links}<p><b>And why?</b></p><p>Bring:</p><ul><li>bread</li></ul>"
+        "<table><tr><th>Day</th><th>Open</th></tr><tr><td>Monday</td><td>No</td></tr></table><hd>A part</hd><p>End.</p>"
+    )
+    article = read(epub([xhtml(page)]))
+    assert captions(article) == ["One", "Two", "And why?", "Day | Open", "A part"]
+    assert [article.text[start:end] for start, end in article.lists] == ["bread"]
+
+
+def test_bold_lines_of_a_pdf_are_headings() -> None:
+    found = list(
+        paragraphs(
+            [["Who will pay for it", "The council will pay for all of it."]], Hints.of("**Who will pay for it**")
+        )
+    )
+    assert next((block.text, block.marked) for block in found) == ("Who will pay for it", True)

@@ -283,3 +283,13 @@ def test_the_first_real_input() -> None:
         assert len(lines) == len(set(lines))
         assert "TT" not in lines
         assert len(article.captions) == 1
+
+
+def test_a_line_alone_between_paragraphs_that_is_no_sentence_is_a_heading() -> None:
+    [first, *rest] = OTHER.split("\n\n")
+    text = "\n\n".join(["Night bus will link the islands from May", first, "What the bus costs", *rest])
+    [article] = parse_dump(text)
+    assert [article.text[start:end] for start, end in article.captions] == ["What the bus costs"]
+    for kept in ("What does it cost?", "- What the bus costs", "It costs this:"):
+        [article] = parse_dump(text.replace("What the bus costs", kept))
+        assert (kept in article.text, article.captions) == (True, ())

@@ -559,3 +559,10 @@ def test_what_a_blog_appends_to_its_entries_is_left_out(shown: str, text: str) -
     [found] = from_feed(Content("bay.xml", "/bay.xml", lambda: io.BytesIO(data), len(data)), Options())
     assert isinstance(found, Article)
     assert found.text == text
+
+
+def test_what_the_markup_of_an_entry_marks_is_not_quoted() -> None:
+    page = "<h3>What it costs</h3><p>It is shut.<p>Bring:</p><ul><li>bread</ul><p><a href='/c'>Read more</a></p>"
+    found = item(f"<title>Pier</title><description><![CDATA[{page}]]></description>")
+    assert [found.text[start:end] for start, end in found.captions] == ["What it costs", "Read more"]
+    assert [found.text[start:end] for start, end in found.lists] == ["bread"]

@@ -161,3 +161,31 @@ def test_front_matter_that_is_odd(value: str) -> None:
 @pytest.mark.parametrize("body", ["<!--" * 100_000, "<div>\n" + "<" * 300_000, "<script" * 50_000, "word " * 500_000])
 def test_no_markdown_takes_for_ever(body: str) -> None:
     assert len(markdown(body)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "marked"),
+    [
+        ("What it costs\n-------------", ["What it costs"]),
+        ("### What it costs", ["What it costs"]),
+        ("**What it costs**", ["What it costs"]),
+        ("**What it costs.**", []),
+        ("*And what does it cost?*", ["And what does it cost?"]),
+        ("And what does it cost?", []),
+        ("[Read the whole story](b.md)", ["Read the whole story"]),
+        ("- [One pier](a.md)\n- [Two piers](b.md)", ["One pier", "Two piers"]),
+        ("- [One pier](a.md)\n- Two piers", []),
+        ("| Day | No . |\n|---|---|\n| Monday | 7 |", ["Day | No ."]),
+        ("<nav>\n<p>Home</p>\n</nav>", ["Home"]),
+    ],
+)
+def test_what_markdown_marks_is_not_quoted(text: str, marked: list[str]) -> None:
+    [article] = markdown(f"The pier is closed.\n\n{text}\n\nIt opens in May.")
+    assert isinstance(article, Article)
+    assert [article.text[start:end] for start, end in article.captions] == marked
+
+
+def test_what_a_colon_announces_in_markdown() -> None:
+    [article] = markdown("Bring:\n\n1. bread\n2. salt\n\nRun:\n\n    boat --go\n\nShe said:\n\n> Go.\n\nEnd.")
+    assert isinstance(article, Article)
+    assert [article.text[start:end] for start, end in article.lists] == ["bread\n\nsalt", "boat --go", "Go."]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ingest.fields import clean
 from ingest.html import LONGEST_TAG, MOST_ELEMENTS, from_html, html_text, looks_like_html, unescaped
 from ingest.source import Content, Limits, Options
+from ingest.split import split
 from rag.errors import ReadError
 from rag.schema import Article, Failure
 
@@ -406,3 +407,57 @@ def test_any_bytes_are_an_article_or_an_error(data: bytes) -> None:
     if isinstance(found, Article):
         "".join((found.id, found.title, found.text, found.source, found.url, found.author, str(found.extra))).encode()
         assert all(0 <= start < end <= len(found.text) for start, end in found.captions)
+
+
+ASIDES = """<nav><p>Find what the council does for you</p></nav>
+<p aria-label="breadcrumb"><a href="/">Home</a> / <a href="/b">The bay and its piers</a></p>"""
+
+
+ROWS = "<tr><td>Ada of Kelm<td>14 from Tolm</tr><tr><td>Bea of Kelm<td>15 from Tolm</tr>"
+
+
+@pytest.mark.parametrize("long", [False, True], ids=["short", "long"])
+@pytest.mark.parametrize(
+    ("markup", "marked"),
+    [
+        (f"<h2>What the pier costs</h2><p>{STORY}</p>", ["What the pier costs"]),
+        (f"<p><b>What the pier costs</b></p><p>{STORY}</p>", ["What the pier costs"]),
+        (f"<p><strong>And who will pay?</strong></p><p>{STORY}</p>", ["And who will pay?"]),
+        (f"<dl><dt>Who will pay?</dt><dd>{STORY}</dd></dl>", ["Who will pay?"]),
+        (f"<details><summary>Show who will pay</summary><p>{STORY}</p></details>", ["Show who will pay"]),
+        (f'<p>{STORY}</p><p><a href="/b">Read more about the piers of the coast</a></p>', None),
+        (f'<p>{STORY}</p><ul><li><a href="/a">Pay for a berth</a><li><a href="/b">Rent a boat</a></ul>', None),
+        (f"<table><thead><tr><td>Ship of Kelm<td>No .</thead>{ROWS}</table>", ["Ship of Kelm | No ."]),
+        (f"<table><tr><th>Ship of Kelm<th>No .</tr>{ROWS}</table>", ["Ship of Kelm | No ."]),
+        (f"{ASIDES}<p>{STORY}</p>", None),
+    ],
+)
+def test_what_a_page_marks_is_not_quoted(markup: str, marked: list[str] | None, *, long: bool) -> None:
+    more = f"<p>{OTHER}</p>" * 8 if long else ""
+    found = article(f"<title>Closed | Bay</title><article><h1>Closed</h1><p>{FLASH}</p>{markup}{more}</article>")
+    captions = [found.text[start:end] for start, end in found.captions]
+    if marked is None:
+        # What leads elsewhere may have been left out altogether.
+        assert set(found.text.split("\n\n")) - set(captions) <= {FLASH, STORY, OTHER}
+    else:
+        assert captions == marked
+
+
+def test_questions_that_a_pages_data_names_are_not_quoted() -> None:
+    data = '{"@type": "FAQPage", "mainEntity": [{"@type": "Question", "name": "Leaving the bay by ship"}]}'
+    head = f'<script type="application/ld+json">{data}</script>'
+    found = article(
+        f"{head}<main><h1>FAQ</h1><p>{FLASH}</p><p>Leaving the bay by ship</p><p>{STORY}</p>" + f"<p>{OTHER}" * 8
+    )
+    assert [found.text[start:end] for start, end in found.captions] == ["Leaving the bay by ship"]
+
+
+def test_a_list_of_a_page_goes_with_its_colon() -> None:
+    items = "<ul><li>Your old passport</li><li>58 crowns</li></ul>"
+    for more in ("", f"<p>{OTHER}</p>" * 8):
+        found = article(
+            f"<article><h1>Passports</h1><p>{STORY}</p><p>Bring with you:</p>{items}<p>{FLASH}</p>{more}</article>"
+        )
+        assert [found.text[start:end] for start, end in found.lists] == ["Your old passport\n\n58 crowns"]
+        quoted = [passage.slice(span) for passage in split(found) for span in passage.sentences]
+        assert "Bring with you:\n\nYour old passport\n\n58 crowns" in quoted

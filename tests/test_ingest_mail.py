@@ -371,3 +371,12 @@ def test_such_a_line_can_go_on_in_the_next() -> None:
 )
 def test_what_is_said_of_newsletters_is_quoted(line: str) -> None:
     assert eml(f"{HEAD}\n{line}\n").captions == ()
+
+
+def test_what_the_markup_of_a_letter_marks_is_not_quoted() -> None:
+    menu = '<ul><li><a href="/a">All our letters</a></li><li><a href="/b">Write to us</a></li></ul>'
+    page = f"{menu}<h2>The pier</h2><p>It is shut.<p>Bring:</p><ul><li>bread</ul><p><a href=/c>Read more</a></p>"
+    article = eml(f"{HEAD}Content-Type: text/html\n\n{page}")
+    marked = ["All our letters", "Write to us", "The pier", "Read more"]
+    assert [article.text[start:end] for start, end in article.captions] == marked
+    assert [article.text[start:end] for start, end in article.lists] == ["bread"]

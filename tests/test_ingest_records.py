@@ -610,3 +610,10 @@ def test_any_damage_to_parquet_is_told(changes: list[tuple[int, int]], cut: int)
     for place, value in changes:
         data[place] = value
     check(lambda: read(from_parquet, "x.parquet", bytes(data[: len(data) - (cut if cut > 30 else 0)])))
+
+
+def test_what_the_markup_of_a_field_marks_is_not_quoted() -> None:
+    page = "<dl><dt>Is it open?</dt><dd>It is shut.</dl><p>Bring:</p><ul><li>bread</ul><p><a href=c>More</a></p>"
+    [found] = of_json({"title": "Pier", "text": page})
+    assert [found.text[start:end] for start, end in found.captions] == ["Is it open?", "More"]
+    assert [found.text[start:end] for start, end in found.lists] == ["bread"]

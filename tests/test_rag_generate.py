@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ingest.split import split
-from rag.generate import Candidate, candidates, one_a_side, select, supporting, with_leads
+from rag.generate import Candidate, candidates, in_lines, one_a_side, select, supporting, with_leads
 from rag.lexical import LexicalIndex
 from rag.schema import Article, Hit, Passage, Quote
 
@@ -119,3 +119,10 @@ def test_a_byline_is_no_answer(line: str) -> None:
         LexicalIndex(),
     )
     assert quoted(found) == ["The pier was closed by a storm."]
+
+
+def test_an_answer_shows_a_list_with_the_sentence_that_announces_it() -> None:
+    text = "Kelm is a port. To enter the port you need:\n- a passport  or card\n- ten crowns\n\nIt is open."
+    ranked = candidates("What do I need?", [hit(passage(text=text), 0.5, 0.9, 0.1)], LexicalIndex())
+    assert ranked[0].quote.text == "To enter the port you need:\n- a passport  or card\n- ten crowns"
+    assert in_lines(ranked[0].quote.text) == "To enter the port you need:\n- a passport or card\n- ten crowns"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rag.lexical import LexicalIndex
@@ -61,3 +63,12 @@ def test_jaccard() -> None:
 )
 def test_rows_of_a_table_are_no_prose(text: str, quotable: bool) -> None:
     assert is_prose(text) == quotable
+
+
+def test_a_sentence_is_read_after_the_heading_before_it() -> None:
+    text = "The pier was closed by a storm. Ferry again\nIt opens in May."
+    under = replace(PASSAGE, text=text, end=len(text), sentences=((0, 31), (44, 60)))
+    index = lexical()
+    [_, plain] = fit(Need.of("zeppelin", index), under, (0.0, 0.0), index)
+    [_, headed] = fit(Need.of("ferry", index), under, (0.0, 0.0), index)
+    assert (plain, headed) == (0.0, pytest.approx(0.3))

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ingest import ingest
 from rag.chain import Chain
 from rag.config import Config
 from rag.errors import ModelError
+from rag.lexical import LexicalIndex
 from rag.models import load_entailment
 from rag.schema import Passage
-from rag.support import Checker, Supported
+from rag.support import Checker, Ground, Supported
 
 pytestmark = pytest.mark.slow
 
@@ -179,3 +181,11 @@ def test_support_models_that_are_none(tmp_path: Path) -> None:
         load_entailment(saved_cross_encoder(tmp_path, ["good", "bad"]))
     with pytest.raises(ModelError, match="support model"):
         load_entailment(str(tmp_path / "nothing"))
+
+
+def test_no_heading_stands_within_a_quote() -> None:
+    text = "It was shut. Fees\nIt costs ten. • It is old."
+    spans = ((0, 12), (18, 31), (34, 44))
+    whole = Passage("a#0", "a", "d", 0, 0, len(text), text, spans, "", "", "", "", None)
+    ground = Ground.of(whole, np.zeros((3, 2), np.float32), LexicalIndex())
+    assert [run.quote.text for run in ground.runs()] == [*(text[a:b] for a, b in spans), text[18:44]]
