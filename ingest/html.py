@@ -259,7 +259,8 @@ class _Said:
     def of(cls, page: Any, stated: Iterable[Mapping[str, Any]]) -> Self:
         """The questions that the page's data names are marked; what stands twice only if it is marked both times."""
         found: dict[str, Block] = {}
-        for block in blocks_of(page, _SPACE, is_unseen):
+        # Where a page has no tag for its body, the parser leaves all of it in its head.
+        for block in blocks_of(page, _SPACE, lambda element: element.tag != "head" and is_unseen(element)):
             before = found.get(key := _squeezed([block.text]))
             found[key] = block if before is None or before.marked else before
         for node in stated:
@@ -323,7 +324,7 @@ def _is_around(element: Any) -> bool:
     """Is an element something that stands around an article, not a part of it?"""
     tag = element.tag
     if tag == "head":
-        # Where a page has no tag for its body, the parser leaves all of it in there.
+        # All of a page can be in it.
         return False
     if tag in UNSEEN or tag in _AROUND:
         return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntFlag
 from typing import Any
 
@@ -180,6 +180,14 @@ def _is_stressed(element: Any) -> bool:
     return element.tag in _STRESSED or (element.tag == "hi" and "#i" in (element.get("rend") or ""))
 
 
+@dataclass(slots=True)
+class _List:
+    """A list, or a cell, that is being read: where its items stand, and whether all so far are links."""
+
+    links: list[int] = field(default_factory=list)
+    leads_elsewhere: bool = True
+
+
 class _Reader:
     """Takes the elements of a tree in order, and makes paragraphs of them; a row of a table is one."""
 
@@ -189,7 +197,7 @@ class _Reader:
         self._paragraphs: list[_Paragraph] = []
         self._around: list[list[_Paragraph]] = []
         self._rows: list[list[list[_Paragraph]]] = []
-        self._lists: list[int] = []
+        self._lists: list[_List] = []
         self._open: list[str] = []
         self._in = _Depths()
 
@@ -206,8 +214,9 @@ class _Reader:
         elif tag in _CELLS:
             self._around.append(self._paragraphs)
             self._paragraphs = []
+            self._lists.append(_List())
         elif tag in _LISTS:
-            self._lists.append(len(self._paragraphs))
+            self._lists.append(_List())
         self._add(element.text)
 
     def end(self, element: Any) -> None:
@@ -222,7 +231,7 @@ class _Reader:
         elif tag in _ROWS:
             self._paragraphs.extend(_row(self._rows.pop(), of_list))
         elif tag in _LISTS:
-            self._end_list(self._lists.pop())
+            self._end_list()
         self._add(element.tail)
 
     def passed(self, element: Any) -> None:
@@ -232,17 +241,21 @@ class _Reader:
         self._add(element.tail)
 
     def _end_cell(self) -> None:
+        self._end_list()
         cell, self._paragraphs = self._paragraphs, self._around.pop()
         if self._rows:
             self._rows[-1].append(cell)
         else:
             self._paragraphs.extend(cell)
 
-    def _end_list(self, start: int) -> None:
-        """A list all of whose items are links leads elsewhere."""
-        items = self._paragraphs[start:]
-        if all(item.linked or item.block.marked for item in items):
-            self._paragraphs[start:] = [replace(item, block=replace(item.block, marked=True)) for item in items]
+    def _end_list(self) -> None:
+        """A list all of whose items are links leads elsewhere; one that holds another item is no such list."""
+        ended = self._lists.pop()
+        for position in ended.links if ended.leads_elsewhere else ():
+            item = self._paragraphs[position]
+            self._paragraphs[position] = replace(item, block=replace(item.block, marked=True))
+        if self._lists and not ended.leads_elsewhere:
+            self._lists[-1].leads_elsewhere = False
 
     def finished(self) -> list[_Paragraph]:
         """All paragraphs, once the tree's last element has ended."""
@@ -257,7 +270,14 @@ class _Reader:
     def _flush(self) -> None:
         if self._pieces:
             pieces, self._pieces = self._pieces, []
-            self._paragraphs.extend(self._finished(lines) for lines in _parts(pieces))
+            for part in _parts(pieces):
+                self._put(self._finished(part))
+
+    def _put(self, paragraph: _Paragraph) -> None:
+        if self._lists and not paragraph.block.marked:
+            self._lists[-1].links.append(len(self._paragraphs))
+            self._lists[-1].leads_elsewhere &= paragraph.linked
+        self._paragraphs.append(paragraph)
 
     def _finished(self, part: _Part) -> _Paragraph:
         innermost = self._open[-1] if self._open else ""

@@ -32,9 +32,9 @@ class Block:
         if self.marked:
             yield 0, len(self.text)
             return
-        start = 0
-        for number, line in enumerate(self.text.split("\n")) if self.marked_lines else ():
-            if number in self.marked_lines:
+        start, marked = 0, set(self.marked_lines)
+        for number, line in enumerate(self.text.split("\n")) if marked else ():
+            if number in marked:
                 yield start, start + len(line)
             start += len(line) + 1
 
