@@ -22,10 +22,11 @@ from ingest.encoding import SAMPLE, decode, is_wide
 from ingest.fields import clean, one_line, parse_date, slug, unique_id
 from ingest.html import html_blocks
 from ingest.paragraphs import Joined, joined
-from ingest.source import Content, Options, Read, whole
+from ingest.source import Content, Options, Read, Unpublished, whole
+from ingest.unpublished import is_no_article, is_unpublished, no_articles
 from ingest.web import LONGEST_URL, gunzipped
 from rag.errors import ReadError
-from rag.schema import Article, Failure
+from rag.schema import Article, Failure, Notice
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -56,6 +57,7 @@ _FEED = re.compile(
 )
 """What the outermost tag of a feed says, besides its name: other things are written as <feed> and <RDF> too."""
 _SITEMAP = re.compile(r"<(?:[\w.-]+:)?(?:urlset|sitemapindex)[\s/>]", re.IGNORECASE)
+_ROOT = re.compile(r"<([A-Za-z_][\w:.-]{0,100})(?=[\s/>])")
 _TAG = re.compile(r"<\w")
 _DECLARED = re.compile(rb"\s{0,80}<\?xml[^>]{0,200}?encoding\s{0,9}=\s{0,9}[\"']([\w.:-]{1,40})")
 _CODE_PAGE = re.compile(r"utf-?8|us-ascii|iso-?8859|latin|windows-|cp-?\d|koi8|gb|big5|euc|shift|iso-2022-jp|mac")
@@ -74,6 +76,7 @@ _APPENDED = re.compile(
 """What WordPress puts at the end of an entry."""
 LONGEST_APPENDED = 600
 _MAIL = re.compile(r"[<(]?[^\s<>()@]{1,80}@[^\s<>()@]{1,200}[>)]?")
+_NEXT_FEED = re.compile(rb"</(?:rss|feed|rdf:rdf)\s*>\s*(?:<\?xml[^>]*>\s*)?<(?:rss|feed|rdf:rdf)[\s>]", re.IGNORECASE)
 _LISTED = re.compile(r"https?://\S+", re.IGNORECASE)
 
 
@@ -87,19 +90,35 @@ def is_sitemap(start: bytes) -> bool:
     return bool(_SITEMAP.match(_opening(start)))
 
 
+def root_name(start: bytes) -> str:
+    """The name of the outermost element of XML or HTML that these first bytes open; empty if they open none."""
+    found = _ROOT.match(_opening(start))
+    return found[1] if found else ""
+
+
 def from_feed(content: Content, options: Options) -> Read:
     """A feed: an article an entry, of what the feed itself has of it, were it no more than a title and a link.
 
     A relative link is one of the feed's own address (`content.url`) or, where that is unknown, of the site that it
-    names. An entry that comes twice is one article.
+    names. An entry that comes twice is one article. What an export of a blog marks as a draft, private or deleted is
+    left out unless the options include drafts; its attachments and menus are no articles.
     """
-    feed, entries = _parsed(whole(content, options))
+    data = whole(content, options)
+    feed, entries = _parsed(data)
     base = content.url or one_line(feed.get("link"))
     ids: set[str] = set()
     seen: set[tuple[str, str]] = set()
+    others = 0
     for number, entry in enumerate(entries[:MOST_ENTRIES], start=1):
         fields = _fields(entry, feed, base)
         url, guid, title = fields["url"], fields["id"], fields["title"]
+        marks = _marks(entry)
+        if is_no_article(marks):
+            others += 1
+            continue
+        if is_unpublished(marks) and not options.include_drafts:
+            yield Unpublished(url or guid)
+            continue
         if (url or guid) and (url, guid or title) in seen:
             continue
         seen.add((url, guid or title))
@@ -113,6 +132,17 @@ def from_feed(content: Content, options: Options) -> Read:
         yield replace(read, **where)
     if len(entries) > MOST_ENTRIES:
         yield Failure(content.name, f"has more than {MOST_ENTRIES:,} entries, of which the rest was left out; split it")
+    if others:
+        yield no_articles(content.name, others)
+    if feeds := len(_NEXT_FEED.findall(data)):
+        yield Notice(
+            content.name, f"holds {feeds + 1} feeds, of which only the first was read; save each as its own file"
+        )
+
+
+def _marks(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry's fields by their names without the prefix, such as WordPress's wp:status, which any prefix can name."""
+    return {key.partition("_")[2] or key: value for key, value in entry.items()}
 
 
 def sitemap_pages(data: bytes, base: str) -> tuple[list[tuple[str, str]], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -11,14 +12,17 @@ import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from ingest.article import LONGEST_ARTICLE, article_of, pick
+from ingest.article import LONGEST_ARTICLE, article_of, as_line, pick
 from ingest.dump import captions_of, parse_dump
 from ingest.encoding import decode
 from ingest.fields import one_line, slug, unique_id
 from ingest.html import html_blocks
 from ingest.paragraphs import Block, joined
-from ingest.source import Content, Options, Read, whole
+from ingest.source import Content, Options, Read, Unpublished, whole
+from ingest.unpublished import is_unpublished
 from rag.errors import ReadError
+
+_PLUSES = re.compile(r"^\+\+\+[ ]*$\n?", re.MULTILINE)
 
 
 def from_text(content: Content, options: Options) -> Read:
@@ -36,6 +40,9 @@ def from_text(content: Content, options: Options) -> Read:
         own_id = content.name if len(scraped) == 1 else unique_id(several, taken)
         fields = {"id": own_id, "title": part.title, "author": part.author, "date": part.published}
         fields |= {"source": part.source, "url": part.url, "language": part.language}
+        if is_unpublished(part.extra) and not options.include_drafts:
+            yield Unpublished(own_id)
+            continue
         yield article_of(content, part.text, fields, part.extra, part.captions)
 
 
@@ -45,10 +52,13 @@ def from_markdown(content: Content, options: Options) -> Read:
     The text is what the markup shows, without pictures; headings and the like are in it, but are not quoted.
     """
     given, body = _front_matter(decode(whole(content, options)))
+    fields, extra = pick(given, options.fields)
+    if is_unpublished(given) and not options.include_drafts:
+        yield Unpublished(as_line(fields.get("id")) or content.name)
+        return
     if len(body) > LONGEST_ARTICLE:
         yield article_of(content, body, {})
         return
-    fields, extra = pick(given, options.fields)
     title, blocks = _shown(body)
     title = one_line(fields.get("title")) or title
     shown = joined(block for block in blocks if not (block.marked and block.text == title))
@@ -56,7 +66,9 @@ def from_markdown(content: Content, options: Options) -> Read:
 
 
 def _front_matter(text: str) -> tuple[Mapping[str, Any], str]:
-    """The YAML between the first two lines of three dashes, and what follows."""
+    """The YAML between the first two lines of three dashes, or the TOML between those of three +, and what follows."""
+    if text.startswith("+++\n"):
+        return _toml_front_matter(text)
     parts = re.split(r"^---[ ]*$\n?", text, maxsplit=2, flags=re.MULTILINE)
     if len(parts) < 3 or parts[0].strip():
         return {}, text
@@ -67,6 +79,19 @@ def _front_matter(text: str) -> tuple[Mapping[str, Any], str]:
         problem = " ".join(str(error).split())
         raise ReadError(f"its front matter is not YAML ({problem}); mend what stands between the --- lines") from error
     return (fields, parts[2]) if isinstance(fields, Mapping) else ({}, text)
+
+
+def _toml_front_matter(text: str) -> tuple[Mapping[str, Any], str]:
+    parts = _PLUSES.split(text, maxsplit=2)
+    if len(parts) < 3:
+        return {}, text
+    try:
+        return tomllib.loads(parts[1]), parts[2]
+    except (ValueError, RecursionError) as error:
+        problem = " ".join(str(error).split())
+        raise ReadError(
+            f"its front matter is not TOML ({problem}); correct what stands between the +++ lines"
+        ) from error
 
 
 def _shown(text: str) -> tuple[str, list[Block]]:

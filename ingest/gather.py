@@ -12,12 +12,12 @@ from typing import Self
 
 from ingest.read import Opener, Source, file_source, find, is_url, listed_in, url_source
 from ingest.sites import Sites, Visit
-from ingest.source import Options, Read
+from ingest.source import Options, Read, Unpublished
 from ingest.stamps import Stamp, Stamps
 from rag.errors import ReadError
-from rag.schema import Article, ArticleEntry, Copy, Failure
+from rag.schema import Article, ArticleEntry, Copy, Failure, Notice
 
-VERSION = 1
+VERSION = 2
 """Raised when the same source would be read otherwise, so that it is read again."""
 SIZE_OF_A_PAGE = 50_000
 """Bytes that a URL counts for when it is told how much is still to be read."""
@@ -30,17 +30,28 @@ Gathered = Article | Stamp
 """An article, or that a source's articles have all been gathered: its stamp is to be kept once they are stored."""
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """The entries of a source that are not published: its name, and how many have which id."""
+
+    name: str
+    ids: Counter[str] = field(default_factory=Counter)
+
+
 @dataclass(slots=True)
 class Seen:
     """What a run has come across so far.
 
     `articles` are ids with their origins; `tried` every source, `complete` those that were read to their end, `skipped`
-    those that did not change, with `unchanged` articles; `folders` were listed without a failure. `names` are those
-    given in this run, by origin; `others` files of no kind that can be read, by the end of their name. `bytes` and
-    `done` are of all sources known of, `source` is the one at hand.
+    those that did not change, with `unchanged` articles; `folders` were listed without a failure. `unpublished` are
+    entries that were left out, by origin; `names` are those given in this run, by origin; `others` files of no kind
+    that can be read, by the end of their name. `bytes` and `done` are of all sources known of, `source` is the one at
+    hand.
     """
 
     failed: list[Failure] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    unpublished: dict[str, LeftOut] = field(default_factory=dict)
     articles: set[tuple[str, str]] = field(default_factory=set)
     tried: set[str] = field(default_factory=set)
     complete: set[str] = field(default_factory=set)
@@ -58,10 +69,20 @@ class Seen:
         """Is an article still where it was read from, as far as is known by now?"""
         if (article_id, origin) in self.articles or origin in self.skipped:
             return True
-        if origin in self.complete:
+        if origin in self.complete or self.is_unpublished(article_id, origin):
             return False
         listed = any(Path(origin).is_relative_to(folder) for folder in self.folders)
         return is_url(origin) or not (listed and gone(origin))
+
+    def is_unpublished(self, article_id: str, origin: str) -> bool:
+        """Was an article left out because its source now marks it as a draft or the like?"""
+        found = self.unpublished.get(origin)
+        return bool(found and article_id in found.ids)
+
+    def all_notices(self) -> tuple[Notice, ...]:
+        """Each notice once, and for each source how many of its entries are not published."""
+        left_out = (Notice(found.name, _left_out(found.ids.total())) for found in self.unpublished.values())
+        return (*dict.fromkeys(self.notices), *left_out)
 
     def read_again(self, origins: Iterable[str]) -> None:
         """Forget that these sources were read."""
@@ -70,6 +91,7 @@ class Seen:
         self.complete -= again
         self.skipped -= again
         self.articles = {one for one in self.articles if one[1] not in again}
+        self.unpublished = {origin: ids for origin, ids in self.unpublished.items() if origin not in again}
 
 
 def gone(origin: str) -> bool:
@@ -166,7 +188,7 @@ class Gatherer:
         stamp = self.stamps.get(source.origin)
         name = stamp.name if stamp else self._free_name(source)
         source = replace(source, name=name, fields=self.options.fields or _fields_of(stamp))
-        if stamp and (stamp.options != _fingerprint(source.fields) or not self._is_intact(stamp)):
+        if stamp and (stamp.options != self._fingerprint(source) or not self._is_intact(stamp)):
             stamp = None
         if stamp and stamp.version and stamp.version == source.version:
             self._skip(stamp)
@@ -186,6 +208,11 @@ class Gatherer:
             yield from self._pages(source, found, depth)
         else:
             yield from self._content(source, found, self._read(source, found))
+
+    def _fingerprint(self, source: Source) -> str:
+        """How a source is read: by what version of the readers, with drafts or not, with which mapping of fields."""
+        drafts = "+drafts" if self.options.include_drafts else ""
+        return f"{VERSION}{drafts};{json.dumps(source.fields, sort_keys=True)}"
 
     def _is_intact(self, stamp: Stamp) -> bool:
         """Does the index hold just what the source held, and what the pages that it lists held?"""
@@ -235,23 +262,30 @@ class Gatherer:
         self.seen.failed.append(Failure(source.name, problem))
 
     def _pages(self, source: Source, found: Visit, depth: int) -> Iterator[Gathered]:
-        self.seen.listed += len(found.lists)
+        listed = [inner for inner in found.lists if not isinstance(inner, Notice | Unpublished)]
+        for item in found.lists:
+            if isinstance(item, Notice | Unpublished):
+                self._note(source, item)
+        self.seen.listed += len(listed)
         if self.seen.listed > MOST_LISTED:
             problem = f"lists more than {MOST_LISTED:,} pages together with others; give its parts one by one"
             self.seen.failed.append(Failure(source.name, problem))
             return
-        self.seen.bytes += sum(map(_size, found.lists))
-        for inner in found.lists:
+        self.seen.bytes += sum(map(_size, listed))
+        for inner in listed:
             yield from self._of(inner, depth + 1)
-        origins = [inner.origin for inner in found.lists if isinstance(inner, Source) and inner.version]
+        origins = [inner.origin for inner in listed if isinstance(inner, Source) and inner.version]
         whole = all(origin in self.seen.complete or origin in self.seen.skipped for origin in origins)
-        if whole and len(origins) == len(found.lists):
+        if whole and len(origins) == len(listed):
             yield from self._stamped(source, found, 0, tuple(origins))
 
     def _articles(self, source: Source, items: Read) -> Generator[Article, None, tuple[int, int]]:
         """The articles among these items; returns how many there were, and how many failures."""
         articles = failed = 0
         for item in items:
+            if isinstance(item, Notice | Unpublished):
+                self._note(source, item)
+                continue
             failure = self._problem(source, item)
             if failure:
                 failed += 1
@@ -265,10 +299,16 @@ class Gatherer:
             self.seen.failed.append(
                 Failure(source.name, f"{failed - MOST_FAILURES:,} more of it failed; mend those first")
             )
-        if not articles and not failed:
+        if not articles and not failed and source.origin not in self.seen.unpublished:
             failed = 1
             self.seen.failed.append(Failure(source.name, "holds no article; nothing of it was changed"))
         return articles, failed
+
+    def _note(self, source: Source, item: Notice | Unpublished) -> None:
+        if isinstance(item, Notice):
+            self.seen.notices.append(item)
+        else:
+            self.seen.unpublished.setdefault(source.origin, LeftOut(source.name)).ids[item.id] += 1
 
     def _problem(self, source: Source, item: Article | Failure) -> Failure | None:
         if isinstance(item, Failure):
@@ -282,7 +322,7 @@ class Gatherer:
         page = found.page
         if (source.version or page) and not (pages and source.path):
             etag, modified = (page.etag, page.modified) if page else ("", "")
-            told = _fingerprint(source.fields)
+            told = self._fingerprint(source)
             yield Stamp(source.origin, source.name, source.version, told, etag, modified, held, pages)
 
     def _free_name(self, source: Source) -> str:
@@ -302,9 +342,9 @@ class Gatherer:
         return other != origin and not gone(other)
 
 
-def _fingerprint(fields: Mapping[str, str]) -> str:
-    """How a source was read: by what version of the readers, with which mapping of fields."""
-    return f"{VERSION};{json.dumps(fields, sort_keys=True)}"
+def _left_out(count: int) -> str:
+    what = "entry that is not published was" if count == 1 else "entries that are not published were"
+    return f"{count:,} {what} left out (draft, private or deleted); pullquote ingest --include-drafts reads them too"
 
 
 def _fields_of(stamp: Stamp | None) -> dict[str, str]:

@@ -129,7 +129,9 @@ _HTML = re.compile(
     r"\s*+(?:<\?xml[^>]*+>\s*+)?+(?:<!--(?>.*?-->)\s*+)*+<(!doctype\s+html|html|head|body)\b", re.I | re.S
 )
 _JSON = re.compile(r'\s*(\{\s*["}]|\[\s*[\[{"\]])')
-_FRONT_MATTER = re.compile(r"---[ \t]*+\n[^\n:]*+:(?>.*?\n---)[ \t]*+\n", re.S)
+_FRONT_MATTER = re.compile(
+    r"---[ \t]*+\n[^\n:]*+:(?>.*?\n---)[ \t]*+\n|\+\+\+\n[^\n=]*+=(?>.*?\n\+\+\+)[ \t]*+\n", re.S
+)
 _HEADERS = re.compile(r"([!-9;-~]+:.*\n([ \t].*\n)*)+\n")
 _MAIL = re.compile(r"^(message-id|mime-version|received|return-path):", re.I | re.M)
 

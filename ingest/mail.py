@@ -24,7 +24,7 @@ from ingest.encoding import decode
 from ingest.fields import clean, one_line
 from ingest.html import html_blocks
 from ingest.paragraphs import Block, joined
-from ingest.source import MEGABYTE, Content, Options, Read, whole
+from ingest.source import MEGABYTE, Content, Options, Read, Unpublished, whole
 from rag.errors import ReadError
 from rag.schema import Article, Failure, Span
 
@@ -64,6 +64,11 @@ _SERVICE = re.compile(
 )
 """How a line begins that a newsletter's program adds."""
 LONGEST_SERVICE = 300
+_UNSENT = frozenset(
+    "draft drafts trash spam entwurf entwürfe papierkorb brouillons corbeille borradores papelera".split()
+)
+"""Labels of Gmail, in the account's language, for what was not sent, deleted, or is not wanted."""
+_HEX, _EXPUNGED = re.compile(r"[\da-fA-F]{4}"), 0x0008
 _NO_TEXT_CODECS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
 
 
@@ -72,6 +77,9 @@ def from_eml(content: Content, options: Options) -> Read:
     message = _parsed(whole(content, options))
     if message is None or not _KNOWN & {name.lower() for name in message.keys()}:  # noqa: SIM118 - it is no mapping
         raise ReadError("is no e-mail message that can be taken apart; save it again as .eml, or as .txt")
+    if is_unsent_or_deleted(message) and not options.include_drafts:
+        yield Unpublished(header(message, "message-id").strip("<> ") or content.name)
+        return
     try:
         yield _article(content, message)
     except UNREADABLE as error:
@@ -137,6 +145,16 @@ def _article(content: Content, message: Message) -> Article | Failure:
     text = joined(said.blocks)
     named = {"attachments": said.attached[:MOST_ATTACHMENTS]}
     return article_of(content, text, fields, named, (*captions_of(text.text), *_service_lines(text.text)))
+
+
+def is_unsent_or_deleted(message: Message) -> bool:
+    """Do the fields in which Gmail, Thunderbird, Outlook and mutt keep a message's state say that it is no letter?"""
+    labels = {label.strip().lower() for label in header(message, "x-gmail-labels").split(",")}
+    mozilla = header(message, "x-mozilla-status")
+    is_deleted = bool(_HEX.fullmatch(mozilla)) and bool(int(mozilla, 16) & _EXPUNGED)
+    flags = header(message, "x-status")
+    is_flagged = len(flags) <= len("ADFT") and not {"D", "T"}.isdisjoint(flags)
+    return not labels.isdisjoint(_UNSENT) or is_deleted or is_flagged or header(message, "x-unsent") == "1"
 
 
 def _service_lines(text: str) -> Iterator[Span]:

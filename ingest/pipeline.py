@@ -19,7 +19,7 @@ from ingest.stamps import open_stamps
 from ingest.store import Model, Store
 from rag.config import Config
 from rag.index import Index, open_for_writing
-from rag.schema import Article, Failure, IngestReport
+from rag.schema import Article, Failure, IngestReport, Notice
 
 BATCH_CHARACTERS, BATCH_ITEMS = 4_000_000, 256
 """Articles that are compared with the index at once, at most."""
@@ -50,10 +50,11 @@ def ingest(
     """Bring the index in step with these files, folders and URLs, making it if there is none.
 
     New and changed articles are embedded and stored; an article whose source was read to its end without it, or
-    whose file vanished from a folder given here, is removed, unless the options keep it; everything else stays. What
-    cannot be read is in the report's `failed`. `progress` is called after every batch; `model` is one to use again in
-    the next run; the options' limits are those of `config`. Raises IndexLocked, IndexMismatch, ModelError or
-    StoreError.
+    whose file vanished from a folder given here, is removed, unless the options keep it; everything else stays. Entries
+    that their source marks as drafts, private or deleted are read only if the options include drafts. What cannot be
+    read is in the report's `failed`, what was left out in its `notices`. `progress` is called after every batch;
+    `model` is one to use again in the next run; the options' limits are those of `config`. Raises IndexLocked,
+    IndexMismatch, ModelError or StoreError.
     """
     limits = Limits(config.source_seconds, config.source_megabytes * MEGABYTE)
     options = replace(options, limits=limits)
@@ -84,7 +85,7 @@ class _Run:
             self.store.sweep()
         if self.store.again:
             self._again(self.store.again)
-        return self._report(self.gatherer.seen.failed)
+        return self._report(self.gatherer.seen.failed, self.gatherer.seen.all_notices())
 
     def _take(self, gathered: Iterator[Gathered]) -> None:
         for batch in _batches(gathered):
@@ -107,12 +108,12 @@ class _Run:
         seen = self.gatherer.seen
         share = (seen.done + self.gatherer.opener.position) / max(1, seen.bytes)
         if self.progress:
-            self.progress(Standing(self._report(()), seen.source, min(1.0, share)))
+            self.progress(Standing(self._report(), seen.source, min(1.0, share)))
 
-    def _report(self, failed: Sequence[Failure]) -> IngestReport:
+    def _report(self, failed: Sequence[Failure] = (), notices: tuple[Notice, ...] = ()) -> IngestReport:
         counts: Counter[str] = self.store.tally + Counter(unchanged=self.gatherer.seen.unchanged)
         others, seconds = tuple(self.gatherer.seen.others.most_common()), time.perf_counter() - self.started
-        return IngestReport(**counts, failed=tuple(failed), seconds=seconds, others=others)
+        return IngestReport(**counts, failed=tuple(failed), seconds=seconds, others=others, notices=notices)
 
 
 def remove(article_ids: Sequence[str], config: Config) -> list[str]:

@@ -9,27 +9,32 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import BinaryIO, Self
 from urllib.parse import urldefrag, urlsplit
 
-from ingest.archive import members
+from ingest.archive import GZIP_START, members
 from ingest.feeds import listed_urls
 from ingest.fields import one_line
 from ingest.kinds import MAIL, MAILBOX, TEXT, Kind, is_archive, is_wanted, kind_of
 from ingest.mail import messages
-from ingest.source import Content, Options, Read
+from ingest.source import Content, Options, Read, Unpublished
+from ingest.substack import LIST, Post, Posts, is_beside_posts, list_beside, post_of, posts_in
+from ingest.unpublished import is_draft_name
+from ingest.unreadable import refusal
 from ingest.worker import Worker
 from rag.errors import ReadError
 from rag.index import DATABASE
-from rag.schema import Article, Failure
+from rag.schema import Article, Failure, Notice
 
 _OTHER_URL = re.compile(r"[a-z][a-z+.-]+:/", re.IGNORECASE)
 DEEPEST = 2
 """Archives inside an archive that are still looked into."""
 LISTED = 1_000_000
 """Bytes of a file that may be a list of URLs."""
+MOST_ENDINGS = 10
+"""Endings of names that a notice lists."""
 UNKNOWN = "is of no kind that can be read; `pullquote sources` lists the kinds"
 
 
@@ -106,11 +111,17 @@ def _source(path: Path, name: str, *, asked: bool = False) -> Source | Failure:
     if _has_odd_characters(f"{path}{os.path.realpath(path)}"):
         return Failure(one_line(name), "has control or unreadable characters in its name; rename it")
     try:
-        found = path.stat()
-        version, size = f"{found.st_size}:{found.st_mtime_ns}", found.st_size
+        found, listed = path.stat(), list_beside(path)
+        version, size = _version(found), found.st_size
+        # Whether a page is published can change without the page.
+        version += f";{_version(listed.stat())}" if listed else ""
     except OSError:
         version, size = "", 0
     return Source(name, os.path.realpath(path), path, version, size, asked)
+
+
+def _version(found: os.stat_result) -> str:
+    return f"{found.st_size}:{found.st_mtime_ns}"
 
 
 def _below(folder: Path, others: Counter[str]) -> Iterator[Source | Failure]:
@@ -127,7 +138,7 @@ def _below(folder: Path, others: Counter[str]) -> Iterator[Source | Failure]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(where, name)
-            if name.startswith("."):
+            if name.startswith(".") or is_beside_posts(path):
                 continue
             if _readable(path):
                 nothing = False
@@ -173,6 +184,7 @@ class Opener:
         self._options = options
         self._worker = Worker(options)
         self._file: BinaryIO | None = None
+        self._posts: tuple[Path | None, Posts] = (None, {})
 
     def __enter__(self) -> Self:
         self._worker.__enter__()
@@ -201,19 +213,38 @@ class Opener:
                 return self._file
 
             named = replace(content, name=source.name, origin=source.origin, open=opened, known=source.known)
-            yield from self.read_content(named, source)
+            yield from self._published(named, self._post(path), source)
         except OSError as error:
             raise ReadError(f"cannot be read ({error.strerror or error}); check the file") from error
+
+    def _post(self, path: Path) -> Post | None:
+        listed = list_beside(path)
+        if listed != self._posts[0]:
+            self._posts = (listed, posts_in(_content(listed)) if listed else {})
+        return post_of(path.name, self._posts[1])
+
+    def _published(self, content: Content, post: Post | None, source: Source, depth: int = 0) -> Read:
+        """The articles of a content, unless its name, or the list of posts that names it, says that it is a draft."""
+        published = post.published if post else not is_draft_name(content.name)
+        if not published and not self._options.include_drafts:
+            yield Unpublished(content.name)
+            return
+        known = {**post.known, **content.known} if post else content.known
+        yield from self.read_content(replace(content, known=known), source, depth=depth)
 
     def read_content(self, content: Content, source: Source, media_type: str = "", depth: int = 0) -> Read:
         """The articles of a content, or of all that is in it. Raises ReadError if it is of no kind that can be read."""
         kind, options = kind_of(content, media_type), replace(self._options, fields=source.fields)
         if depth and not is_wanted(content.name, kind):
             raise ReadError(UNKNOWN)
+        if problem := refusal(content, kind):
+            raise ReadError(problem)
         if kind is None and is_archive(content.start(4)):
             yield from self._unpacked(content, source, depth)
         elif kind is MAILBOX:
-            yield from self._each(messages(content), lambda message: self._worker.read(reader_name(MAIL), message))
+            yield from self._each(
+                content, messages(content), lambda message: self._worker.read(reader_name(MAIL), message)
+            )
         elif kind is None and source.asked and not content.url and not content.start(64).lstrip().startswith(b"<"):
             yield from TEXT.read(content, options)
         elif kind is None:
@@ -228,12 +259,22 @@ class Opener:
     def _unpacked(self, archive: Content, source: Source, depth: int) -> Read:
         if depth == DEEPEST:
             raise ReadError(f"is an archive inside {DEEPEST} others; unpack it")
+        posts = self._listed_posts(archive)
+        found = members(archive, self._options)
+        if posts:
+            found = (part for part in found if not part_name(part).endswith(".csv"))
         yield from self._each(
-            members(archive, self._options), lambda member: self.read_content(member, source, depth=depth + 1)
+            archive, found, lambda member: self._published(member, post_of(member.name, posts), source, depth + 1)
         )
 
-    def _each(self, parts: Iterator[Content | Failure], read: Callable[[Content], Read]) -> Read:
-        """The articles of all parts; what cannot be read fails alone, what is of no kind is passed over."""
+    def _listed_posts(self, archive: Content) -> Posts:
+        """The posts that a table in an archive lists, as in an export of Substack."""
+        found = (part for part in members(archive, self._options) if isinstance(part, Content))
+        return next((posts_in(part) for part in found if part_name(part).endswith(f"/{LIST}")), {})
+
+    def _each(self, whole: Content, parts: Iterator[Content | Failure], read: Callable[[Content], Read]) -> Read:
+        """The articles of all parts; what cannot be read fails alone, what is of no kind is counted."""
+        others: Counter[str] = Counter()
         for part in parts:
             if isinstance(part, Failure):
                 yield part
@@ -243,6 +284,18 @@ class Opener:
             except ReadError as error:
                 if str(error) != UNKNOWN:
                     yield Failure(part.name, str(error))
+                elif whole.start(2) == GZIP_START:
+                    yield Failure(part.name, refusal(part, kind_of(part)) or UNKNOWN)
+                else:
+                    others[PurePosixPath(part.name).suffix.lower() or "without an ending"] += 1
+        if others:
+            counts = ", ".join(f"{count:,} {ending}" for ending, count in others.most_common(MOST_ENDINGS))
+            yield Notice(whole.name, f"holds files of kinds that cannot be read, which were passed over: {counts}")
+
+
+def part_name(part: Content | Failure) -> str:
+    """What a part of an archive is called."""
+    return part.name if isinstance(part, Content) else part.source
 
 
 def reader_name(kind: Kind) -> str:

@@ -22,9 +22,10 @@ from ingest.encoding import SAMPLE, decode, encoding_of, is_wide
 from ingest.fields import LONGEST_ID, clean, one_line, slug, unique_id
 from ingest.html import html_blocks, html_text, looks_like_html, unescaped
 from ingest.paragraphs import BETWEEN, Joined, joined
-from ingest.source import MEGABYTE, Content, Options, Read, whole
+from ingest.source import MEGABYTE, Content, Options, Read, Unpublished, whole
+from ingest.unpublished import is_no_article, is_unpublished, no_articles
 from rag.errors import ReadError
-from rag.schema import Article, Failure
+from rag.schema import Article, Failure, Notice
 
 LEVELS = 3
 """How deep in an object the list of its articles may stand."""
@@ -155,6 +156,8 @@ def _records(found: Any, mapping: Mapping[str, str]) -> list[Any]:
         return found
     if not isinstance(found, Mapping) or _is_article(found, mapping):
         return [found]
+    if posts := _ghost_posts(found):
+        return posts
     lists = dict(_lists(found))
     if len(lists) > 1:
         told = {name: items for name, items in lists.items() if any(_has_text(item, mapping) for item in items[:20])}
@@ -163,6 +166,15 @@ def _records(found: Any, mapping: Mapping[str, str]) -> list[Any]:
         names = ", ".join(one_line(name)[:60] for name in list(lists)[:MOST_NAMED])
         raise ReadError(f"has several lists of objects ({names}); save the one with the articles as a file of its own")
     return next(iter(lists.values()), [found])
+
+
+def _ghost_posts(found: Mapping[str, Any]) -> list[Any]:
+    """The posts in an export of Ghost, beside which stand lists of users, tags and settings; none for other JSON."""
+    databases = found.get("db")
+    thing = databases[0] if isinstance(databases, list) and databases else found
+    data = thing.get("data") if isinstance(thing, Mapping) else None
+    posts = data.get("posts") if isinstance(data, Mapping) else None
+    return posts if isinstance(posts, list) else []
 
 
 def _lists(thing: Mapping[str, Any], levels: int = LEVELS, path: str = "") -> Iterator[tuple[str, list[Any]]]:
@@ -374,7 +386,10 @@ def _articles(records: Numbered, content: Content, options: Options) -> Read:
     missing = dict(options.fields)
     last: Mapping[Any, Any] = {}
     without = 0
-    for where, record in records:
+    for where, record in _published(records, content, options):
+        if isinstance(record, Notice | Unpublished):
+            yield record
+            continue
         if missing and isinstance(record, Mapping):
             missing = {field: path for field, path in missing.items() if not _has(record, path)}
             last = record
@@ -388,8 +403,30 @@ def _articles(records: Numbered, content: Content, options: Options) -> Read:
         more = without - MOST_TOLD
         yield Failure(content.name, f"{more:,} more {'entry has' if more == 1 else 'entries have'} no text either")
     for field, path in missing.items():
-        if field != "text":
+        if field != "text" and last:
             yield Failure(content.name, _no_field(field, path, last))
+
+
+def _published(records: Numbered, content: Content, options: Options) -> Numbered:
+    """The records without those that are no articles, and with a mark in the place of one that is not published."""
+    others = 0
+    for where, record in records:
+        if not isinstance(record, Mapping):
+            yield where, record
+        elif is_no_article(record):
+            others += 1
+        elif is_unpublished(record) and not options.include_drafts:
+            yield where, Unpublished(_own_id(record, content, options.fields))
+        else:
+            yield where, record
+    if others:
+        yield content.name, no_articles(content.name, others)
+
+
+def _own_id(record: Mapping[str, Any], content: Content, mapping: Mapping[str, str]) -> str:
+    """The id that a record would have as an article."""
+    fields, _ = _opened(record, mapping)
+    return as_line(fields.get("id")) or f"{content.name}#{slug(as_line(fields.get('title'))) or 'article'}"
 
 
 def _article(record: Any, content: Content, mapping: Mapping[str, str], taken: set[str]) -> Article | Failure | _NoText:

@@ -11,11 +11,12 @@ from urllib.parse import urlencode
 
 from ingest.feeds import is_feed, is_sitemap, listed_urls, sitemap_pages
 from ingest.read import Source, url_source
-from ingest.source import Content, Options, Read
+from ingest.source import Content, Options, Read, Unpublished
 from ingest.stamps import Stamp
 from ingest.web import Fetcher, Page
-from rag.schema import Article, Failure
+from rag.schema import Article, Failure, Notice
 
+Listed = Source | Failure | Notice | Unpublished
 DEEPEST_LIST = 3
 """Sitemaps inside a sitemap, and the like, that are still followed."""
 
@@ -26,7 +27,7 @@ class Visit:
 
     page: Page | None
     content: Content | None = None
-    lists: Sequence[Source | Failure] = ()
+    lists: Sequence[Listed] = ()
 
 
 class Sites:
@@ -58,7 +59,7 @@ class Sites:
         lists = list(self._listed(page, content, source)) if depth < DEEPEST_LIST else []
         return Visit(page, lists=lists) if lists else Visit(page, content)
 
-    def _listed(self, page: Page, content: Content, source: Source) -> Iterator[Source | Failure]:
+    def _listed(self, page: Page, content: Content, source: Source) -> Iterator[Listed]:
         if is_feed(content.start()):
             for item in self._read(content, source):
                 yield _entry(item, content.origin) if isinstance(item, Article) else item

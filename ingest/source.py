@@ -7,11 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from rag.errors import ReadError
-from rag.schema import Article, Failure
-
-Read = Iterator[Article | Failure]
+from rag.schema import Article, Failure, Notice
 
 MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Unpublished:
+    """An entry that was left out because its source marks it as a draft, private or deleted; `id` is its article's."""
+
+    id: str
+
+
+Item = Article | Failure | Notice | Unpublished
+Read = Iterator[Item]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +36,14 @@ class Options:
     """How sources are read.
 
     `fields` says which field of a record is the title, the text and so on ({"title": "headline"}); what it does not
-    say is guessed. `keep` is whether articles stay that vanished from their sources.
+    say is guessed. `keep` is whether articles stay that vanished from their sources. `include_drafts` is whether
+    entries are read that their source marks as drafts, private or deleted.
     """
 
     fields: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = Limits()
     keep: bool = False
+    include_drafts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

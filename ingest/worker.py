@@ -25,9 +25,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
-from ingest.source import Content, Limits, Options, Read, Reader, whole
+from ingest.source import Content, Item, Limits, Options, Read, Reader, Unpublished, whole
 from rag.errors import ReadError
-from rag.schema import Article, Failure, Span
+from rag.schema import Article, Failure, Notice, Span
 
 READERS = frozenset(
     {
@@ -191,7 +191,7 @@ def _frame(stream: BinaryIO, largest: int) -> bytes | None:
     return body if len(body) == length else None
 
 
-def _items(reply: bytes, content: Content) -> tuple[list[Article | Failure], str]:
+def _items(reply: bytes, content: Content) -> tuple[list[Item], str]:
     """What an answer says that was read, and why nothing was. Raises ReadError if it is no answer."""
     try:
         answer = json.loads(reply)
@@ -200,9 +200,12 @@ def _items(reply: bytes, content: Content) -> tuple[list[Article | Failure], str
         raise ReadError(_CRASHED) from error
 
 
-def _item(data: Mapping[str, Any], content: Content) -> Article | Failure:
-    if "reason" in data:
-        return Failure(str(data["source"]), str(data["reason"]))
+def _item(data: Mapping[str, Any], content: Content) -> Item:
+    if data["type"] == Unpublished.__name__:
+        return Unpublished(str(data["id"]))
+    if data["type"] != Article.__name__:
+        source, reason = str(data["source"]), str(data["reason"])
+        return Notice(source, reason) if data["type"] == Notice.__name__ else Failure(source, reason)
     names = ("id", "title", "text", "source", "url", "author", "language")
     texts = {name: str(data[name]) for name in names}
     return Article(
@@ -275,7 +278,8 @@ def _answer(request: Mapping[str, Any], data: bytes) -> dict[str, Any]:
     _end_after(options.limits.seconds + GRACE)
     try:
         reader: Reader = getattr(importlib.import_module(module), function)
-        return {"items": [_plain(item) for item in reader(content, options)], "problem": ""}
+        items = [{"type": type(item).__name__, **_plain(item)} for item in reader(content, options)]
+        return {"items": items, "problem": ""}
     except ReadError as error:
         return {"items": [], "problem": str(error) or "cannot be read"}
     finally:

@@ -384,11 +384,20 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to know of a source that was ingested: what of it is not in the index, and why."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class IngestReport:
     """What an ingest did. The counts are of articles (`passages`: of those embedded).
 
     `moved` ones stand where another name or address was before, `duplicates` are copies of an article that was there.
-    `others` are files of no kind that can be read, which were passed over, counted by the end of their name.
+    `others` are files of no kind that can be read, which were passed over, counted by the end of their name. `notices`
+    say what of the sources that were read is not in the index, though nothing failed.
     """
 
     added: int = 0
@@ -401,6 +410,7 @@ class IngestReport:
     passages: int = 0
     seconds: float = 0.0
     others: tuple[tuple[str, int], ...] = ()
+    notices: tuple[Notice, ...] = ()
 
     @property
     def seen(self) -> int:

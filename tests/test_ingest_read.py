@@ -182,8 +182,8 @@ def test_other_files_are_passed_over_unless_asked_for(tmp_path: Path) -> None:
     [article] = read(tmp_path / "notes.log")
     assert isinstance(article, Article)
     assert article.text == TOLD
-    for name in ("picture.png", "drawing.xml"):
-        with pytest.raises(ReadError, match="pullquote sources"):
+    for name, format_name in (("picture.png", "a PNG picture"), ("drawing.xml", "an SVG picture")):
+        with pytest.raises(ReadError, match=format_name):
             read(tmp_path / name)
 
 

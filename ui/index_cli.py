@@ -14,7 +14,7 @@ import typer
 from rag.config import Config
 from rag.errors import ConfigError
 from rag.schema import IngestReport
-from ui.render import article_json, showable
+from ui.render import article_json, counted, showable
 from ui.terminal import (
     INTERRUPTED_STATUS,
     AsJson,
@@ -52,6 +52,9 @@ def ingest(
     no_remove: Annotated[
         bool, typer.Option("--no-remove", help="Keep articles that vanished from their files.")
     ] = False,
+    include_drafts: Annotated[
+        bool, typer.Option("--include-drafts", help="Read drafts, private and deleted posts of exports too.")
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on until Ctrl-C: ingest again whenever a file changes.")
     ] = False,
@@ -61,7 +64,7 @@ def ingest(
     from ingest.pipeline import ingest as run
 
     with errors_as_lines():
-        config, options = Config.load(index=index), _options(mapping, no_remove)
+        config, options = Config.load(index=index), _options(mapping, no_remove, include_drafts)
         try:
             if watch:
                 _watch(places, config, options, as_json)
@@ -77,7 +80,7 @@ def ingest(
         raise typer.Exit(1)
 
 
-def _options(mapping: str, keep: bool) -> Options:
+def _options(mapping: str, keep: bool, include_drafts: bool) -> Options:
     from ingest.article import NAMES
     from ingest.source import Options
 
@@ -87,7 +90,7 @@ def _options(mapping: str, keep: bool) -> Options:
             raise ConfigError(
                 f"--map has {f'{ours}={theirs}'!r}; write OURS=THEIRS, where OURS is of {', '.join(NAMES)}"
             )
-    return Options(fields=pairs, keep=keep)
+    return Options(fields=pairs, keep=keep, include_drafts=include_drafts)
 
 
 def _watch(places: list[str], config: Config, options: Options, as_json: bool) -> None:
@@ -104,15 +107,16 @@ def _watch(places: list[str], config: Config, options: Options, as_json: bool) -
 
 
 def _tell(report: IngestReport, as_json: bool) -> None:
-    for failure in report.failed[:MOST_FAILURES]:
-        complain(f"{failure.source}: {failure.reason}")
-    if len(report.failed) > MOST_FAILURES:
-        complain(f"and {len(report.failed) - MOST_FAILURES:,} more; --json lists all")
+    for told in (report.failed, report.notices):
+        for item in told[:MOST_FAILURES]:
+            complain(f"{item.source}: {item.reason}")
+        if len(told) > MOST_FAILURES:
+            complain(f"and {len(told) - MOST_FAILURES:,} more; --json lists all")
     if report.others:
-        counted = ", ".join(
+        endings = ", ".join(
             f"{count:,} {suffix or 'without an ending'}" for suffix, count in report.others[:MOST_ENDINGS]
         )
-        complain(f"passed over, of no kind that can be read: {counted}")
+        complain(f"passed over, of no kind that can be read: {endings}")
     print_json(asdict(report)) if as_json else say(_report_line(report))
 
 
@@ -219,6 +223,7 @@ def _report_line(report: IngestReport) -> str:
     rare = ("moved", "duplicates")
     told = [f"{getattr(report, count)} {count}" for count in counts if count not in rare or getattr(report, count)]
     told.append(f"{len(report.failed)} failed")
+    told += [counted(len(report.notices), "notice")] if report.notices else []
     return f"{', '.join(told)}: {report.passages} passages in {report.seconds:.1f} s"
 
 

@@ -235,11 +235,12 @@ class Intake:
         for file, name in kept.items():
             origin = str(file.resolve())
             reasons = [failure.reason for failure in report.failed if file.name in failure.source]
+            notices = [notice.reason for notice in report.notices if file.name in notice.source]
             if own[origin]:
                 told = counted(own[origin], "article")
             else:
                 told = "is in the index already, word for word" if copied[origin] else "holds no article"
-            outcomes.append(Outcome(name, "; ".join([told, *reasons[:3]]), failed=bool(reasons)))
+            outcomes.append(Outcome(name, "; ".join([told, *reasons[:3], *notices[:3]]), failed=bool(reasons)))
         self._tidy(set(kept), held)
         return outcomes
 
@@ -287,7 +288,8 @@ def _origins(kept: Iterable[Path]) -> list[str]:
 
 
 def _failures(report: IngestReport) -> Iterator[Outcome]:
-    return (Outcome(failure.source, failure.reason, failed=True) for failure in report.failed)
+    yield from (Outcome(failure.source, failure.reason, failed=True) for failure in report.failed)
+    yield from (Outcome(notice.source, notice.reason) for notice in report.notices)
 
 
 def safe_name(name: str) -> str:
