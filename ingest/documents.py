@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from ingest.archive import ZIP_STARTS, zip_kind
+from ingest.coverage import noticed
 from ingest.docx import from_docx
 from ingest.epub import from_epub
 from ingest.pdf import from_pdf
@@ -24,7 +25,9 @@ def from_document(content: Content, options: Options) -> Read:
         old = content.start(len(_OLD_WORD)) == _OLD_WORD
         what = "is an old or a protected Office file" if old else "is no PDF, no Word document and no e-book"
         raise ReadError(f"{what}; save it as .docx without a password, as .pdf, or as .txt")
-    yield from _READERS[kind](content, options)
+    items = _READERS[kind](content, options)
+    # The chapters of a book are parts of one text.
+    yield from items if kind == "epub" else noticed(content.name, items)
 
 
 def document_kind(content: Content, start: bytes) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from ingest.archive import Parts, zip_file
 from ingest.blocks import document_article
+from ingest.coverage import several
 from ingest.docx import local, parsed
 from ingest.encoding import decode
 from ingest.fields import one_line
@@ -42,6 +43,8 @@ _EMPTY = re.compile(
     re.IGNORECASE,
 )
 """An element that is empty in XML, and would be open to the end in HTML."""
+_NEWS = re.compile(r"(?:^|/)feed_\d+/article_\d+/")
+"""Where Calibre keeps the articles of news that it made a book of."""
 _DECLARATION = re.compile(r"\A[\s\ufeff]*+<\?xml[^>]*+>")
 
 
@@ -68,6 +71,9 @@ def from_epub(content: Content, options: Options) -> Read:
     about = " ".join(block.text for line in told.get("description", ()) for block in page_blocks(line))
     extra = {name: told.get(name) for name in ("identifier", "subject", "rights", "contributor")}
     yield document_article(content, blocks, fields, {"description": about, **extra})
+    articles = sum(bool(_NEWS.search(name)) for name in chapters)
+    if articles > 1:
+        yield several(content.name, articles)
 
 
 def _text(parts: Parts, name: str) -> str:

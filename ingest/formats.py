@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from ingest.article import LONGEST_ARTICLE, article_of, as_line, pick
+from ingest.coverage import noticed
 from ingest.dump import captions_of, parse_dump
 from ingest.encoding import decode
 from ingest.fields import one_line, slug, unique_id
@@ -31,6 +32,10 @@ def from_text(content: Content, options: Options) -> Read:
     if max(map(len, text.split("\n"))) > LONGEST_ARTICLE:
         yield article_of(content, text, {})
         return
+    yield from noticed(content.name, _scraped(text, content, options), text)
+
+
+def _scraped(text: str, content: Content, options: Options) -> Read:
     scraped = parse_dump(text)
     if not scraped:
         yield article_of(content, "", {})
@@ -51,7 +56,12 @@ def from_markdown(content: Content, options: Options) -> Read:
 
     The text is what the markup shows, without pictures; headings and the like are in it, but are not quoted.
     """
-    given, body = _front_matter(decode(whole(content, options)))
+    text = decode(whole(content, options))
+    yield from noticed(content.name, _markdown(text, content, options), text)
+
+
+def _markdown(text: str, content: Content, options: Options) -> Read:
+    given, body = _front_matter(text)
     fields, extra = pick(given, options.fields)
     if is_unpublished(given) and not options.include_drafts:
         yield Unpublished(as_line(fields.get("id")) or content.name)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Self
 
 from ingest.article import article_of
+from ingest.coverage import WORD, Runs, documents_in, dropped, missing, runs_of, several, words_in
 from ingest.dump import captions_of, unwrapped
 from ingest.encoding import decode
 from ingest.fields import clean, one_line, parse_date
@@ -20,6 +21,7 @@ from ingest.markup import BLOCKS, BREAKS, SENTENCE_END, UNSEEN, blocks_of, is_un
 from ingest.paragraphs import BETWEEN, Block, joined
 from ingest.source import Content, Options, Read, whole
 from rag.errors import ReadError
+from rag.schema import Notice
 
 LONGEST_TAG = 4_000
 """Characters of a tag: a longer one loses its attributes, for the parser's time grows with their square."""
@@ -28,6 +30,8 @@ MOST_ELEMENTS, MOST_LEVELS = 60_000, 3_000_000
 grows faster than they do."""
 FEWEST_WORDS = 8
 """A page with fewer holds no article; one sentence of news has more."""
+STORY_WORDS = 60
+"""Words of a page's further article elements that are articles of their own; a teaser or a comment has fewer."""
 SHORT_WORDS = 80
 """A page with fewer is no article either if it speaks of logging in, of cookies or of scripts."""
 LITTLE = 400
@@ -76,8 +80,6 @@ _WALL = re.compile(
     re.IGNORECASE,
 )
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[\da-f]{1,6}|[a-z][a-z\d]{1,30});", re.IGNORECASE)
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]{2}|[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]{5}|\w[\w'’-]*")
-"""Of a script that sets no spaces between words, as many letters as a word has."""
 _BYLINE = re.compile(r"(?:by|von|par|por|published|updated|posted|written)\b", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://[^\s/?#]+\S*", re.IGNORECASE)
 _NOT_PLAIN = re.compile(r"[\W_]+")
@@ -137,6 +139,40 @@ def from_html(content: Content, options: Options) -> Read:
     if _is_wall(page, shown.text):
         raise ReadError(NO_ARTICLE)
     yield article_of(content, shown, fields, extra, captions_of(shown.text))
+    yield from _losses(content.name, page, shown.text)
+
+
+def _losses(name: str, page: Any, shown: str) -> Iterator[Notice]:
+    """What is told of a page with several documents, or of whose prose most is not in its article."""
+    every = [block.text for block in blocks_of(page, _SPACE_IN_LINE, is_unseen)]
+    runs = runs_of(shown)
+    documents = max(documents_in("\n".join(every)), _stories_on(page, runs))
+    if documents > 1:
+        yield several(name, documents)
+    elif missing(every, runs):
+        left_out = missing((block.text for block in blocks_of(page, _SPACE_IN_LINE, _is_around)), runs)
+        yield from dropped(name, words_in(shown), sum(map(words_in, set(left_out))))
+
+
+def _stories_on(page: Any, runs: Runs) -> int:
+    """How many articles a page marks as such; the posts of one that has a title above them are parts of it."""
+    marked = [*page.iter("article"), *page.findall(".//*[@itemprop='articleBody']")]
+    stories = [one for one in marked if one.find(".//article") is None and not _is_beside(one)]
+    blocks = (blocks_of(story, _SPACE_IN_LINE, is_unseen) for story in stories)
+    texts = [[block.text for block in of_story if not block.marked] for of_story in blocks]
+    lost = sum(sum(map(words_in, missing(text, runs))) >= STORY_WORDS for text in texts)
+    if any(set(heading.iterancestors()).isdisjoint(stories) for heading in page.iter("h1")):
+        return 1 + lost
+    titled = (any(story.find(f".//{tag}") is not None for tag in ("h1", "h2", "h3")) for story in stories)
+    full = (sum(map(words_in, text)) >= STORY_WORDS for text in texts)
+    return max(1 + lost, sum(map(all, zip(titled, full, strict=True))))
+
+
+def _is_beside(story: Any) -> bool:
+    """Is an article element a comment, or a teaser of another story?"""
+    names = (f"{one.get('class') or ''} {one.get('id') or ''}" for one in (story, *story.iterancestors()))
+    beside = ("comment", "comments", "related", "recommended", "teaser", "promo")
+    return not set(beside).isdisjoint(re.split(r"[\W_]+", " ".join(names).lower()))
 
 
 def _decoded(data: bytes) -> str:
@@ -302,7 +338,7 @@ def _from_container(page: Any, found: list[Block]) -> list[Block]:
         own = blocks_of(root, _SPACE, lambda element: element is not root and _is_around(element))
         there = (block for block in own if _squeezed([block.text]) in shown)
         kept = [replace(block, marked=block.marked or (not block.listed and _is_label(block.text))) for block in there]
-        words = sum(len(_WORD.findall(block.text)) for block in kept if not block.marked)
+        words = sum(len(WORD.findall(block.text)) for block in kept if not block.marked)
         return words >= FEWEST_WORDS and root.find(".//h1") is not None, words, kept
 
     _, words, best = held(page)
@@ -348,7 +384,7 @@ def _is_label(text: str) -> bool:
     """Is a paragraph no sentence, but a name, a day, a byline?"""
     if SENTENCE_END.search(text):
         return False
-    return len(_WORD.findall(text)) < FEWEST_WORDS or bool(_BYLINE.match(text))
+    return len(WORD.findall(text)) < FEWEST_WORDS or bool(_BYLINE.match(text))
 
 
 def _text_of(value: str) -> str:
@@ -481,7 +517,7 @@ def _time(element: Any) -> str:
 
 def _is_wall(page: Any, shown: str) -> bool:
     """Is what a page shows too little to be an article, or only a request to log in, or to allow something?"""
-    words = len(_WORD.findall(shown))
+    words = len(WORD.findall(shown))
     if words >= SHORT_WORDS:
         return False
     fields = (field.get("type") or "" for field in page.iter("input"))

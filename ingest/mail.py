@@ -19,6 +19,7 @@ from io import BytesIO
 from typing import BinaryIO
 
 from ingest.article import article_of, file_name
+from ingest.coverage import several
 from ingest.dump import captions_of, unwrapped
 from ingest.encoding import decode
 from ingest.fields import clean, one_line
@@ -82,6 +83,9 @@ def from_eml(content: Content, options: Options) -> Read:
         return
     try:
         yield _article(content, message)
+        letters = sum(part.get_content_type() == "message/rfc822" for part in message.walk())
+        if letters > 1:
+            yield several(content.name, letters)
     except UNREADABLE as error:
         raise ReadError("cannot be taken apart; save it alone, as text") from error
 

@@ -16,10 +16,12 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from ingest.blocks import document_article
+from ingest.coverage import dropped, words_in
 from ingest.fields import one_line, parse_date
 from ingest.paragraphs import Block
 from ingest.source import Content, Options, Read, whole
 from rag.errors import ReadError
+from rag.schema import Notice
 
 if TYPE_CHECKING:
     from kreuzberg import ExtractionResult
@@ -72,6 +74,18 @@ def from_pdf(content: Content, options: Options) -> Read:
     fields["language"] = told.get("language")
     extra = {"subject": told.get("subject"), "keywords": told.get("keywords"), "pages": len(pages)}
     yield document_article(content, (replace(b, text=words.rejoined(b.text)) for b in blocks), fields, extra)
+    yield from _losses(content.name, pages, blocks)
+
+
+def _losses(name: str, pages: Sequence[list[str]], blocks: Iterable[Block]) -> Iterator[Notice]:
+    """What is told of a PDF of which most pages are pictures, or most text was taken for running heads."""
+    empty = pages.count([])
+    if 2 * empty > len(pages):
+        yield Notice(name, f"{empty:,} of its {len(pages):,} pages hold no text (scans?); run it through OCR first")
+    kept, every = (
+        sum(map(words_in, texts)) for texts in ((block.text for block in blocks), (line for p in pages for line in p))
+    )
+    yield from dropped(name, kept, every - kept)
 
 
 def _stated_day(created: object) -> date | None:

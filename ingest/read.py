@@ -246,15 +246,17 @@ class Opener:
                 content, messages(content), lambda message: self._worker.read(reader_name(MAIL), message)
             )
         elif kind is None and source.asked and not content.url and not content.start(64).lstrip().startswith(b"<"):
-            yield from TEXT.read(content, options)
+            yield from self._by_kind(TEXT, content, options)
         elif kind is None:
             raise ReadError(UNKNOWN)
         elif kind is TEXT and (urls := urls_in(content)):
             raise ReadError(f"is a list of URLs ({len(urls)}); give it by its own name to have them fetched")
-        elif kind.isolated and not kind.missing:
-            yield from self._worker.read(reader_name(kind), content)
         else:
-            yield from kind.read(content, options)
+            yield from self._by_kind(kind, content, options)
+
+    def _by_kind(self, kind: Kind, content: Content, options: Options) -> Read:
+        is_hostile = kind.isolated and not kind.missing
+        return self._worker.read(reader_name(kind), content) if is_hostile else kind.read(content, options)
 
     def _unpacked(self, archive: Content, source: Source, depth: int) -> Read:
         if depth == DEEPEST:

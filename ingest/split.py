@@ -195,7 +195,7 @@ def _values(number: str) -> Iterator[tuple[str, int]]:
         yield f"{case} roman", _ROMAN.index(number.lower())
 
 
-def _touches(captions: Sequence[Span], sentence: Sentence) -> bool:
+def _touches(captions: Sequence[Span], sentence: Sentence | Unit) -> bool:
     before = bisect_left(captions, (sentence.end, 0)) - 1
     return before >= 0 and captions[before][1] > sentence.start
 
