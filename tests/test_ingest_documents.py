@@ -24,7 +24,7 @@ from ingest.pdf import Hints, Words, paragraphs, without_furniture
 from ingest.source import Content, Limits, Options
 from ingest.worker import Worker
 from rag.errors import ReadError
-from rag.schema import Article, Failure
+from rag.schema import Article, Failure, Notice
 
 STORY = [
     "The harbour council said on Tuesday that the inter-",
@@ -201,6 +201,20 @@ def test_a_pdf_without_text_is_refused() -> None:
     for pages in ([[], []], [[" "]]):
         with pytest.raises(ReadError, match="OCR"):
             read(pdf(pages))
+
+
+def notices(data: bytes) -> list[str]:
+    return [item.reason for item in from_document(content(data), Options()) if isinstance(item, Notice)]
+
+
+def test_a_document_that_holds_more_than_its_article_says_so() -> None:
+    page = ["Text of a page, which goes on for a while and has an end."]
+    assert notices(pdf([page, page, []])) == []
+    [told] = notices(pdf([page, [], [], []]))
+    assert told == "3 of its 4 pages hold no text (scans?); run it through OCR first"
+    export = "".join(p(f"{n} of 3 DOCUMENTS") + p(f"Storm number {n} closes the pier.") for n in (1, 2, 3))
+    assert notices(docx(export))[0].startswith("seems to hold 3 documents, but one article was made of it")
+    assert notices(docx(p("Storm closes the pier."))) == []
 
 
 def test_a_pdf_with_a_password_is_refused_and_one_with_an_empty_one_is_read() -> None:

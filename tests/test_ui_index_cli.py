@@ -89,6 +89,25 @@ def test_failures_are_lines_and_the_status_says_if_all_failed(tmp_path: Path) ->
     assert run("ingest", tmp_path)[0] == 0, "what is unchanged is not a failure"
 
 
+@pytest.mark.usefixtures("small")
+def test_what_is_left_out_is_a_line_and_read_on_request(tmp_path: Path) -> None:
+    posts = [{"title": "Pier", "text": PIER}, {"title": "Bus", "text": BUS, "status": "draft"}]
+    (tmp_path / "posts.json").write_text(json.dumps(posts))
+    (tmp_path / "only.md").write_text(f"---\ndraft: true\n---\n{BUS}")
+    status, out, err = run("ingest", tmp_path / "only.md")
+    assert (status, err.count("\n")) == (0, 1), "a draft is no failure"
+    status, out, err = run("ingest", tmp_path / "posts.json")
+    assert (status, err.count("\n")) == (0, 1)
+    assert out.startswith("1 added, 0 updated, 0 unchanged, 0 removed, 0 failed, 1 notice: 1 passages in ")
+    assert "posts.json: 1 entry that is not published was left out" in err
+    assert "--include-drafts" in err
+    status, out, err = run("ingest", tmp_path / "posts.json", "--include-drafts", "--json")
+    assert (json.loads(out)["added"], json.loads(out)["notices"], err) == (1, [], "")
+    [notice] = json.loads(run("ingest", tmp_path / "posts.json", "--json")[1])["notices"]
+    assert notice["source"] == "posts.json"
+    assert "Bus" not in run("articles")[1]
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_moved_and_copied_articles_are_told_where_there_are_any(tmp_path: Path) -> None:

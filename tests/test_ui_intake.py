@@ -126,6 +126,17 @@ def test_an_archive_is_unpacked(intake: Intake, tmp_path: Path) -> None:
     assert titles(intake) == ["First"]
 
 
+def test_what_is_left_out_is_told_and_is_no_failure(intake: Intake, tmp_path: Path) -> None:
+    posts = [{"title": "Ferry", "text": FERRY}, {"title": "Bread", "text": BREAD, "status": "draft"}]
+    added = done(intake.files([upload(tmp_path, "posts.json", json.dumps(posts))]))
+    assert told(added)["posts.json"].startswith("1 article; 1 entry that is not published was left out")
+    assert not any(outcome.failed for outcome in added.outcomes)
+    assert len(added.report.notices) == 1
+    added = done(intake.files([upload(tmp_path, "draft.md", f"---\ndraft: true\n---\n{BREAD}")]))
+    assert told(added)["draft.md"].startswith("holds no article; 1 entry that is not published was left out")
+    assert not any(outcome.failed for outcome in added.outcomes)
+
+
 def test_a_copy_of_what_is_there_is_told(intake: Intake, tmp_path: Path) -> None:
     text = "# First\n\nThe council met on Tuesday and agreed on nothing at all."
     assert told(done(intake.files([upload(tmp_path, "again.md", text)]))) == {
