@@ -397,6 +397,25 @@ def test_a_text_is_pasted_and_what_is_wrong_is_told(tab: Page, shelf: str) -> No
     expect(page.locator(".pq-table tbody tr").first).to_contain_text("4 May 2024")
 
 
+def test_what_nobody_expects_while_something_is_added_is_told_and_the_next_one_is_added(
+    tab: Page, shelf: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("the disk is on fire")
+
+    page = opened(tab, shelf)
+    page.get_by_role("button", name="Articles", exact=True).click()
+    page.get_by_role("button", name="Add articles").click()
+    page.get_by_label("Text of an article").fill("The mill of Tarn was sold on Friday.")
+    with monkeypatch.context() as patch:
+        patch.setattr("ui.intake.ingest", broken)
+        page.get_by_role("button", name="Add this text").click()
+        expect(page.locator("#pq-progress")).to_contain_text("something unexpected went wrong")
+    expect(page.locator("#pq-progress")).not_to_contain_text("fire")
+    page.get_by_role("button", name="Add this text").click()
+    expect(page.locator("#pq-progress")).to_contain_text("1 added")
+
+
 def test_a_conversation_is_there_after_a_reload_and_can_be_found_again(page: Page) -> None:
     ask(page, QUESTION)
     ask(page, EXAMPLE)
