@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from llm_server import scripted
 
 from eval.pairs import sample_pairs, sample_questions
 from ingest import ingest
@@ -18,8 +19,9 @@ from rag import ask
 from rag.chain import Chain, checked
 from rag.config import Config
 from rag.errors import QuestionError
+from rag.models import load_llm
 from rag.retrieve import Retriever
-from rag.schema import Answer, Filters, Hit, Query
+from rag.schema import Answer, Filters, Hit, Query, Turn
 
 pytestmark = pytest.mark.slow
 
@@ -212,21 +214,35 @@ def test_what_was_asked_for_is_emphasised(sample_chain: Chain) -> None:
     assert all(words.strip() == words and "[" not in words for words in told)
 
 
-def test_the_words_of_a_filter_are_no_longer_looked_for(news_chain: Chain) -> None:
+def listening(of: Chain) -> tuple[Chain, list[str]]:
+    """The chain, and the questions that it looks for."""
     looked_for: list[str] = []
 
     class Listening(Retriever):
         def retrieve(self, query: Query) -> list[Hit]:
-            looked_for.append(" ".join(query.question.split()))
+            looked_for.append(query.question)
             return super().retrieve(query)
 
-    of = news_chain.retriever
-    chain = replace(news_chain, retriever=Listening(of.index, of.embedder, of.candidates, of.hits))
+    found = of.retriever
+    return replace(of, retriever=Listening(found.index, found.embedder, found.candidates, found.hits)), looked_for
+
+
+def test_the_words_of_a_filter_are_no_longer_looked_for(news_chain: Chain) -> None:
+    chain, looked_for = listening(news_chain)
     club = "According to Bay Times, what did the Bay Timeshare club say?"
     for question in (BRIDGE.format(" in March 2024"), club, "What happened in March 2024?", "in March 2024"):
         chain.retrieve(question, today=date(2024, 7, 1))
     assert looked_for[:2] == [BRIDGE.format(""), "What did the Bay Timeshare club say?"]
     assert "in March 2024" in looked_for[-1], "nothing else is left"
+
+
+def test_a_question_that_a_model_wrote_anew_is_looked_for_without_its_filters_too(news_chain: Chain) -> None:
+    chain, looked_for = listening(news_chain)
+    history = [Turn("What did the mayor of Tolm say about the old bridge?", "It will be closed.", ("tolm-march",))]
+    with scripted(lambda _: f"In March 2024, {BRIDGE.format('')}") as server:
+        asking = replace(chain, model=load_llm("tiny", server.url))
+        asking.ask("And what did he say about it in March 2024?", history, today=date(2024, 7, 1))
+    assert looked_for[0] == BRIDGE.format("")
 
 
 def test_a_story_in_three_outlets_is_cited_once_and_its_places_are_named(config: Config, tmp_path: Path) -> None:
