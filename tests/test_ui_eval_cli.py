@@ -19,7 +19,7 @@ from test_eval_suite import BREAD, BREAD_PAIRS, TOLM, TOLM_PAIRS, folder
 from test_ui_cli import run
 
 from eval.pairs import pair_json, sample_pairs
-from ui.eval_cli import _Lines
+from ui.terminal import ProgressLines
 
 PAIRS = ROOT / "eval" / "data" / "pairs.jsonl"
 
@@ -92,7 +92,7 @@ def test_pairs_are_measured(sample_index: Path, tmp_path: Path) -> None:
 def test_progress_is_lines_where_nobody_watches(
     sample_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ui.eval_cli.LINE_EVERY", 2)
+    monkeypatch.setattr("ui.terminal.LINE_EVERY", 2)
     status, out, err = run(
         "eval", few(tmp_path / "p.jsonl", 5), "--index", sample_index, "--today", "2024-06-12", "--json"
     )
@@ -104,11 +104,11 @@ def test_progress_is_lines_where_nobody_watches(
 def test_progress_is_told_after_a_while_too(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = _Lines(1000)
+    lines = ProgressLines(1000)
     for steps in (1, 1, 0):
         lines.update(steps)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr("ui.eval_cli.LINE_SECONDS", 0.0)
+    monkeypatch.setattr("ui.terminal.LINE_SECONDS", 0.0)
     lines.update(0)
     lines.update(1)
     lines.update(0)

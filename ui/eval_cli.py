@@ -7,10 +7,9 @@ import json
 import os
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,7 +21,17 @@ from rag.config import Config, api_key
 from rag.errors import AddressError, ConfigError, ReadError
 from rag.schema import Failure, QAPair
 from ui import scope
-from ui.terminal import INTERRUPTED_STATUS, AsJson, IndexDir, announce, complain, errors_as_lines, print_json, say
+from ui.terminal import (
+    INTERRUPTED_STATUS,
+    AsJson,
+    IndexDir,
+    announce,
+    complain,
+    errors_as_lines,
+    print_json,
+    progress,
+    say,
+)
 
 if TYPE_CHECKING:
     from eval.run import Report
@@ -33,8 +42,6 @@ ModelUrl = Annotated[
     typer.Option(metavar="URL", help="Its server: http://localhost:11434/v1; a key goes into PULLQUOTE_API_KEY."),
 ]
 SHOWN_FAILURES = 10
-LINE_EVERY, LINE_SECONDS = 100, 30.0
-"""Questions, and seconds, after which a line of progress is written where stderr is no terminal."""
 TABLE = (
     "hit@1,recall@10,ndcg@10,evidence@10,answer_in_100_words,answer_in_250_words,right,words,citation_support,"
     "quote_exact,answered,right_when_answered,abstain_recall,auc_answerable,calibration_error"
@@ -346,7 +353,7 @@ def suite(
             _tell_failures(found.unread, len(found.unread))
             _tell_failures(found.survey.failures, found.survey.excluded)
             sets.append(found)
-        with _bar(several.steps(sets)) as advance:
+        with progress(several.steps(sets)) as advance:
             measured = several.measure(sets, sample, lambda: advance(1))
     say(json.dumps(asdict(measured), indent=1) if as_json else several.markdown(measured))
 
@@ -359,34 +366,6 @@ def _folder(kept: Path | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="pullquote-") as folder:
         yield Path(folder)
-
-
-@dataclass(slots=True)
-class _Lines:
-    """Progress as lines on stderr, for a file: one after every so many questions, and one where that takes long."""
-
-    length: int
-    done: int = 0
-    _told: int = 0
-    _at: float = field(default_factory=time.monotonic)
-
-    def update(self, steps: int) -> None:
-        """So many more are done."""
-        self.done += steps
-        due = self.done // LINE_EVERY > self._told // LINE_EVERY or time.monotonic() - self._at >= LINE_SECONDS
-        if due and self.done > self._told:
-            complain(f"asked {self.done:,} of {self.length:,}")
-            self._told, self._at = self.done, time.monotonic()
-
-
-@contextmanager
-def _bar(length: int) -> Iterator[Callable[[int], None]]:
-    """The progress of asking: called with how many more are done. A bar on a terminal, lines elsewhere."""
-    if not sys.stderr.isatty():
-        yield _Lines(length).update
-        return
-    with typer.progressbar(length=length, label="Asking", file=sys.stderr) as bar:
-        yield bar.update
 
 
 @contextmanager
@@ -443,14 +422,14 @@ def _measured(config: Config, asked: Asked) -> Report:
     judge = Judge(asked.judge.load()) if asked.judge else None
     with (
         judge or nullcontext(),
-        _bar(found.pairs) as advance,
+        progress(found.pairs) as advance,
     ):
         asked_before = 0
 
-        def show(progress: Progress) -> None:
+        def show(now: Progress) -> None:
             nonlocal asked_before
-            advance(progress.asked - asked_before)
-            asked_before = progress.asked
+            advance(now.asked - asked_before)
+            asked_before = now.asked
 
         pairs = drawn(read_pairs(asked.pairs), found.cut)
         report = evaluate(chain, pairs, asked.rows, resume=asked.resume, judge=judge, today=asked.today, progress=show)

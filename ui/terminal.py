@@ -6,9 +6,10 @@ import json
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +22,8 @@ from ui.render import one_line, plain_json, showable
 CLEARED = "\r\033[K"
 """Empties the line a terminal is at."""
 ROOM = 10
+LINE_EVERY, LINE_SECONDS = 100, 30.0
+"""Questions, and seconds, after which a line of progress is written where stderr is no terminal."""
 INTERRUPTED_STATUS = 130
 """The exit status of what Ctrl-C ended, by the shells' custom."""
 IndexDir = Annotated[
@@ -115,6 +118,34 @@ class Teller:
             else:
                 typer.echo(character, nl=False)
                 self._column += 1
+
+
+@dataclass(slots=True)
+class ProgressLines:
+    """Progress as lines on stderr, for a file: one after every so many questions, and one where that takes long."""
+
+    length: int
+    done: int = 0
+    _told: int = 0
+    _at: float = field(default_factory=time.monotonic)
+
+    def update(self, steps: int) -> None:
+        """So many more are done."""
+        self.done += steps
+        due = self.done // LINE_EVERY > self._told // LINE_EVERY or time.monotonic() - self._at >= LINE_SECONDS
+        if due and self.done > self._told:
+            complain(f"asked {self.done:,} of {self.length:,}")
+            self._told, self._at = self.done, time.monotonic()
+
+
+@contextmanager
+def progress(length: int) -> Iterator[Callable[[int], None]]:
+    """The progress of asking: called with how many more are done. A bar on a terminal, lines elsewhere."""
+    if not sys.stderr.isatty():
+        yield ProgressLines(length).update
+        return
+    with typer.progressbar(length=length, label="Asking", file=sys.stderr) as bar:
+        yield bar.update
 
 
 @contextmanager
