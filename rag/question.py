@@ -85,7 +85,8 @@ _WHETHER = re.compile(
     re.IGNORECASE,
 )
 _DENYING = re.compile(
-    r"\b(?:not(?! only\b)|never|nor|neither|cannot|without|no(?!\s+\.|\.\s*\d|\.?\s+of\b)|none|nobody|nothing|\w+n['’]t)\b",
+    r"\b(?:not(?! only\b)|never|nor|neither|cannot|without|none|nobody|nothing|\w+n['’]t"
+    r"|no(?!\s+\.|\.\s*\d|\.\s+of\b))\b",
     re.IGNORECASE,
 )
 """Words that deny; not the "No ." before a number, as in the head of a table."""

@@ -22,6 +22,7 @@ from ingest.source import Content, Options
 from ingest.worker import READERS
 from rag.errors import ReadError
 from rag.schema import Article, Failure
+from rag.text import visible
 
 
 def read(path: Path, *, asked: bool = True) -> list[Article | Failure]:
@@ -254,3 +255,36 @@ def test_a_link_to_a_name_that_cannot_be_read(tmp_path: Path) -> None:
     odd.write_text("x")
     (tmp_path / "ok.txt").symlink_to(odd)
     assert [type(item) for item in find(tmp_path)] == [Failure]
+
+
+HIDING = (
+    "The govern\u00adment of T\u200bolm c\u2060losed the old pier\ufeff on Tuesday, "
+    "said \u202ethe harbor master\u202c of it."
+)
+SEEN = "The government of Tolm closed the old pier on Tuesday, said the harbor master of it."
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", f"Pier\u00ads\n\n{HIDING}"),
+        ("a.md", f"# Pier\u00ads\n\n{HIDING}"),
+        (
+            "a.html",
+            f"<html><body><article><h1>Pier&shy;s</h1><p>{HIDING.replace(chr(0xAD), '&shy;')}</p></article></body>",
+        ),
+        ("a.json", json.dumps({"title": "Pier\u00ads", "text": HIDING})),
+        ("a.csv", f'title,text\nPier\u00ads,"{HIDING}"\n'),
+        (
+            "a.eml",
+            f"Subject: Piers\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n{HIDING}\n",
+        ),
+    ],
+)
+def test_no_reader_leaves_characters_that_nobody_sees(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content, "utf-8")
+    [article] = read(tmp_path / name)
+    assert isinstance(article, Article)
+    assert SEEN in article.text
+    assert article.title == ("a" if name == "a.txt" else "Piers")
+    assert visible(article.text) == article.text

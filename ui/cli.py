@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 import textwrap
@@ -182,7 +183,7 @@ def _filled(text: str, emphasis: Sequence[Span]) -> str:
 
 def _shown(text: str) -> str:
     """The text without what could steer a terminal; white space stays, on which the lines were broken."""
-    return "".join(character if character.isspace() else showable(character) for character in text)
+    return re.sub(r"\S+", lambda word: showable(word[0]), text)
 
 
 def _is_in(at: int, spans: Sequence[Span]) -> bool:
