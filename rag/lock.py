@@ -11,10 +11,19 @@ from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, ValidationError
 
 from rag.errors import IndexLocked, StoreError
 
 LOCK_FILE, WRITER_FILE = "write.lock", "writer.json"
+
+
+class _Note(BaseModel):
+    """What a writer says of itself."""
+
+    pid: int
+    host: str
+    since: datetime
 
 
 @contextmanager
@@ -59,8 +68,7 @@ def _not_writable(folder: Path, error: Exception) -> StoreError:
 def _writer(folder: Path) -> str:
     """Who holds the lock and since when, as far as it said so."""
     try:
-        told = json.loads((folder / WRITER_FILE).read_text("utf-8"))
-        since = datetime.fromisoformat(told["since"])
-        return f"process {int(told['pid'])} on {str(told['host'])[:80]}, since {since:%H:%M:%S on %d %B %Y},"
-    except (OSError, ValueError, KeyError, TypeError):
+        note = _Note.model_validate_json((folder / WRITER_FILE).read_bytes())
+    except (OSError, ValidationError):
         return "another process"
+    return f"process {note.pid} on {note.host[:80]}, since {note.since:%H:%M:%S on %d %B %Y},"
