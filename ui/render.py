@@ -112,7 +112,7 @@ def showable(text: str) -> str:
 
 def plain_json(value: Any, indent: int | None = 2) -> str:
     """JSON in which every character that a reader could not see is written as an escape."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    text = json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "replace").decode()
     for unseen in {character for character in text if character != "\n" and not character.isprintable()}:
         text = text.replace(unseen, json.dumps(unseen)[1:-1])
     return text
