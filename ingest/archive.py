@@ -21,7 +21,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from ingest.fields import one_line
-from ingest.source import MEGABYTE, Content, Options
+from ingest.source import MEGABYTE, WHOLE_ARCHIVE, Allowance, Content, Options
 from rag.errors import ReadError
 from rag.schema import Failure
 
@@ -33,8 +33,6 @@ GZIP_START, ZIP_STARTS = b"\x1f\x8b", (b"PK\x03\x04", b"PK\x05\x06")
 MOST_MEMBERS = 100_000
 LONGEST_DIRECTORY = 32 * MEGABYTE
 """Bytes of a zip's list of members, which is read into memory whole."""
-WHOLE_ARCHIVE = 50
-"""How many times what one member may unpack to, the archive may."""
 HIGHEST_RATIO, RATIO_FROM = 200, 10 * MEGABYTE
 """Text packs to a twentieth of its size at best; a bomb to a thousandth."""
 IN_MEMORY = 16 * MEGABYTE
@@ -65,18 +63,20 @@ _UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udf
 _WORD_DOCUMENT = re.compile(r"word/document\d*\.xml")
 
 
-def members(content: Content, options: Options) -> Iterator[Content | Failure]:
+def members(content: Content, options: Options, allowance: Allowance | None = None) -> Iterator[Content | Failure]:
     """What an archive holds, by its first bytes: each member as a content of its own, or why it is none.
 
     A member of a zip is named "dump.zip/folder/file.txt"; the one in a .gz as that file would be, "dump.jsonl". Read
     each before asking for the next: they are closed with the archive. What is hidden is passed over. Members that are
     archives are not looked into. Raises ReadError if nothing can be unpacked; reading a member raises it too.
     """
+    allowance = allowance or Allowance.of(options.limits, content.size)
+    budget = _Budget(options.limits.bytes * WHOLE_ARCHIVE, allowance)
     start = content.start(4)
     if start.startswith(GZIP_START):
-        yield _gunzipped(content, options)
+        yield _gunzipped(content, budget)
     elif start.startswith(ZIP_STARTS):
-        yield from _unzipped(content, options)
+        yield from _unzipped(content, options, budget)
     else:
         raise ReadError("is no archive of a known kind; give a .zip, a .gz, or the folder itself")
 
@@ -160,9 +160,8 @@ class Parts:
         return data
 
 
-def _gunzipped(content: Content, options: Options) -> Content:
+def _gunzipped(content: Content, budget: _Budget) -> Content:
     name = content.name[:-3] if content.name.lower().endswith(".gz") else content.name
-    budget = _Budget(options.limits.bytes * WHOLE_ARCHIVE)
 
     def opened() -> BinaryIO:
         packed = content.open()
@@ -172,8 +171,7 @@ def _gunzipped(content: Content, options: Options) -> Content:
     return replace(content, name=name, open=opened)
 
 
-def _unzipped(content: Content, options: Options) -> Iterator[Content | Failure]:
-    budget = _Budget(options.limits.bytes * WHOLE_ARCHIVE)
+def _unzipped(content: Content, options: Options, budget: _Budget) -> Iterator[Content | Failure]:
     with content.open() as file, zip_file(file) as archive:
         seen: set[str] = set()
         for info in archive.infolist():
@@ -188,7 +186,7 @@ def _unzipped(content: Content, options: Options) -> Iterator[Content | Failure]
             seen.add(name)
             meter = _Meter(budget, options.limits.bytes, partial(_packed_size, info))
             yield replace(content, name=where, open=partial(_opened, archive, info, meter), size=info.file_size)
-            if budget.left < 0:
+            if budget.allowance.bytes < 0:
                 raise ReadError(budget.problem)
 
 
@@ -245,15 +243,12 @@ def _opened(archive: zipfile.ZipFile, info: zipfile.ZipInfo, meter: _Meter) -> B
     return io.BufferedReader(_Unpacked(stream, meter), BUFFER)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Budget:
-    """What a whole archive may still unpack to, in bytes."""
+    """What a source may unpack to in all, in bytes, and what it still may."""
 
     limit: int
-    left: int = -1
-
-    def __post_init__(self) -> None:
-        self.left = self.limit
+    allowance: Allowance
 
     @property
     def problem(self) -> str:
@@ -273,9 +268,10 @@ class _Meter:
         """Raises ReadError if there is more to the member, or to the archive, than may be."""
         if position <= self.furthest:
             return
-        self.budget.left -= position - self.furthest
+        self.budget.allowance.bytes -= position - self.furthest
         self.furthest = position
-        if self.budget.left < 0:
+        self.budget.allowance.check()
+        if self.budget.allowance.bytes < 0:
             raise ReadError(self.budget.problem)
         bomb = position > RATIO_FROM and position > HIGHEST_RATIO * max(self.packed(), 1)
         if position > self.limit or bomb:

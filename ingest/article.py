@@ -24,6 +24,10 @@ LONGEST_NAME = 64
 """Characters of a field's name; a longer one means nothing."""
 MOST_ITEMS = 100
 """Items of a list that go into one line."""
+LONGEST_LINE = 2_000
+"""Characters of a field that is one line; of a longer one, its start is kept."""
+LONGEST_URL = 8_000
+"""Characters; a longer address leads nowhere, and part of one leads elsewhere."""
 
 NAMES: dict[str, tuple[str, ...]] = {
     "id": ("id", "guid", "uuid", "articleid", "newsid", "docid", "documentid", "storyid", "postid", "messageid", "uri"),
@@ -53,6 +57,8 @@ _WORDS = frozenset(("text", "author", "source"))
 _BY = re.compile(r"^by (?=\S)", re.IGNORECASE)
 _LINES = ("name", "title", "main", "rendered", "text", "value", "label", "original")
 """Where a thing says what it is called, or how it reads."""
+LEVELS = 4
+"""How deep in a field's value its words may stand."""
 _SIGNS = ("$", "#", "@", "_")
 _NAME_PARTS = (("given", "first", "givenname", "firstname"), ("family", "last", "familyname", "lastname"))
 
@@ -124,7 +130,7 @@ def article_of(
         title=as_line(known.get("title"))[:LONGEST_TITLE] or title_from(content.name),
         text=said.text,
         source=as_line(known.get("source")) or _site(content),
-        url=as_line(known.get("url")) or content.url,
+        url=_url(known.get("url")) or content.url,
         author=_BY.sub("", as_line(known.get("author"))),
         published=parse_date(known.get("date")),
         origin=content.origin,
@@ -134,6 +140,11 @@ def article_of(
         extra=_extra(extra),
     )
     return _checked(article, content.name)
+
+
+def _url(value: Any) -> str:
+    url = as_line(value, longest=LONGEST_URL + 1)
+    return url if len(url) <= LONGEST_URL else ""
 
 
 def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,33 +160,49 @@ def _checked(article: Article, where: str) -> Article | Failure:
     return article
 
 
-def as_line(value: Any, levels: int = 4) -> str:
-    """A value as one line: of a list its items, of a thing with a name ({"name": …}) that name."""
-    if isinstance(value, (Mapping, list, tuple)):
-        if not levels:
-            return ""
-        if isinstance(value, Mapping):
-            return _called(value, levels)
-        items = (as_line(item, levels - 1) for item in value[:MOST_ITEMS] if not isinstance(item, float))
-        return ", ".join(filter(None, items))
-    return one_line(value)
+def as_line(value: Any, longest: int = LONGEST_LINE) -> str:
+    """A value as one line: of a list its items, of a thing with a name ({"name": …}) that name.
+
+    No more than `longest` characters are put together.
+    """
+    return _line(value, longest, LEVELS)
 
 
-def _called(thing: Mapping[str, Any], levels: int) -> str:
+def _line(value: Any, longest: int, levels: int) -> str:
+    if isinstance(value, str):
+        # Much of it may be space; what is cut off for certain need not be cleaned first.
+        return one_line(value[: 4 * longest])[:longest]
+    if isinstance(value, Mapping) and levels:
+        return _called(value, longest, levels)
+    if isinstance(value, (list, tuple)) and levels:
+        return _joined(value, longest, levels)
+    return one_line(value)[:longest]
+
+
+def _joined(items: Iterable[Any], longest: int, levels: int) -> str:
+    lines, left = list[str](), longest
+    for item in islice(items, MOST_ITEMS):
+        if left <= 0:
+            break
+        if not isinstance(item, float) and (line := _line(item, left, levels - 1)):
+            lines.append(line)
+            left -= len(line) + len(", ")
+    return ", ".join(lines)
+
+
+def _called(thing: Mapping[str, Any], longest: int, levels: int) -> str:
     """What a thing is called; of one that is only a value with its type ({"$date": …}), that value."""
     if len(thing) == 1 and str(next(iter(thing)))[:1] in _SIGNS:
-        return as_line(next(iter(thing.values())), levels - 1)
+        return _line(next(iter(thing.values())), longest, levels - 1)
     plain = {plain_name(key): value for key, value in islice(thing.items(), MOST_ITEMS)}
-    lines = (as_line(plain[name], levels - 1) for name in _LINES if name in plain)
-    parts = (next((one_line(plain[name]) for name in names if name in plain), "") for names in _NAME_PARTS)
-    return next(filter(None, lines), "") or " ".join(filter(None, parts))
+    lines = (_line(plain[name], longest, levels - 1) for name in _LINES if name in plain)
+    parts = (next((_line(plain[name], longest, 0) for name in names if name in plain), "") for names in _NAME_PARTS)
+    return next(filter(None, lines), "") or " ".join(filter(None, parts))[:longest]
 
 
 def _extra(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    # What is cut off anyway need not be cleaned first.
-    cut = ((key, value[: 4 * LONGEST_EXTRA] if isinstance(value, str) else value) for key, value in fields.items())
-    told = ((key, value) for key, value in cut if isinstance(value, bool) or _says(value))
-    lines = ((one_line(key)[:LONGEST_EXTRA], as_line(value)[:LONGEST_EXTRA]) for key, value in told)
+    told = ((key, value) for key, value in fields.items() if isinstance(value, bool) or _says(value))
+    lines = ((as_line(key, LONGEST_EXTRA), as_line(value, LONGEST_EXTRA)) for key, value in told)
     return tuple(islice(((key, value) for key, value in lines if key and value), MOST_EXTRA))
 
 

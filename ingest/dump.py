@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from ingest.article import as_line, pick
+from ingest.article import LONGEST_URL, as_line, pick
 from ingest.fields import clean, parse_date
 from ingest.paragraphs import Block, joined
 from rag.schema import Span
@@ -310,7 +310,8 @@ def _scraped(lines: Sequence[Line], doubled: frozenset[str]) -> Scraped:
     shown = joined(Block(line.text, line.has_credit or line.text in unquoted) for line in kept)
     author = as_line(fields.get("author")) or author
     published = parse_date(fields.get("date")) or published
-    source, url, language = (as_line(fields.get(name)) for name in ("source", "url", "language"))
+    source, language = as_line(fields.get("source")), as_line(fields.get("language"))
+    url = as_line(fields.get("url"), LONGEST_URL + 1)
     return Scraped(title, shown.text, author, published, shown.captions, source, url, language, extra)
 
 

@@ -24,6 +24,7 @@ from ingest.unpublished import is_unpublished
 from rag.errors import ReadError
 
 _PLUSES = re.compile(r"^\+\+\+[ ]*$\n?", re.MULTILINE)
+_FIELD = re.compile(r"\s*+[\w -]{1,64}:")
 
 
 def from_text(content: Content, options: Options) -> Read:
@@ -75,6 +76,10 @@ def _markdown(text: str, content: Content, options: Options) -> Read:
     yield article_of(content, shown, {**fields, "title": title}, extra, captions_of(shown.text))
 
 
+LONGEST_FRONT_MATTER, DEEPEST_FRONT_MATTER = 50_000, 20
+"""Characters, and levels of lists and maps, of the fields before a text."""
+
+
 def _front_matter(text: str) -> tuple[Mapping[str, Any], str]:
     """The YAML between the first two lines of three dashes, or the TOML between those of three +, and what follows."""
     if text.startswith("+++\n"):
@@ -82,13 +87,33 @@ def _front_matter(text: str) -> tuple[Mapping[str, Any], str]:
     parts = re.split(r"^---[ ]*$\n?", text, maxsplit=2, flags=re.MULTILINE)
     if len(parts) < 3 or parts[0].strip():
         return {}, text
+    if len(parts[1]) > LONGEST_FRONT_MATTER:
+        if not _FIELD.match(parts[1]):
+            return {}, text
+        problem = f"its front matter is longer than {LONGEST_FRONT_MATTER:,} characters"
+        raise ReadError(f"{problem}; shorten what stands between the --- lines")
     try:
+        _check_structure(parts[1])
         # The base loader leaves every value the text it is: a title "No", an id "010".
         fields = yaml.load(parts[1], yaml.BaseLoader)  # noqa: S506 - it builds nothing but strings, lists and maps
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         problem = " ".join(str(error).split())
         raise ReadError(f"its front matter is not YAML ({problem}); mend what stands between the --- lines") from error
     return (fields, parts[2]) if isinstance(fields, Mapping) else ({}, text)
+
+
+def _check_structure(front_matter: str) -> None:
+    """Before anything is built: an alias stands for all that its anchor holds, so that a few lines can be gigabytes.
+
+    Raises ReadError for aliases and for what is nested too deeply, YAMLError for what is no YAML.
+    """
+    levels = 0
+    for event in yaml.parse(front_matter, yaml.BaseLoader):
+        levels += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.NodeEvent) and event.anchor:
+            raise ReadError("its front matter has YAML anchors or aliases (&name, *name); write the values out")
+        if levels > DEEPEST_FRONT_MATTER:
+            raise ReadError(f"its front matter is nested more than {DEEPEST_FRONT_MATTER} levels deep; flatten it")
 
 
 def _toml_front_matter(text: str) -> tuple[Mapping[str, Any], str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from ingest.read import Opener, Source, file_source, find, is_url, listed_in, url_source
+from ingest.read import Opener, Source, file_source, find, hinders, is_url, listed_in, url_source
 from ingest.sites import Sites, Visit
 from ingest.source import Options, Read, Unpublished
 from ingest.stamps import Stamp, Stamps
@@ -151,16 +151,16 @@ class Gatherer:
 
     def places(self, places: Sequence[str]) -> Iterator[Gathered]:
         """All articles of these files, folders and URLs that may have changed; what fails goes into `seen`."""
-        found = [
-            (place, [url_source(place)] if is_url(place) else list(find(Path(place), self.seen.others)))
-            for place in places
-        ]
+        found = [(place, [url_source(place)] if is_url(place) else self._found(Path(place))) for place in places]
         self.seen.bytes += sum(_size(source) for _, sources in found for source in sources)
         for place, sources in found:
             for source in sources:
                 yield from self._of(source)
-            if not is_url(place) and not any(isinstance(source, Failure) for source in sources):
+            if not is_url(place) and not any(isinstance(source, Failure) and hinders(source) for source in sources):
                 self.seen.folders.add(Path(os.path.realpath(place)))
+
+    def _found(self, place: Path) -> list[Source | Failure]:
+        return list(find(place, self.seen.others, follow_links=self.options.follow_links))
 
     def again(self, origins: Iterable[str]) -> Iterator[Gathered]:
         """All articles of sources that were read before, changed or not."""

@@ -49,6 +49,7 @@ MARKDOWN = Kind(
     from_markdown,
     "the text as it is shown; front matter as fields",
     ("text/markdown",),
+    isolated=True,
 )
 HTML = Kind(
     "Web page",

@@ -9,6 +9,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -17,9 +18,10 @@ from urllib.parse import urldefrag, urlsplit
 from ingest.archive import GZIP_START, members
 from ingest.feeds import listed_urls
 from ingest.fields import one_line
-from ingest.kinds import MAIL, MAILBOX, TEXT, Kind, is_archive, is_wanted, kind_of
+from ingest.kinds import CSV, JSON, JSON_LINES, MAIL, MAILBOX, PARQUET, TEXT, Kind, is_archive, is_wanted, kind_of
 from ingest.mail import messages
-from ingest.source import Content, Options, Read, Unpublished
+from ingest.records import RecordReader, from_csv, from_json, from_jsonl, from_parquet
+from ingest.source import Allowance, Content, Options, OutOfTime, Read, Unpublished
 from ingest.substack import LIST, Post, Posts, is_beside_posts, list_beside, post_of, posts_in
 from ingest.unpublished import is_draft_name
 from ingest.unreadable import refusal
@@ -29,6 +31,13 @@ from rag.index import DATABASE
 from rag.schema import Article, Failure, Notice
 
 _OTHER_URL = re.compile(r"[a-z][a-z+.-]+:/", re.IGNORECASE)
+RECORDS: Mapping[Kind, RecordReader] = {
+    JSON: from_json,
+    JSON_LINES: from_jsonl,
+    CSV: from_csv,
+    PARQUET: from_parquet,
+}
+"""What is read here, but for the markup in it."""
 DEEPEST = 2
 """Archives inside an archive that are still looked into."""
 LISTED = 1_000_000
@@ -80,11 +89,12 @@ def _has_odd_characters(name: str) -> bool:
     return any(unicodedata.category(character) in ("Cc", "Cs") for character in name)
 
 
-def find(path: Path, others: Counter[str] | None = None) -> Iterator[Source | Failure]:
+def find(path: Path, others: Counter[str] | None = None, *, follow_links: bool = False) -> Iterator[Source | Failure]:
     """The files that a path means, in order of name; hidden ones, and those of no known kind, are passed over.
 
     The latter are counted in `others`, by the end of their name. A file that was asked for by its own name is always
-    found, or a Failure says why it cannot be read.
+    found, or a Failure says why it cannot be read. Links below a folder that lead out of it are Failures, unless they
+    are to be followed; `path` itself may be a link.
     """
     if _OTHER_URL.match(str(path)):
         yield Failure(one_line(str(path)), "is no address that can be fetched; give one that starts with https://")
@@ -97,7 +107,7 @@ def find(path: Path, others: Counter[str] | None = None) -> Iterator[Source | Fa
         yield Failure(one_line(str(path)), f"{reason}; check the path")
         return
     if stat.S_ISDIR(mode):
-        yield from _below(path, Counter() if others is None else others)
+        yield from _below(path, Counter() if others is None else others, follow_links)
     else:
         yield _source(path, path.name, asked=True)
 
@@ -124,30 +134,83 @@ def _version(found: os.stat_result) -> str:
     return f"{found.st_size}:{found.st_mtime_ns}"
 
 
-def _below(folder: Path, others: Counter[str]) -> Iterator[Source | Failure]:
+def _below(folder: Path, others: Counter[str], follow_links: bool) -> Iterator[Source | Failure]:
+    root, nothing, failed = os.path.realpath(folder), True, False
+    links: list[Source | Failure] = []
+    for found in _walked(folder, root, follow_links):
+        if isinstance(found, Failure):
+            failed = True
+            yield found
+            continue
+        name = found.relative_to(folder).as_posix()
+        if found.is_symlink() and (problem := _link_problem(found, root, follow_links)):
+            if is_wanted(found.name, None) or not found.suffix or found.is_dir():
+                links.append(Failure(name, problem))
+            else:
+                others[found.suffix.lower()] += 1
+        elif found.is_dir():
+            continue
+        elif _readable(found):
+            nothing = False
+            if found.is_symlink():
+                links.append(_source(found, name))
+            else:
+                yield _source(found, name)
+        else:
+            others[found.suffix.lower()] += 1
+    # After the files themselves: what a link inside the folder leads to is read once, under its own name.
+    yield from links
+    if nothing and not failed and not links:
+        yield Failure(str(folder), f"holds no file that can be read; {UNKNOWN.partition('; ')[2]}")
+
+
+def _walked(folder: Path, root: str, follow_links: bool) -> Iterator[Path | Failure]:
+    """Files below a folder, and links to folders that are not followed, in order of name; what is hidden is not."""
     failures: list[Failure] = []
 
     def failed(error: OSError) -> None:
         failures.append(Failure(str(error.filename), f"cannot be listed ({error.strerror}); check its permissions"))
 
-    nothing = True
-    for where, folders, files in os.walk(folder, onerror=failed):
-        if DATABASE in files:  # an index of ours, or any Chroma store
+    walked = set[str]()
+    for where, folders, files in os.walk(folder, onerror=failed, followlinks=follow_links):
+        real = os.path.realpath(where)
+        if DATABASE in files or real in walked or _is_of_the_system(real):  # an index of ours, or any Chroma store
             folders.clear()
             continue
+        walked.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(where, name)
-            if name.startswith(".") or is_beside_posts(path):
-                continue
-            if _readable(path):
-                nothing = False
-                yield _source(path, path.relative_to(folder).as_posix())
-            else:
-                others[path.suffix.lower()] += 1
+        linked = [name for name in folders if Path(where, name).is_symlink()]
+        if follow_links:
+            # What lies in the folder itself is read there.
+            own = {name for name in linked if Path(os.path.realpath(Path(where, name))).is_relative_to(root)}
+            folders[:] = [name for name in folders if name not in own]
+            linked = []
+        for name in sorted([*linked, *files]):
+            if not name.startswith(".") and not is_beside_posts(Path(where, name)):
+                yield Path(where, name)
     yield from failures
-    if nothing and not failures:
-        yield Failure(str(folder), f"holds no file that can be read; {UNKNOWN.partition('; ')[2]}")
+
+
+def _link_problem(link: Path, root: str, follow_links: bool) -> str:
+    """Why a link below a folder is not followed; empty if it is, or leads to what is read anyway."""
+    target = os.path.realpath(link)
+    if not os.path.exists(target):  # noqa: PTH110 - for a loop of links, Path.exists raises an error
+        return LEADS_NOWHERE
+    return "" if follow_links or Path(target).is_relative_to(root) else LEADS_OUT
+
+
+LEADS_NOWHERE = "is a link that leads nowhere, or where nothing may be read; delete it"
+LEADS_OUT = "is a link that leads out of the folder; give what it leads to, or run pullquote ingest --follow-links"
+
+
+def hinders(failure: Failure) -> bool:
+    """Is a folder not listed whole because of this failure?"""
+    return failure.reason not in (LEADS_OUT, LEADS_NOWHERE)
+
+
+def _is_of_the_system(real: str) -> bool:
+    """Is this a place where the system shows itself as files, of which some never end?"""
+    return Path(real).is_relative_to("/proc") or Path(real).is_relative_to("/sys")
 
 
 def _readable(path: Path) -> bool:
@@ -172,7 +235,7 @@ def listed_in(path: Path) -> list[str]:
 def _content(path: Path) -> Content:
     """A file's content. Raises ReadError for a pipe and the like, which might never end."""
     found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(found.st_mode) or _is_of_the_system(os.path.realpath(path)):
         raise ReadError("is no regular file; give one that can be read to its end")
     return Content(path.name, str(path), lambda: path.open("rb"), found.st_size)
 
@@ -213,7 +276,8 @@ class Opener:
                 return self._file
 
             named = replace(content, name=source.name, origin=source.origin, open=opened, known=source.known)
-            yield from self._published(named, self._post(path), source)
+            allowance = Allowance.of(self._options.limits, content.size)
+            yield from allowance.timed(self._published(named, self._post(path), source, allowance))
         except OSError as error:
             raise ReadError(f"cannot be read ({error.strerror or error}); check the file") from error
 
@@ -223,50 +287,65 @@ class Opener:
             self._posts = (listed, posts_in(_content(listed)) if listed else {})
         return post_of(path.name, self._posts[1])
 
-    def _published(self, content: Content, post: Post | None, source: Source, depth: int = 0) -> Read:
+    def _published(
+        self, content: Content, post: Post | None, source: Source, allowance: Allowance, depth: int = 0
+    ) -> Read:
         """The articles of a content, unless its name, or the list of posts that names it, says that it is a draft."""
         published = post.published if post else not is_draft_name(content.name)
         if not published and not self._options.include_drafts:
             yield Unpublished(content.name)
             return
         known = {**post.known, **content.known} if post else content.known
-        yield from self.read_content(replace(content, known=known), source, depth=depth)
+        yield from self._read(replace(content, known=known), source, allowance, depth=depth)
 
-    def read_content(self, content: Content, source: Source, media_type: str = "", depth: int = 0) -> Read:
+    def read_content(self, content: Content, source: Source, media_type: str = "") -> Read:
         """The articles of a content, or of all that is in it. Raises ReadError if it is of no kind that can be read."""
+        allowance = Allowance.of(self._options.limits, content.size)
+        yield from allowance.timed(self._read(content, source, allowance, media_type))
+
+    def _read(
+        self, content: Content, source: Source, allowance: Allowance, media_type: str = "", depth: int = 0
+    ) -> Read:
         kind, options = kind_of(content, media_type), replace(self._options, fields=source.fields)
         if depth and not is_wanted(content.name, kind):
             raise ReadError(UNKNOWN)
         if problem := refusal(content, kind):
             raise ReadError(problem)
         if kind is None and is_archive(content.start(4)):
-            yield from self._unpacked(content, source, depth)
+            yield from self._unpacked(content, source, allowance, depth)
         elif kind is MAILBOX:
+            letter = reader_name(MAIL)
             yield from self._each(
-                content, messages(content), lambda message: self._worker.read(reader_name(MAIL), message)
+                content, messages(content), lambda part: self._worker.read(letter, part, allowance), allowance
             )
         elif kind is None and source.asked and not content.url and not content.start(64).lstrip().startswith(b"<"):
-            yield from self._by_kind(TEXT, content, options)
+            yield from self._by_kind(TEXT, content, options, allowance)
         elif kind is None:
             raise ReadError(UNKNOWN)
         elif kind is TEXT and (urls := urls_in(content)):
             raise ReadError(f"is a list of URLs ({len(urls)}); give it by its own name to have them fetched")
         else:
-            yield from self._by_kind(kind, content, options)
+            yield from self._by_kind(kind, content, options, allowance)
 
-    def _by_kind(self, kind: Kind, content: Content, options: Options) -> Read:
-        is_hostile = kind.isolated and not kind.missing
-        return self._worker.read(reader_name(kind), content) if is_hostile else kind.read(content, options)
+    def _by_kind(self, kind: Kind, content: Content, options: Options, allowance: Allowance) -> Read:
+        if kind.isolated and not kind.missing:
+            return self._worker.read(reader_name(kind), content, allowance, options)
+        if kind in RECORDS:
+            return RECORDS[kind](content, options, partial(self._worker.blocks, allowance=allowance))
+        return kind.read(content, options)
 
-    def _unpacked(self, archive: Content, source: Source, depth: int) -> Read:
+    def _unpacked(self, archive: Content, source: Source, allowance: Allowance, depth: int) -> Read:
         if depth == DEEPEST:
             raise ReadError(f"is an archive inside {DEEPEST} others; unpack it")
         posts = self._listed_posts(archive)
-        found = members(archive, self._options)
+        found = members(archive, self._options, allowance)
         if posts:
             found = (part for part in found if not part_name(part).endswith(".csv"))
         yield from self._each(
-            archive, found, lambda member: self._published(member, post_of(member.name, posts), source, depth + 1)
+            archive,
+            found,
+            lambda member: self._published(member, post_of(member.name, posts), source, allowance, depth + 1),
+            allowance,
         )
 
     def _listed_posts(self, archive: Content) -> Posts:
@@ -274,15 +353,23 @@ class Opener:
         found = (part for part in members(archive, self._options) if isinstance(part, Content))
         return next((posts_in(part) for part in found if part_name(part).endswith(f"/{LIST}")), {})
 
-    def _each(self, whole: Content, parts: Iterator[Content | Failure], read: Callable[[Content], Read]) -> Read:
-        """The articles of all parts; what cannot be read fails alone, what is of no kind is counted."""
+    def _each(
+        self, whole: Content, parts: Iterator[Content | Failure], read: Callable[[Content], Read], allowance: Allowance
+    ) -> Read:
+        """The articles of all parts; what cannot be read fails alone, what is of no kind is counted.
+
+        Raises OutOfTime where the whole of it takes too long.
+        """
         others: Counter[str] = Counter()
         for part in parts:
+            allowance.check()
             if isinstance(part, Failure):
                 yield part
                 continue
             try:
                 yield from read(part)
+            except OutOfTime:
+                raise
             except ReadError as error:
                 if str(error) != UNKNOWN:
                     yield Failure(part.name, str(error))

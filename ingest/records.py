@@ -6,28 +6,29 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import partial
 from itertools import chain, islice
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import orjson
 
-from ingest.article import LONGEST_ARTICLE, article_of, as_line, pick, plain_name
+from ingest.article import LEVELS, LONGEST_ARTICLE, MOST_ITEMS, article_of, as_line, pick, plain_name
 from ingest.dump import captions_of, unwrapped
 from ingest.encoding import SAMPLE, decode, encoding_of, is_wide
 from ingest.fields import LONGEST_ID, clean, one_line, slug, unique_id
-from ingest.html import html_blocks, html_text, looks_like_html, unescaped
-from ingest.paragraphs import BETWEEN, Joined, joined
-from ingest.source import MEGABYTE, Content, Options, Read, Unpublished, whole
+from ingest.html import html_blocks, looks_like_html, unescaped
+from ingest.paragraphs import BETWEEN, Block, Joined, joined
+from ingest.source import MEGABYTE, Content, Options, OutOfTime, Read, TakeApart, Unpublished, whole
 from ingest.unpublished import is_no_article, is_unpublished, no_articles
 from rag.errors import ReadError
 from rag.schema import Article, Failure, Notice
 
-LEVELS = 3
+LIST_LEVELS = 3
 """How deep in an object the list of its articles may stand."""
 BLOCK_LEVELS = 5
 """How deep in a record's text its paragraphs may stand."""
@@ -35,6 +36,8 @@ MOST_FIELDS = 100
 """Fields of a record that are looked at as extra ones."""
 LONGEST_MARKUP = 4_000
 """Characters of a field other than the text in which markup is looked for."""
+BATCH_CHARACTERS, BATCH_RECORDS = 2_000_000, 200
+"""Records whose markup is taken apart at once."""
 MOST_NAMED = 10
 """How many names of fields a message tells."""
 MOST_TOLD = 3
@@ -72,11 +75,65 @@ class _NoText:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """What a record says: its text, or the field that stands in where that shows none, and its other fields."""
+
+    text: str
+    summary: str
+    fields: dict[str, Any]
+    extra: dict[str, Any]
+    record: Mapping[str, Any]
+
+    def markup(self) -> Iterator[str]:
+        """All of it that is markup, as it will be asked for."""
+        yield from filter(looks_like_html, (self.text, self.summary))
+        others = islice(self.extra.values(), MOST_FIELDS)
+        for value in (*(self.fields[name] for name in _SHOWN if name in self.fields), *others):
+            yield from _markup_in(value)
+
+
+class _Shown:
+    """What markup shows, of many records at once, so that it can be asked for elsewhere."""
+
+    def __init__(self, take_apart: TakeApart) -> None:
+        self._take_apart = take_apart
+        self._known: dict[str, list[Block]] = {}
+
+    def prepare(self, raws: Iterable[_Raw]) -> None:
+        """Take the markup of these records apart; where one of them makes that fail, each is tried alone later."""
+        markup = list(dict.fromkeys(chain.from_iterable(raw.markup() for raw in raws)))
+        self._known.clear()
+        if markup:
+            with suppress(ReadError):
+                self._known.update(zip(markup, self._take_apart(markup), strict=True))
+
+    def blocks(self, markup: str) -> list[Block]:
+        """Raises ReadError."""
+        if markup not in self._known:
+            [self._known[markup]] = self._take_apart([markup])
+        return self._known[markup]
+
+    def text(self, markup: str) -> str:
+        return BETWEEN.join(block.text for block in self.blocks(markup))
+
+
+def blocks_here(markup: Sequence[str]) -> list[list[Block]]:
+    """The blocks of texts with markup, without a process that could be ended."""
+    return [html_blocks(text) for text in markup]
+
+
+class RecordReader(Protocol):
+    """As a Reader; `take_apart` takes apart the markup in records."""
+
+    def __call__(self, content: Content, options: Options, take_apart: TakeApart, /) -> Read: ...
+
+
 Numbered = Iterable[tuple[str, Any]]
 """Records, or what failed in their place, each with what it is called in a message."""
 
 
-def from_json(content: Content, options: Options) -> Read:
+def from_json(content: Content, options: Options, take_apart: TakeApart = blocks_here) -> Read:
     """JSON: an article as an object, a list of them, or an object that such a list stands in.
 
     One object a line is read as JSON Lines. Raises ReadError for what is no JSON, or holds several lists of articles.
@@ -88,24 +145,24 @@ def from_json(content: Content, options: Options) -> Read:
         if not _is_lines(data):
             raise ReadError(f"is not JSON ({error}); mend it, or save one object a line as .jsonl") from error
         del data
-        yield from from_jsonl(content, options)
+        yield from from_jsonl(content, options, take_apart)
         return
     records = _records(found, options.fields)
     yield from _articles(
-        ((f"{content.name}, entry {i}", record) for i, record in enumerate(records, 1)), content, options
+        ((f"{content.name}, entry {i}", record) for i, record in enumerate(records, 1)), content, options, take_apart
     )
 
 
-def from_jsonl(content: Content, options: Options) -> Read:
+def from_jsonl(content: Content, options: Options, take_apart: TakeApart = blocks_here) -> Read:
     """JSON Lines: one article a line; blank lines are passed over, a broken one fails alone."""
     if content.start(64).split(b"\n", 1)[0].strip() in (b"[", b"{"):
         # A list, or an object, that only has the wrong name.
-        yield from from_json(content, options)
+        yield from from_json(content, options, take_apart)
     else:
-        yield from _articles(_lines(content, options), content, options)
+        yield from _articles(_lines(content, options), content, options, take_apart)
 
 
-def from_csv(content: Content, options: Options) -> Read:
+def from_csv(content: Content, options: Options, take_apart: TakeApart = blocks_here) -> Read:
     """CSV with a header: one article a row; the separator is the one that parts the header.
 
     Raises ReadError for a header that names no text.
@@ -115,10 +172,10 @@ def from_csv(content: Content, options: Options) -> Read:
         start = start.replace(b"\0", b"")
     encoding = encoding_of(start)
     with content.open() as file, io.TextIOWrapper(file, encoding, "replace", newline="") as text:
-        yield from _articles(_rows(text, content, options), content, options)
+        yield from _articles(_rows(text, content, options), content, options, take_apart)
 
 
-def from_parquet(content: Content, options: Options) -> Read:
+def from_parquet(content: Content, options: Options, take_apart: TakeApart = blocks_here) -> Read:
     """Parquet: one article a row, a few at a time. Raises ReadError if it is broken, or pyarrow is missing."""
     try:
         from pyarrow import ArrowException, parquet
@@ -130,7 +187,7 @@ def from_parquet(content: Content, options: Options) -> Read:
             columns = _columns(table, content.size, options)
         except (ArrowException, OSError, ValueError) as error:
             raise ReadError(f"{BROKEN_PARQUET} ({one_line(str(error))[:200]}); save it anew") from error
-        yield from _articles(_batches(table, columns, content.name), content, options)
+        yield from _articles(_batches(table, columns, content.name), content, options, take_apart)
 
 
 def _loaded(data: bytes) -> Any:
@@ -177,7 +234,7 @@ def _ghost_posts(found: Mapping[str, Any]) -> list[Any]:
     return posts if isinstance(posts, list) else []
 
 
-def _lists(thing: Mapping[str, Any], levels: int = LEVELS, path: str = "") -> Iterator[tuple[str, list[Any]]]:
+def _lists(thing: Mapping[str, Any], levels: int = LIST_LEVELS, path: str = "") -> Iterator[tuple[str, list[Any]]]:
     """The lists of objects in an object, by where they stand in it."""
     for key, value in thing.items():
         if isinstance(value, list) and value and isinstance(value[0], Mapping):
@@ -381,24 +438,27 @@ def _value(scalar: Any) -> Any:
         return None
 
 
-def _articles(records: Numbered, content: Content, options: Options) -> Read:
+def _articles(records: Numbered, content: Content, options: Options, take_apart: TakeApart) -> Read:
     taken: set[str] = set()
     missing = dict(options.fields)
     last: Mapping[Any, Any] = {}
     without = 0
-    for where, record in _published(records, content, options):
-        if isinstance(record, Notice | Unpublished):
-            yield record
-            continue
-        if missing and isinstance(record, Mapping):
-            missing = {field: path for field, path in missing.items() if not _has(record, path)}
-            last = record
-        found = record if isinstance(record, Failure) else _article(record, content, options.fields, taken)
-        without += isinstance(found, _NoText)
-        if isinstance(found, Article):
-            yield found
-        elif not isinstance(found, _NoText) or without <= MOST_TOLD:
-            yield Failure(where, found.reason)
+    shown = _Shown(take_apart)
+    for batch in _in_batches(_published(records, content, options), options.fields):
+        shown.prepare(raw for _, _, raw in batch if isinstance(raw, _Raw))
+        for where, record, raw in batch:
+            if isinstance(raw, Notice | Unpublished):
+                yield raw
+                continue
+            if missing and isinstance(record, Mapping):
+                missing = {field: path for field, path in missing.items() if not _has(record, path)}
+                last = record
+            found = _article(raw, content, options.fields, taken, shown) if isinstance(raw, _Raw) else raw
+            without += isinstance(found, _NoText)
+            if isinstance(found, Article):
+                yield found
+            elif not isinstance(found, _NoText) or without <= MOST_TOLD:
+                yield Failure(where, found.reason)
     if without > MOST_TOLD:
         more = without - MOST_TOLD
         yield Failure(content.name, f"{more:,} more {'entry has' if more == 1 else 'entries have'} no text either")
@@ -429,20 +489,55 @@ def _own_id(record: Mapping[str, Any], content: Content, mapping: Mapping[str, s
     return as_line(fields.get("id")) or f"{content.name}#{slug(as_line(fields.get('title'))) or 'article'}"
 
 
-def _article(record: Any, content: Content, mapping: Mapping[str, str], taken: set[str]) -> Article | Failure | _NoText:
+def _in_batches(
+    records: Numbered, mapping: Mapping[str, str]
+) -> Iterator[list[tuple[str, Any, _Raw | Failure | Notice | Unpublished | _NoText]]]:
+    """Records with what they say, some at a time."""
+    batch, size = [], 0
+    for where, record in records:
+        raw = record if isinstance(record, Failure | Notice | Unpublished) else _raw(record, mapping)
+        batch.append((where, record, raw))
+        size += len(raw.text) if isinstance(raw, _Raw) else 0
+        if size > BATCH_CHARACTERS or len(batch) == BATCH_RECORDS:
+            yield batch
+            batch, size = [], 0
+    yield batch
+
+
+def _raw(record: Any, mapping: Mapping[str, str]) -> _Raw | _NoText:
     if not isinstance(record, Mapping):
         return _NoText(NO_TEXT)
     if "text" in mapping and not _has(record, mapping["text"]):
         return _NoText(_no_field("text", mapping["text"], record))
     fields, extra = _opened(record, mapping)
-    story = _story(fields.pop("text", None))
-    if not story.text:
+    text, key = _unescaped(_words(fields.pop("text", None))), ""
+    if not text.strip() or looks_like_html(text):
         key = _summary(extra)
-        story = _story(extra.pop(key, None))
+    return _Raw(text, _unescaped(_words(extra.get(key))) if key else "", fields, extra, record)
+
+
+def _article(
+    raw: _Raw, content: Content, mapping: Mapping[str, str], taken: set[str], shown: _Shown
+) -> Article | Failure | _NoText:
+    try:
+        return _made(raw, content, mapping, taken, shown)
+    except OutOfTime:
+        raise
+    except ReadError as error:
+        return Failure("", f"has markup that {error}")
+
+
+def _made(
+    raw: _Raw, content: Content, mapping: Mapping[str, str], taken: set[str], shown: _Shown
+) -> Article | Failure | _NoText:
+    fields, extra = dict(raw.fields), dict(raw.extra)
+    story = _story(raw.text, shown)
+    if not story.text and (key := _summary(extra)):
+        story = _story(_unescaped(_words(extra.pop(key))), shown)
     if not story.text:
-        return _NoText(_no_text(record, mapping))
-    fields |= {name: _shown(fields[name]) for name in _SHOWN if name in fields}
-    given = as_line(fields.get("id"))
+        return _NoText(_no_text(raw.record, mapping))
+    fields |= {name: _plain(fields[name], shown) for name in _SHOWN if name in fields}
+    given = as_line(fields.get("id"), LONGEST_ID + 1)
     if given in taken or len(given) > LONGEST_ID:
         problem = "was used by an earlier entry" if given in taken else f"is over {LONGEST_ID} characters"
         return Failure("", f"its id {given[:60]!r} {problem}; give each article a short id of its own")
@@ -450,10 +545,10 @@ def _article(record: Any, content: Content, mapping: Mapping[str, str], taken: s
     taken.add(fields["id"])
     if isinstance(fields.get("date"), (Mapping, list)):
         fields["date"] = as_line(fields["date"])
-    shown = {key: _shown(value) for key, value in islice(extra.items(), MOST_FIELDS)}
+    plain = {key: _plain(value, shown) for key, value in islice(extra.items(), MOST_FIELDS)}
     if len(story.text) > LONGEST_ARTICLE:
-        return article_of(content, story.text, fields, shown)
-    return article_of(content, story, fields, shown, captions_of(story.text))
+        return article_of(content, story.text, fields, plain)
+    return article_of(content, story, fields, plain, captions_of(story.text))
 
 
 def _no_text(record: Mapping[str, Any], mapping: Mapping[str, str]) -> str:
@@ -492,19 +587,29 @@ def _opened(record: Mapping[str, Any], mapping: Mapping[str, str]) -> tuple[dict
     return pick({**{key: value for key, value in record.items() if value is not inside}, **inside}, mapping)
 
 
-def _story(value: Any) -> Joined:
-    """A text, whatever it is given as, with the spans that are not quoted, and those of its lists."""
-    text = _words(value)
-    if "&" in text and "<" not in text:
-        text = unescaped(text)
+def _story(text: str, shown: _Shown) -> Joined:
+    """What a text shows, with the spans that are not quoted, and those of its lists."""
     if looks_like_html(text):
-        return joined(html_blocks(text))
+        return joined(shown.blocks(text))
     text = clean(text)
     return Joined(unwrapped(text) if len(text) <= LONGEST_ARTICLE else text)
 
 
+def _unescaped(text: str) -> str:
+    return unescaped(text) if "&" in text and "<" not in text else text
+
+
 def _words(value: Any) -> str:
-    return value if isinstance(value, str) else BETWEEN.join(_paragraphs(value))
+    """The words of a text, whatever it is given as; of one that is too long for an article, so many as show it."""
+    if isinstance(value, str):
+        return value
+    found, size = list[str](), 0
+    for paragraph in _paragraphs(value):
+        found.append(paragraph)
+        size += len(paragraph) + len(BETWEEN)
+        if size > LONGEST_ARTICLE + len(BETWEEN):
+            break
+    return BETWEEN.join(found)
 
 
 def _paragraphs(value: Any, levels: int = BLOCK_LEVELS) -> Iterator[str]:
@@ -516,8 +621,12 @@ def _paragraphs(value: Any, levels: int = BLOCK_LEVELS) -> Iterator[str]:
             yield from _paragraphs(item, levels - 1)
     elif isinstance(value, Mapping) and levels:
         plain = {plain_name(key): inside for key, inside in value.items()}
-        named = (list(_paragraphs(plain[name], levels - 1)) for name in _BLOCK_TEXTS if name in plain)
-        yield from next(filter(None, named), [])
+        for name in _BLOCK_TEXTS:
+            inside = _paragraphs(plain[name], levels - 1) if name in plain else iter(())
+            if (first := next(inside, None)) is not None:
+                yield first
+                yield from inside
+                break
 
 
 def _summary(fields: Mapping[str, Any]) -> str:
@@ -526,13 +635,27 @@ def _summary(fields: Mapping[str, Any]) -> str:
     return max(names, key=lambda key: len(_words(fields[key])), default="")
 
 
-def _shown(value: Any) -> Any:
+def _plain(value: Any, shown: _Shown, levels: int = LEVELS) -> Any:
     """A value as text: markup as what it shows, a day as it is written."""
     if isinstance(value, str) and ("&" in value or "<" in value):
         text = value[:LONGEST_MARKUP]
-        return html_text(text) if looks_like_html(text) else unescaped(text)
+        return shown.text(text) if looks_like_html(text) else unescaped(text)
     if isinstance(value, (date, Decimal)):
         return str(value)
+    if isinstance(value, (Mapping, list)) and not levels:
+        return None
     if isinstance(value, Mapping):
-        return {key: _shown(inside) if isinstance(inside, str) else inside for key, inside in value.items()}
-    return [_shown(item) for item in value] if isinstance(value, list) else value
+        inside = islice(value.items(), MOST_ITEMS)
+        return {key: _plain(item, shown) if isinstance(item, str) else item for key, item in inside}
+    return [_plain(item, shown, levels - 1) for item in value[:MOST_ITEMS]] if isinstance(value, list) else value
+
+
+def _markup_in(value: Any, levels: int = LEVELS) -> Iterator[str]:
+    """The markup that _plain finds in a value."""
+    if isinstance(value, str):
+        if "<" in value and looks_like_html(text := value[:LONGEST_MARKUP]):
+            yield text
+    elif isinstance(value, Mapping) and levels:
+        yield from (text for item in islice(value.values(), MOST_ITEMS) for text in _markup_in(item, 0))
+    elif isinstance(value, list) and levels:
+        yield from (text for item in value[:MOST_ITEMS] for text in _markup_in(item, levels - 1))

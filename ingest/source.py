@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+from ingest.paragraphs import Block
 from rag.errors import ReadError
 from rag.schema import Article, Failure, Notice
+
+TakeApart = Callable[[Sequence[str]], list[list[Block]]]
+"""Texts with markup → the blocks of each. Raises ReadError."""
 
 MEGABYTE = 1_000_000
 
@@ -31,19 +36,75 @@ class Limits:
     bytes: int = 200 * MEGABYTE
 
 
+HOLDS_MANY = 5
+"""How many times `seconds` a source may take that holds many others (an archive, a mailbox, records with markup)."""
+AS_MUCH_AGAIN = 10 * MEGABYTE
+"""Bytes of its size for each of which it may take `seconds` once more."""
+WHOLE_ARCHIVE = 50
+"""How many times what one member of an archive may unpack to, all of a source may."""
+
+
+@dataclass(slots=True)
+class Allowance:
+    """What one source may still cost with all that is in it: `seconds` of reading, and `bytes` unpacked.
+
+    The clock runs only inside `timed`, while the source is read, and not while its articles are stored.
+    """
+
+    seconds: float
+    bytes: int
+    allowed: float
+    _since: float | None = None
+
+    @classmethod
+    def of(cls, limits: Limits, size: int) -> Allowance:
+        """That of a source of so many bytes as it is found, packed or not."""
+        seconds = limits.seconds * (HOLDS_MANY + size / AS_MUCH_AGAIN)
+        return cls(seconds, limits.bytes * WHOLE_ARCHIVE, seconds)
+
+    def left(self) -> float:
+        """Seconds that are left."""
+        running = time.monotonic() - self._since if self._since is not None else 0.0
+        return self.seconds - running
+
+    def check(self) -> None:
+        """Raises OutOfTime if none are."""
+        if self.left() <= 0:
+            raise OutOfTime(f"takes longer than {self.allowed:.0f} s in all; split it, or raise source_seconds")
+
+    def timed(self, items: Read) -> Read:
+        """The items, while the clock runs for as long as each takes to come."""
+        while True:
+            self._since = time.monotonic()
+            try:
+                item = next(items, None)
+            finally:
+                self.seconds -= time.monotonic() - self._since
+                self._since = None
+            if item is None:
+                return
+            yield item
+
+
+class OutOfTime(ReadError):
+    """A source took all the time that it may: nothing more of it is read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """How sources are read.
 
     `fields` says which field of a record is the title, the text and so on ({"title": "headline"}); what it does not
     say is guessed. `keep` is whether articles stay that vanished from their sources. `include_drafts` is whether
-    entries are read that their source marks as drafts, private or deleted.
+    entries are read that their source marks as drafts, private or deleted, `follow_links` whether links are followed
+    that lead out of the folder they are in.
     """
 
     fields: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = Limits()
     keep: bool = False
     include_drafts: bool = False
+    follow_links: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def watch(
             what = "is a URL" if is_url(str(source)) else "does not exist"
             raise ConfigError(f"{source} {what} and cannot be watched; watch a folder, or run without --watch at times")
     model, owed = Model(config.embedding_model), True
-    for changed in _moments(sources, config.index, stop):
+    for changed in _moments(sources, config.index, stop, follow_links=options.follow_links):
         if not changed and not owed:
             continue
         try:
@@ -52,7 +52,9 @@ def watch(
             owed = True
 
 
-def _moments(sources: Sequence[Path | str], index: Path, stop: threading.Event | None) -> Iterator[bool]:
+def _moments(
+    sources: Sequence[Path | str], index: Path, stop: threading.Event | None, *, follow_links: bool
+) -> Iterator[bool]:
     """Every now and then whether something changed that is not of the index itself.
 
     The first one comes when the files are being watched: what changes while they are ingested is ingested after that.
@@ -66,7 +68,9 @@ def _moments(sources: Sequence[Path | str], index: Path, stop: threading.Event |
     def matters(_: Change, path: str) -> bool:
         at = Path(path)
         hidden = at.is_relative_to(own) or at.name.startswith(".")
-        return not hidden and (at in files or any(at.is_relative_to(folder) for folder in folders))
+        real = at if follow_links else at.parent.resolve() / at.name
+        # What a link leads to is watched as well, under the link's name.
+        return not hidden and (at in files or any(real.is_relative_to(folder) for folder in folders))
 
     seen = changes(
         *dict.fromkeys([*folders, *(file.parent for file in files)]),

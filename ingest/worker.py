@@ -18,26 +18,32 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, BinaryIO, Self, cast
+from typing import Any, BinaryIO, Self, TypeVar, cast
 
-from ingest.source import Content, Item, Limits, Options, Read, Reader, Unpublished, whole
+from ingest.paragraphs import Block
+from ingest.source import Allowance, Content, Item, Limits, Options, Read, Reader, Unpublished, whole
 from rag.errors import ReadError
 from rag.schema import Article, Failure, Notice, Span
+
+T = TypeVar("T")
 
 READERS = frozenset(
     {
         "ingest.documents:from_document",
         "ingest.feeds:from_feed",
+        "ingest.formats:from_markdown",
         "ingest.html:from_html",
         "ingest.mail:from_eml",
     }
 )
 """The readers that may run there, as module:function."""
+BLOCKS = "ingest.html:html_blocks"
+"""What takes the markup in records apart, of which many are sent at once."""
 ROOT = str(Path(__file__).resolve().parent.parent)
 MEMORY = 4 << 30
 """Bytes that reading may take beside what the process has at its start, where the system can limit it."""
@@ -45,6 +51,8 @@ LARGEST_REPLY = 3
 """How many times as large as a source may be, what was read from it may be."""
 STARTING = 60.0
 """Seconds that the process may take to start."""
+LEAST = 0.1
+"""Seconds that any request may take."""
 WATCH = 0.1
 """Seconds from one look at the clock to the next."""
 GRACE = 10
@@ -76,6 +84,7 @@ class Worker:
         self._readers = readers
         self._paths = tuple(paths)
         self._process: _Process | None = None
+        self._started = False
 
     def __enter__(self) -> Self:
         return self
@@ -89,25 +98,55 @@ class Worker:
             self._process.end()
             self._process = None
 
-    def read(self, reader: str, content: Content) -> Read:
-        """What a reader makes of a source. Raises ReadError if it cannot be read, takes too long, or crashes it."""
+    def read(
+        self, reader: str, content: Content, allowance: Allowance | None = None, options: Options | None = None
+    ) -> Read:
+        """What a reader makes of a source, within what is left to the source that it is, or is in.
+
+        Raises ReadError if it cannot be read, takes too long, or crashes its reader.
+        """
         if reader not in self._readers:
             raise KeyError(reader)
         data = whole(content, self._options)
         about = {"name": content.name, "origin": content.origin, "url": content.url, "known": dict(content.known)}
-        request = json.dumps({"reader": reader, "content": about, "options": _plain(self._options)}).encode()
+        told = {"reader": reader, "content": about, "options": _plain(options or self._options)}
+        yield from self._asked(told, data, lambda items: [_item(item, content) for item in items], allowance)
+
+    def blocks(self, markup: Sequence[str], allowance: Allowance | None = None) -> list[list[Block]]:
+        """The blocks of each of some texts with markup, as html_blocks gives them. Raises ReadError."""
+        data = json.dumps(markup).encode()
+        return self._asked({"reader": BLOCKS, "options": _plain(self._options)}, data, _blocks, allowance)
+
+    def _asked(self, told: Mapping[str, Any], data: bytes, parse: Callable[[Any], T], allowance: Allowance | None) -> T:
+        if allowance:
+            allowance.check()
         if self._process is None:
             self._process = _Process(self._paths)
         process, answered = self._process, False
+        if not process.ready:
+            # The first start is no fault of the source; those after a crash are.
+            started = time.monotonic()
+            process.start()
+            if allowance and not self._started:
+                allowance.seconds += time.monotonic() - started
+            self._started = True
+        limits = self._options.limits
+        seconds = min(limits.seconds, max(allowance.left(), LEAST)) if allowance else limits.seconds
         try:
-            items, problem = _items(process.ask(request, data, self._options.limits), content)
+            found, problem = _parsed(
+                process.ask(json.dumps(told).encode(), data, replace(limits, seconds=seconds)), parse
+            )
             answered = True
+        except ReadError:
+            if allowance:
+                allowance.check()
+            raise
         finally:
             if not answered:
                 self.close()
         if problem:
             raise ReadError(problem)
-        yield from items
+        return found
 
 
 class _Process:
@@ -128,16 +167,18 @@ class _Process:
         )
         self._requests = cast("BinaryIO", self._popen.stdin)
         self._replies = cast("BinaryIO", self._popen.stdout)
-        self._ready, self._late, self._deadline = False, False, math.inf
+        self.ready, self._late, self._deadline = False, False, math.inf
         self._ended, self._lock = threading.Event(), threading.Lock()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
 
+    def start(self) -> None:
+        """Wait until it can be asked. Raises ReadError if that takes too long, or it ends."""
+        self._within(STARTING, lambda: _frame(self._replies, 0))
+        self.ready = True
+
     def ask(self, request: bytes, data: bytes, limits: Limits) -> bytes:
         """Its answer. Raises ReadError if none comes in time, or at all."""
-        if not self._ready:
-            self._within(STARTING, lambda: _frame(self._replies, 0))
-            self._ready = True
         return self._within(limits.seconds, lambda: self._answer(request, data, LARGEST_REPLY * limits.bytes))
 
     def _answer(self, request: bytes, data: bytes, largest: int) -> bytes | None:
@@ -191,13 +232,22 @@ def _frame(stream: BinaryIO, largest: int) -> bytes | None:
     return body if len(body) == length else None
 
 
-def _items(reply: bytes, content: Content) -> tuple[list[Item], str]:
+def _parsed(reply: bytes, parse: Callable[[Any], T]) -> tuple[T, str]:
     """What an answer says that was read, and why nothing was. Raises ReadError if it is no answer."""
     try:
         answer = json.loads(reply)
-        return [_item(item, content) for item in answer["items"]], str(answer["problem"])
+        return parse(answer["items"]), str(answer["problem"])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ReadError(_CRASHED) from error
+
+
+def _blocks(items: Any) -> list[list[Block]]:
+    return [[_block(block) for block in blocks] for blocks in items]
+
+
+def _block(data: Mapping[str, Any]) -> Block:
+    lines = tuple(int(number) for number in data["marked_lines"])
+    return Block(str(data["text"]), bool(data["marked"]), int(data["listed"]), lines)
 
 
 def _item(data: Mapping[str, Any], content: Content) -> Item:
@@ -271,19 +321,26 @@ def _limit_memory() -> None:
 
 
 def _answer(request: Mapping[str, Any], data: bytes) -> dict[str, Any]:
-    module, function = request["reader"].split(":")
     settings = request["options"]
     options = Options(**{**settings, "limits": Limits(**settings["limits"])})
-    content = Content(open=lambda: io.BytesIO(data), size=len(data), **request["content"])
     _end_after(options.limits.seconds + GRACE)
     try:
-        reader: Reader = getattr(importlib.import_module(module), function)
-        items = [{"type": type(item).__name__, **_plain(item)} for item in reader(content, options)]
-        return {"items": items, "problem": ""}
+        return {"items": list(_read(request, data, options)), "problem": ""}
     except ReadError as error:
         return {"items": [], "problem": str(error) or "cannot be read"}
     finally:
         _end_after(0)
+
+
+def _read(request: Mapping[str, Any], data: bytes, options: Options) -> Iterator[Any]:
+    module, function = request["reader"].split(":")
+    found: Any = getattr(importlib.import_module(module), function)
+    if request["reader"] == BLOCKS:
+        yield from ([_plain(block) for block in found(markup)] for markup in json.loads(data))
+        return
+    reader: Reader = found
+    content = Content(open=lambda: io.BytesIO(data), size=len(data), **request["content"])
+    yield from ({"type": type(item).__name__, **_plain(item)} for item in reader(content, options))
 
 
 def _end_after(seconds: float) -> None:

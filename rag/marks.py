@@ -6,7 +6,7 @@ Time and memory grow with the length of what arrives: text is read once, and onl
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, product
 
@@ -148,8 +148,8 @@ class _Clearing:
                 return text, found.end()
         if text[at] in "[【":
             return self._brackets(text, at, waits)
-        readers = {"<": self._tag, "!": self._image, **dict.fromkeys("*_~`", self._emphasis)}
-        readers |= dict.fromkeys(" \t\n", self._white)
+        readers: dict[str, Callable[[str, int, bool], int]] = {"<": self._tag, "!": self._image}
+        readers |= {**dict.fromkeys("*_~`", self._emphasis), **dict.fromkeys(" \t\n", self._white)}
         return text, readers.get(text[at], self._words)(text, at, waits)
 
     def _say(self, words: str) -> int:

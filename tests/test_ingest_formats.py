@@ -189,3 +189,30 @@ def test_what_a_colon_announces_in_markdown() -> None:
     [article] = markdown("Bring:\n\n1. bread\n2. salt\n\nRun:\n\n    boat --go\n\nShe said:\n\n> Go.\n\nEnd.")
     assert isinstance(article, Article)
     assert [article.text[start:end] for start, end in article.lists] == ["bread\n\nsalt", "boat --go", "Go."]
+
+
+def test_front_matter_of_aliases_is_refused_before_anything_is_built() -> None:
+    lines = ["a0: &a0 [lie, lie, lie, lie, lie, lie, lie, lie, lie]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)]
+    for said in ("\n".join([*lines, "title: *a29"]), "title: &t Harbour\nauthor: *t", "a: &a [*a]"):
+        with pytest.raises(ReadError, match="aliases"):
+            markdown(f"---\n{said}\n---\nThe pier is closed.")
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ("tags: " + "[" * 5_000 + "]" * 5_000, "levels deep"),
+        ("tags: " + "{a: " * 400 + "}" * 400, "levels deep"),
+        ("title: " + "x" * 60_000, "longer than 50,000 characters"),
+    ],
+)
+def test_front_matter_has_limits(said: str, problem: str) -> None:
+    with pytest.raises(ReadError, match=problem):
+        markdown(f"---\n{said}\n---\nThe pier is closed.")
+
+
+def test_text_between_two_rules_is_no_front_matter_however_long() -> None:
+    [article] = markdown("---\n" + "The pier is closed.\n\n" * 4_000 + "---\nEnd.")
+    assert isinstance(article, Article)
+    assert article.text.startswith("The pier")

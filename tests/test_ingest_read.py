@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest import read as read_module
 from ingest.encoding import decode
 from ingest.kinds import KINDS, SUFFIXES, kind_of
 from ingest.read import Opener, Source, find, reader_name, url_source
-from ingest.source import Content, Options
-from ingest.worker import READERS
+from ingest.source import Content, Limits, Options
+from ingest.worker import READERS, ROOT, Worker
 from rag.errors import ReadError
 from rag.schema import Article, Failure
 from rag.text import visible
@@ -288,3 +289,67 @@ def test_no_reader_leaves_characters_that_nobody_sees(tmp_path: Path, name: str,
     assert SEEN in article.text
     assert article.title == ("a" if name == "a.txt" else "Piers")
     assert visible(article.text) == article.text
+
+
+SLOW_MEMBERS = """
+import time
+from rag.schema import Article
+
+def from_eml(content, options):
+    with content.open() as file:
+        data = file.read()
+    if b"slow" in data:
+        time.sleep(1000)
+    yield Article(content.name, "T", data.decode().split("\\n\\n")[-1])
+"""
+
+
+def test_all_that_is_in_a_source_has_a_time_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "slow_members.py").write_text(SLOW_MEMBERS)
+    name = "slow_members:from_eml"
+    monkeypatch.setattr(read_module, "reader_name", lambda kind: name)
+    letters = ["fine"] + ["slow"] * 40 + ["late"]
+    box = "".join(f"From a@b\nFrom: a@b\nSubject: S\nDate: Tue, 5 Mar 2024\n\nIt is {said}.\n\n" for said in letters)
+    file = tmp_path / "box.mbox"
+    file.write_text(box)
+    with Opener(Options(limits=Limits(seconds=0.5))) as opener:
+        opener._worker = Worker(Options(limits=Limits(seconds=0.5)), {name}, [str(tmp_path), ROOT])
+        [source] = find(file)
+        assert isinstance(source, Source)
+        read, problem = [], ""
+        try:
+            for item in opener.read(source):
+                read.append(item)  # noqa: PERF402 - it ends with an error
+        except ReadError as error:
+            problem = str(error)
+        opener._worker.close()
+    assert "in all" in problem
+    assert isinstance(read[0], Article)
+    assert 1 < len(read) < 12  # of forty, each of which would have taken half a second
+
+
+def test_markup_in_records_is_taken_apart_in_the_other_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [{"title": "<b>One</b>", "text": "<p>The pier is <i>closed</i>.</p><p>It leaks.</p>"}]
+    lines += [{"text": "Plain words of a record."}, {"text": "&lt;p&gt;Ten &amp;amp; two crowns.&lt;/p&gt;"}]
+    file = tmp_path / "a.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    monkeypatch.setattr("ingest.html._parsed", lambda *_: pytest.fail("was parsed here"))
+    with Opener(Options()) as opener:
+        [source] = find(file)
+        assert isinstance(source, Source)
+        found = [item for item in opener.read(source) if isinstance(item, Article)]
+    assert [(a.title, a.text) for a in found[:2]] == [
+        ("One", "The pier is closed.\n\nIt leaks."),
+        ("a", "Plain words of a record."),
+    ]
+    assert len(found) == 3
+
+
+def test_plain_records_need_no_other_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text("\n".join(json.dumps({"text": f"Story {n} says 1 < 2."}) for n in range(500)))
+    monkeypatch.setattr(Worker, "blocks", lambda *_, **__: pytest.fail("was asked"))
+    with Opener(Options()) as opener:
+        [source] = find(file)
+        assert isinstance(source, Source)
+        assert len(list(opener.read(source))) == 500

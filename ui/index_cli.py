@@ -6,7 +6,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -55,6 +55,9 @@ def ingest(
     include_drafts: Annotated[
         bool, typer.Option("--include-drafts", help="Read drafts, private and deleted posts of exports too.")
     ] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Follow links that lead out of the folder they are in.")
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on until Ctrl-C: ingest again whenever a file changes.")
     ] = False,
@@ -64,7 +67,8 @@ def ingest(
     from ingest.pipeline import ingest as run
 
     with errors_as_lines():
-        config, options = Config.load(index=index), _options(mapping, no_remove, include_drafts)
+        config = Config.load(index=index)
+        options = replace(_options(mapping, no_remove), include_drafts=include_drafts, follow_links=follow_links)
         try:
             if watch:
                 _watch(places, config, options, as_json)
@@ -80,7 +84,7 @@ def ingest(
         raise typer.Exit(1)
 
 
-def _options(mapping: str, keep: bool, include_drafts: bool) -> Options:
+def _options(mapping: str, keep: bool) -> Options:
     from ingest.article import NAMES
     from ingest.source import Options
 
@@ -90,7 +94,7 @@ def _options(mapping: str, keep: bool, include_drafts: bool) -> Options:
             raise ConfigError(
                 f"--map has {f'{ours}={theirs}'!r}; write OURS=THEIRS, where OURS is of {', '.join(NAMES)}"
             )
-    return Options(fields=pairs, keep=keep, include_drafts=include_drafts)
+    return Options(fields=pairs, keep=keep)
 
 
 def _watch(places: list[str], config: Config, options: Options, as_json: bool) -> None:
