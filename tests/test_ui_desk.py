@@ -118,6 +118,26 @@ def test_an_error_is_one_line_of_the_conversation() -> None:
     assert "pq-marker" in texts(list(desk.reply("And now?", failed[2]))[-1])[3]
 
 
+@pytest.mark.parametrize("error", [RuntimeError("secret"), KeyError("secret"), MemoryError()])
+def test_an_answer_that_fails_for_no_known_reason_is_told_and_logged(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Parrot):
+        def stream(self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> Iterator[Answer]:
+            yield next(super().stream(question, history, **scope))
+            raise error
+
+    floor = Floor()
+    failed = list(Desk(Broken()).reply_to_box("What is hot?", (), floor))[-1]  # type: ignore[arg-type]
+    assert "something unexpected went wrong" in texts(failed[1:])[1]
+    assert "secret" not in str(failed)
+    assert failed[3][-1].done
+    assert not floor.busy
+    [record] = caplog.records
+    assert record.exc_info
+    assert record.exc_info[1] is error
+
+
 def test_a_missing_index_is_told_before_the_first_question() -> None:
     class Bare(Shelf):
         def counts(self) -> tuple[int, int]:

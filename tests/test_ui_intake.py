@@ -322,12 +322,12 @@ def test_an_error_that_nobody_expects_is_told_logged_and_holds_up_nobody(
             steps.close()
             ended()
         else:
-            with pytest.raises(UnexpectedError, match="the server's log says what") as told_of:
+            with pytest.raises(UnexpectedError, match="look it up in the server's log") as told_of:
                 next(steps)
             assert told_of.value.__cause__ is error
             shown = [*_told(intake.text(Pasted(FERRY)))][-1]
-            assert "the server's log says what" in unescape(shown)
-    [record, *_] = [record for record in caplog.records if record.name == "ui.intake"]
+            assert "look it up in the server's log" in unescape(shown)
+    [record, *_] = [record for record in caplog.records if record.name == "ui.unexpected"]
     assert record.exc_info
     assert record.exc_info[1] is error
     assert done(intake.text(Pasted(BREAD, "Bread"))).report.added >= 1

@@ -30,6 +30,7 @@ from rag.write import STOPPED
 from ui import render, scope
 from ui.history import Entry, Kept, shortened
 from ui.render import Exchange
+from ui.unexpected import unexpected
 
 CONCURRENT_ANSWERS = max(2, os.cpu_count() or 1)
 """Questions answered at once. More would only share the same cores; the rest wait their turn."""
@@ -187,7 +188,8 @@ class Desk:
         if exchange.lengths:
             chain = chain.with_lengths(*exchange.lengths)
         try:
-            with closing(chain.stream(exchange.question, turns(earlier), **narrowed)) as answers:
+            stream = chain.stream(exchange.question, turns(earlier), **narrowed)
+            with unexpected("the question could not be answered"), closing(stream) as answers:
                 drawn, begun = 0.0, False
                 for answer in answers:
                     if floor.stopped:
@@ -394,9 +396,10 @@ def examples_of(questions: Sequence[str]) -> list[Any]:
 
 @contextmanager
 def errors_as_notices() -> Iterator[None]:
-    """An error that is raised on purpose becomes a notice on the page, and an error of the endpoint's."""
+    """Any error becomes a notice on the page, and an error of the endpoint's."""
     try:
-        yield
+        with unexpected("this could not be done"):
+            yield
     except PullquoteError as error:
         raise gr.Error(render.one_line(str(error)), print_exception=False) from error
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import filecmp
 import json
-import logging
 import queue
 import re
 import shutil
@@ -15,24 +14,21 @@ import threading
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 from ingest.pipeline import Progress, Standing, ingest, remove
 from ingest.read import is_url
 from ingest.source import MEGABYTE, Options
 from ingest.store import Model
 from rag.config import Config
-from rag.errors import PullquoteError, ReadError, UnexpectedError
+from rag.errors import PullquoteError, ReadError
 from rag.index import Index
 from rag.schema import IngestReport
 from ui import scope
 from ui.render import counted
+from ui.unexpected import unexpected
 
-log = logging.getLogger(__name__)
 MOST_FILES = 2000
 """Files that are added at once."""
 MOST_GIGABYTES = 4
@@ -164,23 +160,21 @@ class Intake:
         The thread has the turn, not who waits: a page that is closed neither keeps it nor gives it away early. Raises
         UnexpectedError for what is not raised on purpose.
         """
-        told: queue.SimpleQueue[Standing | None] = queue.SimpleQueue()
-        added: Future[Added] = Future()
+        told: queue.SimpleQueue[Standing | Added | PullquoteError] = queue.SimpleQueue()
 
         def run() -> None:
-            with _ending(added, told), self._turn:
-                added.set_result(add(told.put))
+            try:
+                with unexpected("the articles could not be added"), self._turn:
+                    told.put(add(told.put))
+            except PullquoteError as error:
+                told.put(error)
 
         threading.Thread(target=run, name="intake", daemon=True).start()
-        while step := told.get():
+        while isinstance(step := told.get(), Standing):
             yield step
-        error = added.exception()
-        if error and not isinstance(error, PullquoteError):
-            raise UnexpectedError(
-                "something unexpected went wrong while this was added; the server's log says what: try it without the "
-                "file or address that is named there"
-            ) from error
-        yield added.result()
+        if isinstance(step, PullquoteError):
+            raise step
+        yield step
 
     def _ingest(self, places: Sequence[str], tell: Progress) -> IngestReport:
         return ingest(places, self.config, tell, Options(keep=True), self.model)
@@ -259,23 +253,6 @@ class Intake:
             origin = file.resolve()
             if origin.parent == home and not own[str(origin)] and not copied[str(origin)]:
                 origin.unlink(missing_ok=True)
-
-
-@contextmanager
-def _ending(added: Future[Added], told: queue.SimpleQueue[Standing | None]) -> Iterator[None]:
-    """Hands whatever goes wrong to who waits; what is not raised on purpose is logged as well."""
-
-    def end(_: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> bool:
-        if error:
-            added.set_exception(error)
-            if not isinstance(error, PullquoteError):
-                log.error("Articles could not be added", exc_info=error)
-        told.put(None)
-        return True
-
-    with ExitStack() as stack:
-        stack.push(end)
-        yield
 
 
 def _drop(files: Iterable[Path]) -> None:
