@@ -115,7 +115,7 @@ class Chain:
         """The answer, with a citation for every sentence; or, not grounded, the nearest passages as hits.
 
         `history` are the conversation's earlier turns, oldest first. Raises QuestionError for an empty or far too
-        long question, IndexMissing when nothing is indexed.
+        long question, IndexMissing when nothing is indexed, IndexChanging while another process keeps changing it.
         """
         return deque(self.stream(question, history, **scope), maxlen=1)[0]
 
