@@ -70,8 +70,9 @@ def not_lifted(question: str, found: Iterable[ReadFilter], lifted: Collection[st
     """
     found = list(found)
     names = {_in_one_case(each.words) for each in found}
-    wanted = {_in_one_case(words.encode("utf-8", "replace").decode()) for words in lifted}
-    regions = [region for words in wanted - names for region in _places(question, words)]
+    told = [words.encode("utf-8", "replace").decode() for words in lifted]  # as the question was, before it was read
+    wanted = set(map(_in_one_case, told))
+    regions = [place for words in told if _in_one_case(words) not in names for place in _places(question, words)]
     return [each for each in found if _in_one_case(each.words) not in wanted and not _is_inside(each, regions)]
 
 

@@ -118,7 +118,16 @@ def test_words_lift_their_own_filter_only() -> None:
     assert left_after(question, "Times") == ["Time"]
     assert left_after(question, "time") == left_after(question, "According to  Time") == []
     assert left_after(question, question) == []
+    for odd in (f"{question} In İzmir?", f"{question} In the Weißstraße?"):
+        assert left_after(odd) == ["Time"]
+        assert left_after(odd, f" {odd}\n") == []
     assert left_after(f"{question}\ud800".encode("utf-8", "replace").decode(), f"{question}\ud800") == []
+
+
+@settings(deadline=None)
+@given(QUESTIONS)
+def test_the_whole_question_lifts_every_filter(question: str) -> None:
+    assert left_after(question, question, known=KNOWN) == []
 
 
 def test_two_filters_of_the_same_words_are_told_apart() -> None:
