@@ -169,7 +169,7 @@ class _Clearing:
             return end + 3
         return _WAIT if waits and len(text) - at < 3 else max(at + 1, len(text) - 2)
 
-    def _white(self, text: str, at: int, _: bool) -> int:
+    def _white(self, text: str, at: int, waits: bool) -> int:  # noqa: ARG002 - as the others
         if text[at] != "\n":
             self._space = not self._line_begins
             return at + 1

@@ -6,16 +6,19 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import textwrap
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from conftest import ROOT, SAMPLE
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,8 +26,9 @@ from llm_server import scripted
 from typer.testing import CliRunner
 
 from rag.chain import Chain
+from rag.errors import Stopped
 from rag.schema import Answer, Filters, ReadFilter
-from ui.cli import WIDTH, _filled, app
+from ui.cli import WIDTH, _filled, _tell, app
 
 QUESTION = "What did Iraq tell the Security Council?"
 
@@ -113,6 +117,25 @@ def test_no_encoding_of_a_terminal_ends_in_a_traceback(environment: dict[str, st
     assert done.stdout.count(b"\narticles 0") == 2
     assert b"\xe2\x80\xae" not in done.stdout + done.stderr
     assert b"\x1b[31m" not in done.stdout + done.stderr
+
+
+def test_ctrl_c_ends_an_answer_with_what_is_finished(capsys: pytest.CaptureFixture[str]) -> None:
+    told = Answer("How is tea?", "Tea is", (), (), grounded=True, confidence=1.0, written_by="tiny")
+
+    def answers() -> Iterator[Any]:
+        yield told
+        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            yield told
+        except Stopped:
+            yield replace(told, text="Tea is hot. Ice …", notice="Stopped; this is as far as it came.")
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(typer.Exit) as ended:
+        _tell(answers())  # type: ignore[arg-type]
+    assert ended.value.exit_code == 130
+    assert capsys.readouterr().out == "Tea is hot. Ice …\nStopped; this is as far as it came.\n"
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_pipe_that_is_closed_ends_no_command_in_a_traceback() -> None:
