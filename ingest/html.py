@@ -280,8 +280,9 @@ def _story(page: Any, stated: Iterable[Mapping[str, Any]]) -> list[Block]:
     words = [word for block in found for word in block.text.split()]
     for body in (node.get("articleBody") for node in stated):
         # What it takes out of a page's data has lost its paragraphs.
-        if isinstance(body, str) and _text_of(body).split() == words:
-            return said.marked([Block(text) for text in _text_of(body).split(BETWEEN)])
+        blocks = _blocks_in(body) if isinstance(body, str) else []
+        if blocks and [word for block in blocks for word in block.text.split()] == words:
+            return said.marked(blocks)
     return _from_container(page, found) if _is_fallback(page, found) else found
 
 
@@ -387,8 +388,8 @@ def _is_label(text: str) -> bool:
     return len(WORD.findall(text)) < FEWEST_WORDS or bool(_BYLINE.match(text))
 
 
-def _text_of(value: str) -> str:
-    return html_text(value) if looks_like_html(value) else unwrapped(clean(value))
+def _blocks_in(value: str) -> list[Block]:
+    return html_blocks(value) if looks_like_html(value) else [*map(Block, unwrapped(clean(value)).split(BETWEEN))]
 
 
 def _tried(extract: Callable[[], Any]) -> Any:

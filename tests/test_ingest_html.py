@@ -481,3 +481,11 @@ def test_a_list_of_a_page_goes_with_its_colon() -> None:
         assert [found.text[start:end] for start, end in found.lists] == ["Your old passport\n\n58 crowns"]
         quoted = [passage.slice(span) for passage in split(found) for span in passage.sentences]
         assert "Bring with you:\n\nYour old passport\n\n58 crowns" in quoted
+
+
+def test_headings_in_the_text_that_a_pages_data_holds_are_not_quoted() -> None:
+    body = f"<p>{STORY}</p><h2>What it costs</h2><p>{OTHER}</p>"
+    data = f'{{"@type": "NewsArticle", "headline": "The pier", "articleBody": "{body}"}}'
+    found = article(f'<head><script type="application/ld+json">{data}</script></head><body><div id=app></div>')
+    assert found.text == f"{STORY}\n\nWhat it costs\n\n{OTHER}"
+    assert [found.text[start:end] for start, end in found.captions] == ["What it costs"]
