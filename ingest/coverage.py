@@ -31,21 +31,23 @@ _NUMBERED = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 """Nexis and ProQuest number what they export: "2 of 3 DOCUMENTS"."""
-_MARKS = tuple(
-    re.compile(pattern, re.MULTILINE)
-    for pattern in (
-        # Factiva's number of a document, and its count of words.
-        r"^[ \t]*Document (?=\w*\d{4})[A-Za-z]\w{11,40}[ \t]*$",
-        r"^[ \t]*\d[\d,.]{0,8} (?:words|Wörter|mots|palabras|woorden|parole|palavras)[ \t]*$",
-        # Nexis
-        r"^[ \t]*End of Document[ \t]*$",
-        r"^[ \t]*(?:LENGTH|Length): {0,3}\d+ {0,3}\w+[ \t]*$",
-        r"^[ \t]*(?:LOAD-DATE|Load-Date): ",
-        # ProQuest, NewsBank, Europresse and catalogues
-        r"^[ \t]*(?:ProQuest document ID|Record [Nn]umber|Accession [Nn]umber|Article ID|Doc ID): ",
-        # Mails that were pasted one after the other
+_MARKS = (
+    # Factiva's number of a document, and its count of words.
+    re.compile(r"^[ \t]*Document (?=\w*\d{4})[A-Za-z]\w{11,40}[ \t]*$", re.MULTILINE),
+    re.compile(r"^[ \t]*\d[\d,.]{0,8} (?:words|Wörter|mots|palabras|woorden|parole|palavras)[ \t]*$", re.MULTILINE),
+    # Nexis
+    re.compile(r"^[ \t]*End of Document[ \t]*$", re.MULTILINE),
+    re.compile(r"^[ \t]*(?:LENGTH|Length): {0,3}\d{1,7} {0,3}[^\W\d]{2,20}[ \t]*$", re.MULTILINE),
+    re.compile(r"^[ \t]*(?:LOAD-DATE|Load-Date): ", re.MULTILINE),
+    # ProQuest, NewsBank, Europresse and catalogues
+    re.compile(
+        r"^[ \t]*(?:ProQuest document ID|Record [Nn]umber|Accession [Nn]umber|Article ID|Doc ID): ", re.MULTILINE
+    ),
+    # Mails that were pasted one after the other
+    re.compile(
         r"^(?:From|Von|De): .{1,200}\n(?:[A-Z][\w -]{1,20}: .{0,500}\n){0,5}(?:Subject|Betreff|Objet|Asunto): ",
-    )
+        re.MULTILINE,
+    ),
 )
 _TITLES = re.compile(r"^[ \t]*(?:title|headline|titel|titre|schlagzeile): *\S", re.IGNORECASE | re.MULTILINE)
 _DAYS = re.compile(r"^[ \t]*(?:date|published|publication date|datum|pubdate): *\S", re.IGNORECASE | re.MULTILINE)

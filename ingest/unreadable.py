@@ -82,62 +82,111 @@ _MAGIC: Sequence[tuple[int, tuple[bytes, ...], Named]] = (
 """(offset, what stands there, format)."""
 
 _ZIPS: Sequence[tuple[re.Pattern[str], Named]] = (
-    (re.compile(r"xl/workbook\.(xml|bin)"), ("an Excel workbook", _SHEET)),
-    (re.compile(r"ppt/presentation\.xml"), ("a PowerPoint presentation", "save it as .pdf")),
-    (re.compile(r"visio/document\.xml|FixedDocSeq\.fdseq"), ("a Visio drawing or an XPS document", "save it as .pdf")),
-    (re.compile(r"(Index/)?[^/]+\.iwa|Index\.zip|index\.(apxl|xml\.gz)"), (
-        "a document of Pages, Numbers or Keynote", "export it as .docx, .csv or .pdf")),
-    (re.compile(r"META-INF/MANIFEST\.MF|AndroidManifest\.xml|.*\.dist-info/WHEEL"), ("a program's package", _AS_TEXT)),
-    (re.compile(r"archive/[^/]+\.warc(\.gz)?"), ("a web archive (WACZ)", "save its pages as .html")),
-)  # fmt: skip
+    (re.compile(r"\A(?:xl/workbook\.(xml|bin))"), ("an Excel workbook", _SHEET)),
+    (re.compile(r"\A(?:ppt/presentation\.xml)"), ("a PowerPoint presentation", "save it as .pdf")),
+    (
+        re.compile(r"\A(?:visio/document\.xml|FixedDocSeq\.fdseq)"),
+        ("a Visio drawing or an XPS document", "save it as .pdf"),
+    ),
+    (
+        re.compile(r"\A(?:(Index/)?[^/]+\.iwa|Index\.zip|index\.(apxl|xml\.gz))"),
+        ("a document of Pages, Numbers or Keynote", "export it as .docx, .csv or .pdf"),
+    ),
+    (
+        re.compile(r"\A(?:META-INF/MANIFEST\.MF|AndroidManifest\.xml|.*\.dist-info/WHEEL)"),
+        ("a program's package", _AS_TEXT),
+    ),
+    (re.compile(r"\A(?:archive/[^/]+\.warc(\.gz)?)"), ("a web archive (WACZ)", "save its pages as .html")),
+)
 _OPEN_DOCUMENT = b"application/vnd.oasis.opendocument."
 
-_TEXTS: Sequence[tuple[str, Named]] = (
-    (r"\{\\rtf", ("an RTF document", _DOCUMENT)),
-    (r"(?:.*\n){0,30}?TY  - \w+[ ]*\n(?:.*\n){0,3}?[A-Z][A-Z\d]  - ", ("an RIS file of references", _REFERENCES)),
-    (r"(?:.*\n){0,5}?PMID- ?\d+[ ]*\n(?:.*\n){0,3}?[A-Z]{2,4} *- ", ("a MEDLINE file of references", _REFERENCES)),
-    (r"%0 [A-Z].*\n(?:%[\dA-Z@!&^] .*\n)", ("an EndNote file of references", _REFERENCES)),
-    (r"FN .*\nVR \d", ("a Web of Science file of references", _REFERENCES)),
-    (r"(?:[ \t]*(?:%.*)?\n)*[ \t]*@[A-Za-z]{2,30}[ \t]*\{[^{}\n]*,?[ \t]*\n?[^\n]*=",
-     ("a BibTeX file of references", _REFERENCES)),
-    (r"=LDR  |\d{5}[acdnp][a-z][a-z ]{2}[ a]22", ("a MARC file of catalogue records", _REFERENCES)),
-    (r"(?:[ \t]*(?:%.*)?\n)*[ \t]*\\(?:documentclass|documentstyle|NeedsTeXFormat|begin\{|usepackage|input\b|section\{"
-     r"|chapter\{|title\{)", ("a LaTeX document", "convert it to .pdf, .docx or .html")),
-    (r"BEGIN:VCARD", ("a vCard file of contacts", _AS_TEXT)),
-    (r"BEGIN:VCALENDAR", ("an iCalendar file of events", _AS_TEXT)),
-    (r"WEBVTT(?:[ \t].*)?\n|\d{1,6}[ \t]*\n\d{1,2}:\d\d:\d\d[,.]\d{1,3} --> \d|\[Script Info\]\n",
-     ("a file of subtitles", "save what is said as .txt, without the times")),
-    (r"-----BEGIN PGP SIGNED MESSAGE-----", ("a text signed with PGP", "save the text without its signature")),
-    (r"-----BEGIN [A-Z\d ]{2,40}-----", ("encrypted, a key or a certificate", "decrypt it, and save its text")),
-    (r"\d{2,9}[ \t]*\n[!-9;-~]{2,40}: .*\n(?:[!-9;-~]{2,40}: |[ \t])", ("a message of Apple Mail (.emlx)",
-                                                                   "save it as .eml")),
-    (r"\[InternetShortcut\]\n|\[Desktop Entry\]\n", ("a link to a page", "give the page's address itself")),
-    (r"begin \d{3} \S+\n|=ybegin ", ("an encoded file", "decode it first")),
-    (r"d\d{1,3}:(?:announce|created)", ("a torrent", "download what it leads to")),
-    (r"diff --git |Index: \S+\n=|--- \S+.*\n\+\+\+ \S", ("a patch of a program's source", _AS_TEXT)),
-    (r"#!\s?/|<\?php\b|/\*!|#include\s*[<\"]", ("a program's source", _AS_TEXT)),
-    (r"-- (?:MySQL|MariaDB|PostgreSQL|phpMyAdmin|SQLite)|(?:INSERT INTO|CREATE TABLE|PRAGMA|BEGIN TRANSACTION)\b",
-     ("a database's dump", _RECORDS)),
-)  # fmt: skip
-_PATTERNS = tuple((re.compile(pattern), named) for pattern, named in _TEXTS)
+_TEXTS: Sequence[tuple[re.Pattern[str], Named]] = (
+    (re.compile(r"\A\{\\rtf"), ("an RTF document", _DOCUMENT)),
+    (
+        re.compile(r"\A(?:.*\n){0,30}?TY  - \w+[ ]*\n(?:.*\n){0,3}?[A-Z][A-Z\d]  - "),
+        ("an RIS file of references", _REFERENCES),
+    ),
+    (
+        re.compile(r"\A(?:.*\n){0,5}?PMID- ?\d+[ ]*\n(?:.*\n){0,3}?[A-Z]{2,4} *- "),
+        ("a MEDLINE file of references", _REFERENCES),
+    ),
+    (re.compile(r"\A%0 [A-Z].*\n(?:%[\dA-Z@!&^] .*\n)"), ("an EndNote file of references", _REFERENCES)),
+    (re.compile(r"\AFN .*\nVR \d"), ("a Web of Science file of references", _REFERENCES)),
+    (
+        re.compile(r"\A(?:[ \t]*+(?:%.*+)?\n)*+[ \t]*+@[A-Za-z]{2,30}[ \t]*+\{[^{}\n]{0,200}\n?[^\n=]{0,200}="),
+        ("a BibTeX file of references", _REFERENCES),
+    ),
+    (re.compile(r"\A(?:=LDR  |\d{5}[acdnp][a-z][a-z ]{2}[ a]22)"), ("a MARC file of catalogue records", _REFERENCES)),
+    (
+        re.compile(
+            r"\A(?:[ \t]*+(?:%.*+)?\n)*+[ \t]*+\\(?:documentclass|documentstyle|NeedsTeXFormat|begin\{|usepackage"
+            r"|input\b|section\{|chapter\{|title\{)"
+        ),
+        ("a LaTeX document", "convert it to .pdf, .docx or .html"),
+    ),
+    (re.compile(r"\ABEGIN:VCARD"), ("a vCard file of contacts", _AS_TEXT)),
+    (re.compile(r"\ABEGIN:VCALENDAR"), ("an iCalendar file of events", _AS_TEXT)),
+    (
+        re.compile(r"\A(?:WEBVTT(?:[ \t].*)?\n|\d{1,6}[ \t]*\n\d{1,2}:\d\d:\d\d[,.]\d{1,3} --> \d|\[Script Info\]\n)"),
+        ("a file of subtitles", "save what is said as .txt, without the times"),
+    ),
+    (
+        re.compile(r"\A-----BEGIN PGP SIGNED MESSAGE-----"),
+        ("a text signed with PGP", "save the text without its signature"),
+    ),
+    (
+        re.compile(r"\A-----BEGIN [A-Z\d ]{2,40}-----"),
+        ("encrypted, a key or a certificate", "decrypt it, and save its text"),
+    ),
+    (
+        re.compile(r"\A(?:\d{2,9}[ \t]*\n[!-9;-~]{2,40}: .*\n(?:[!-9;-~]{2,40}: |[ \t]))"),
+        ("a message of Apple Mail (.emlx)", "save it as .eml"),
+    ),
+    (
+        re.compile(r"\A(?:\[InternetShortcut\]\n|\[Desktop Entry\]\n)"),
+        ("a link to a page", "give the page's address itself"),
+    ),
+    (re.compile(r"\A(?:begin \d{3} \S+\n|=ybegin )"), ("an encoded file", "decode it first")),
+    (re.compile(r"\A(?:d\d{1,3}:(?:announce|created))"), ("a torrent", "download what it leads to")),
+    (re.compile(r"\A(?:diff --git |Index: \S+\n=|--- \S+.*\n\+\+\+ \S)"), ("a patch of a program's source", _AS_TEXT)),
+    (re.compile(r"\A(?:#!\s?/|<\?php\b|/\*!|#include\s*[<\"])"), ("a program's source", _AS_TEXT)),
+    (
+        re.compile(
+            r"\A(?:-- (?:MySQL|MariaDB|PostgreSQL|phpMyAdmin|SQLite)"
+            r"|(?:INSERT INTO|CREATE TABLE|PRAGMA|BEGIN TRANSACTION)\b)"
+        ),
+        ("a database's dump", _RECORDS),
+    ),
+)
 _PAGES_IN_MAIL = re.compile(
-    r"(?:.+\n)*?(?:snapshot-content-location:|from: <?saved by"
+    r"\A(?:.+\n)*?(?:snapshot-content-location:|from: <?saved by"
     r"|content-type: multipart/related;.{0,200}\n?.{0,200}type=\"text/html\")",
     re.IGNORECASE,
 )
 _MHTML = ("a page saved as MHTML", "save the page as .html")
 
 _JSONS: Sequence[tuple[re.Pattern[str], Named]] = (
-    (re.compile(r"\{\s*\"(?:cells|nbformat|metadata)\"[\s\S]*\"(?:cell_type|nbformat)\"\s*:"), (
-        "a Jupyter notebook", "export it as .md or .html")),
-    (re.compile(r"\{\s*\"type\"\s*:\s*\"(?:FeatureCollection|Feature|Topology|GeometryCollection)\""), (
-        "a map in GeoJSON", _RECORDS)),
-    (re.compile(r"\{\s*\"log\"\s*:\s*\{\s*\"(?:version|creator)\""), ("a record of a browser's traffic (HAR)", _PAGE)),
-    (re.compile(r"\{\s*\"(?:openapi|swagger|\$schema|\$id|asyncapi)\"\s*:"), ("a description of data or of an API",
-                                                                              _AS_TEXT)),
-    (re.compile(r"\{[\s\S]*\"(?:dependencies|devDependencies|peerDependencies|compilerOptions)\"\s*:\s*\{"), (
-        "a program's settings", _AS_TEXT)),
-)  # fmt: skip
+    (
+        re.compile(r"\A\{\s*\"(?:cells|nbformat|metadata)\"[\s\S]*\"(?:cell_type|nbformat)\"\s*:"),
+        ("a Jupyter notebook", "export it as .md or .html"),
+    ),
+    (
+        re.compile(r"\A\{\s*\"type\"\s*:\s*\"(?:FeatureCollection|Feature|Topology|GeometryCollection)\""),
+        ("a map in GeoJSON", _RECORDS),
+    ),
+    (
+        re.compile(r"\A\{\s*\"log\"\s*:\s*\{\s*\"(?:version|creator)\""),
+        ("a record of a browser's traffic (HAR)", _PAGE),
+    ),
+    (
+        re.compile(r"\A\{\s*\"(?:openapi|swagger|\$schema|\$id|asyncapi)\"\s*:"),
+        ("a description of data or of an API", _AS_TEXT),
+    ),
+    (
+        re.compile(r"\A\{[\s\S]*\"(?:dependencies|devDependencies|peerDependencies|compilerOptions)\"\s*:\s*\{"),
+        ("a program's settings", _AS_TEXT),
+    ),
+)
 
 _ROOTS: dict[str, Named] = {
     "nitf": ("a NITF document", _WIRE),
@@ -173,7 +222,7 @@ _SOURCES = frozenset(
 _SETTINGS = frozenset(".yaml .yml .toml .ini .cfg .conf .env .lock .properties .plist .reg".split())
 """Endings of files that hold no prose; what they hold can begin like it."""
 _CODE = re.compile(
-    r"\s*(?:.*[;{}]|[\])}]+[,;]?|(?:def|class|if|for|while|elif|with|try|except|else|switch|case)\b.*:"
+    r"\s*+(?:.*[;{}]|[\])}]+[,;]?|(?:def|class|if|for|while|elif|with|try|except|else|switch|case)\b.*:"
     r"|(?:import|from)\s+[\w.]+(?:\s+import\b.*)?|(?:return|var|let|const|func|fn|public|private|static|package|using)\b"
     r".*[;({=)]|[A-Za-z_][\w.\[\]'\"]*\s*(?:[-+*/|&:]?=)\s*\S.*|[A-Za-z_][\w.]*\(.*\)|//.*|#\s?\w+.*|@\w+.*)"
 )
@@ -230,7 +279,7 @@ def _by_text(name: str, start: bytes, kind: Kind | None) -> Named | None:
 def _found(name: str, text: str, start: bytes, kind: Kind | None) -> Iterator[Named | None]:
     if kind in (JSON, JSON_LINES):
         yield from (named for pattern, named in _JSONS if pattern.match(text))
-    yield from (named for pattern, named in _PATTERNS if pattern.match(text))
+    yield from (named for pattern, named in _TEXTS if pattern.match(text))
     yield _MHTML if _PAGES_IN_MAIL.match(text) else None
     if kind in (TEXT, None):
         yield _by_root(text, start)
