@@ -74,3 +74,13 @@ class IndexChanging(StoreError):
 
 class IndexLocked(StoreError):
     """Another process is writing to the index."""
+
+
+LONGEST_ECHO = 200
+"""Characters of what somebody wrote that a message repeats."""
+
+
+def cut(text: object, most: int = LONGEST_ECHO) -> str:
+    """A value as a message repeats it: its first characters."""
+    told = str(text)
+    return told if len(told) <= most else f"{told[: most - 1]}…"

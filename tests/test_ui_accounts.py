@@ -115,21 +115,11 @@ def test_what_is_remembered_opens_no_other_account() -> None:
 
 
 def test_a_request_says_whose_it_is() -> None:
-    known = accounts(ada="x:y")
-    assert asyncio.run(known.named_by(basic("ada:x:y"))) == "ada"
-    assert asyncio.run(known.named_by(basic("ada:x:y").replace("Basic", "bAsIc"))) == "ada"
-    for wrong in (
-        "",
-        "Basic",
-        "Basic !",
-        "Basic ada",
-        basic("ada"),
-        basic("ada:x"),
-        basic(":"),
-        "Bearer x",
-        "Basic /w==",
-    ):
-        assert asyncio.run(known.named_by(wrong)) is None
+    assert Accounts.named_in(basic("ada:x:y")) == ("ada", "x:y")
+    assert Accounts.named_in(basic("ada:x:y").replace("Basic", "bAsIc")) == ("ada", "x:y")
+    assert Accounts.named_in(basic(":")) == ("", "")
+    for wrong in ("", "Basic", "Basic !", "Basic ada", basic("ada"), "Bearer x", "Basic /w=="):
+        assert Accounts.named_in(wrong) is None
 
 
 def test_a_hash_is_known_as_such() -> None:

@@ -123,6 +123,6 @@ def test_two_people_behind_a_proxy(browser: Browser, tmp_path: Path, keeps_name:
             assert visible(bert, ".pq-question") == []
             ada.get_by_role("button", name="Settings").click()
             expect(ada.get_by_text("Logged in as ada.")).to_be_visible()
-            ada.get_by_role("link", name="Log out").click()
+            ada.get_by_role("button", name="Log out").click()
             expect(ada.get_by_label("password")).to_be_visible()
             assert fetch(f"{url}/healthz")[0] == 200

@@ -17,7 +17,7 @@ from typing import Self
 import bcrypt
 from anyio import CapacityLimiter, to_thread
 
-from rag.errors import ConfigError
+from rag.errors import ConfigError, cut
 
 BCRYPT = re.compile(rb"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
 NAME = re.compile(r"[^\s#:\x00-\x1f\x7f][^:\x00-\x1f\x7f]{0,99}(?<!\s)")
@@ -69,8 +69,9 @@ class Accounts:
             self._remembered.add(seal)
         return True
 
-    async def named_by(self, authorization: str) -> str | None:
-        """Whose a request is, by its header of HTTP's basic kind; None if it says none, or a wrong one."""
+    @staticmethod
+    def named_in(authorization: str) -> tuple[str, str] | None:
+        """The name and password in a header of HTTP's basic kind; None if there is none."""
         kind, _, given = authorization.partition(" ")
         if kind.lower() != "basic":
             return None
@@ -78,13 +79,13 @@ class Accounts:
             name, colon, password = base64.b64decode(given.strip(), validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             return None
-        return name if colon and await self.check(name, password) else None
+        return (name, password) if colon else None
 
 
 def write_account(file: Path, name: str, password: str) -> None:
     """Make an account, or give it another password. Raises ConfigError for a name or password that cannot be."""
     if not NAME.fullmatch(name):
-        raise ConfigError(f"{name!r} cannot name an account; give 1 to 100 characters, without a colon")
+        raise ConfigError(f"{cut(name)!r} cannot name an account; give 1 to 100 characters, without a colon")
     if len(password) < SHORTEST_PASSWORD or len(password.encode("utf-8", "surrogatepass")) > LONGEST_PASSWORD:
         raise ConfigError(
             f"a password has {SHORTEST_PASSWORD} characters or more, and {LONGEST_PASSWORD} bytes or less; give another"

@@ -13,6 +13,7 @@ from gradio.components.api_component import Api
 from gradio.events import api
 
 from rag.chain import Chain
+from rag.errors import cut
 from rag.schema import Filters
 from ui import render
 from ui.articles import Catalogue
@@ -49,6 +50,10 @@ class Stores:
 NO_STORES = Stores()
 
 
+CHOSEN = (gr.Textbox, gr.Dropdown, gr.Slider)
+"""Parts that always have a value."""
+
+
 class _Page(gr.Blocks):
     """A page whose endpoints take what they are not given as their defaults, from whatever calls them.
 
@@ -60,8 +65,17 @@ class _Page(gr.Blocks):
         """The inputs as Gradio prepares them, once they are all there."""
         missing = block_fn.inputs[len(inputs) :]
         defaults = [block.value for block in missing if isinstance(block, Api)]
-        prepared: list[Any] = await super().preprocess_data(block_fn, [*inputs, *defaults], *rest, **named)
-        return prepared
+        try:
+            prepared: list[Any] = await super().preprocess_data(block_fn, [*inputs, *defaults], *rest, **named)
+        except (LookupError, TypeError, ValueError, AttributeError, gr.Error) as error:
+            raise gr.Error(f"these values cannot be used ({cut(error)}); send others", print_exception=False) from error
+        return [_settled(value, block) for value, block in zip(prepared, block_fn.inputs, strict=False)]
+
+
+def _settled(value: Any, block: Any) -> Any:
+    """A value of the kind that the part has: none, or several of one, count as what the part began with."""
+    several = isinstance(block, gr.Dropdown) and isinstance(value, list) and not block.multiselect
+    return block.value or "" if isinstance(block, CHOSEN) and (value is None or several) else value
 
     async def process_api(self, *values: Any, **named: Any) -> dict[str, Any]:
         """What an event comes to; a session that is named after its only event ends with it."""
@@ -182,7 +196,8 @@ class _Talk:
         talk, chosen = [self.conversation, self.floor], [*narrowed, self.aimed, self.writer, *lengths]
 
         def example(event: gr.SelectData, *values: Any) -> Iterator[Shown]:
-            yield from desk.reply_to_click(event.value["text"], *values)
+            text = event.value.get("text") if isinstance(event.value, dict) else event.value
+            yield from desk.reply_to_click(str(text or ""), *values)
 
         def asked_for(event: gr.EventData, *values: Any) -> Iterator[Shown]:
             yield from desk.reply_to_click(text_of(event, "question"), *values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 import typer
 
 from rag.config import Config
-from rag.errors import AddressError, ConfigError, ModelError
+from rag.errors import AddressError, ConfigError, ModelError, cut
 from ui.render import writer_label
 from ui.terminal import IndexDir, ModelAddress, ModelName, announce, complain, errors_as_lines, say
 
@@ -38,6 +39,10 @@ def chat(
     root_path: Annotated[
         str, typer.Option(metavar="URL", help="Where it is found behind a proxy: https://news.example/ask, or /ask.")
     ] = "",
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST", help="Another name that it answers to; may be given several times."),
+    ] = None,
     queue_size: Annotated[int, typer.Option(min=1, help="Questions that may wait at once.")] = 200,
     mcp: Annotated[bool, typer.Option("--mcp", help="Offer ask and search to language models’ programs.")] = False,
     llm: ModelName = None,
@@ -51,7 +56,9 @@ def chat(
     from ui.server import serve
 
     with errors_as_lines():
-        service = _service(host, port, auth_file, root_path, queue_size)
+        service = replace(
+            _service(host, port, auth_file, root_path, queue_size), allowed_hosts=_allowed_hosts(allowed_host or [])
+        )
         fixed = _for_anybody(service, no_auth=no_auth)
         say("Loading the model and the index …", err=True)
         config = Config.load(index=index, llm=llm, llm_base_url=llm_url)
@@ -68,9 +75,15 @@ def _service(host: str, port: int, auth_file: Path | None, root: str, queue_size
 
     whole = urlsplit(root)
     if root and not (root.startswith("/") or (whole.scheme in {"http", "https"} and whole.hostname)):
-        raise ConfigError(f"{root!r} is no --root-path; give a path such as /ask, or a whole https:// address")
+        raise ConfigError(f"{cut(root)!r} is no --root-path; give a path such as /ask, or a whole https:// address")
     accounts = Accounts.read(auth_file) if auth_file else None
     return Service(host, port, root.rstrip("/"), queue_size=queue_size, accounts=accounts)
+
+
+def _allowed_hosts(names: Sequence[str]) -> tuple[str, ...]:
+    from ui.names import allowed_host
+
+    return tuple(map(allowed_host, names))
 
 
 def _for_anybody(service: Service, *, no_auth: bool) -> bool:

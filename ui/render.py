@@ -373,7 +373,8 @@ def writers_html(names: Sequence[str]) -> str:
 
 def login_html(user: str) -> str:
     """Who has logged in, and the way out."""
-    return f'<p class="pq-login">Logged in as {escape(user)}. <a href="logout">Log out</a></p>'
+    way_out = '<form method="post" action="logout"><button>Log out</button></form>'
+    return f'<div class="pq-login">Logged in as {escape(user)}. {way_out}</div>'
 
 
 def facts_html(facts: Iterable[tuple[str, str]]) -> str:

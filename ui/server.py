@@ -7,32 +7,32 @@ is to listen on, and cannot add headers.
 from __future__ import annotations
 
 import ipaddress
-import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from gradio.route_utils import FnIndexInferError
 from gradio.routes import App as GradioApp
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rag.errors import AddressError, PullquoteError
+from rag.errors import AddressError, PullquoteError, cut
 from ui.accounts import Accounts
+from ui.gate import Gate
+from ui.names import EVERY_ADDRESS, Names, OwnNamesOnly
 from ui.sessions import Attended, Sessions
 
-LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
-EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Noto Sans", "Liberation Sans", "Arial", "sans-serif")
 MONO = ("ui-monospace", "Consolas", "Liberation Mono", "monospace")
 CONTENT_POLICY = (
@@ -50,6 +50,10 @@ QUEUE_SIZE = 200
 """Events that wait at once; who comes then is told that it is full."""
 QUEUE_TOLD_SECONDS = 2
 """Gradio tells all who wait where they stand, by default whenever anybody's turn comes, which takes its time."""
+UPLOADS_KEPT = (3600, 86_400)
+"""Seconds between looks for old uploads, and their age. What was added to the index was copied by then."""
+MISTAKES = (FnIndexInferError, TypeError, ValueError, KeyError, AttributeError, IndexError)
+"""What Gradio's routes raise for requests that they cannot read. Events run in its queue, not in its routes."""
 HERE = Path(__file__).parent
 
 
@@ -71,7 +75,7 @@ class Service:
 
     `root` is the path, or the whole address, under which others find it behind a proxy; `megabytes` how large a file
     may be that is uploaded (without them none may), `queue_size` how many events may wait at once. Without `accounts`
-    nobody has to log in.
+    nobody has to log in. `allowed_hosts` are names that it answers to besides its own.
     """
 
     host: str = "127.0.0.1"
@@ -80,18 +84,12 @@ class Service:
     megabytes: int = 0
     queue_size: int = QUEUE_SIZE
     accounts: Accounts | None = None
+    allowed_hosts: tuple[str, ...] = ()
 
     @property
-    def names(self) -> list[str]:
-        """The names that it goes by; empty if it may go by any."""
-        if self.host in EVERY_ADDRESS:
-            return [self.public_name, *LOCAL_NAMES] if self.public_name else []
-        return [*filter(None, [self.public_name]), self.host, f"[{self.host}]", *LOCAL_NAMES]
-
-    @property
-    def public_name(self) -> str:
-        """The host's name in the whole address, if that was given."""
-        return urlsplit(self.root).hostname or ""
+    def names(self) -> Names:
+        """The names that it answers to."""
+        return Names(self.host, self.root, self.allowed_hosts)
 
 
 def asgi_app(site: Site, service: Service = Service()) -> FastAPI:
@@ -104,19 +102,27 @@ def asgi_app(site: Site, service: Service = Service()) -> FastAPI:
             yield
 
     app = FastAPI(openapi_url=None, lifespan=alive)
-    if service.names:
-        # A web page elsewhere could otherwise point its own name at this address and read the answers.
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=service.names)
-    app.add_middleware(OwnPagesOnly, service.public_name)
-    app.add_middleware(StayHome)
     app.add_middleware(Attended, sessions)
     app.add_api_route("/healthz", partial(_health, site.healthy))
     if tools:
-        app.router.routes.extend(Route(route.path, KnownOnly(tools, service.accounts)) for route in _routes(tools))
-    site.page.queue(status_update_rate=QUEUE_TOLD_SECONDS, max_size=service.queue_size)
+        app.router.routes.extend(Route(route.path, tools) for route in tools.routes if isinstance(route, Route))
+    page = _mounted(app, site.page, service)
+    app.router.routes.insert(0, Route("/logout", partial(_log_out, page), methods=["POST"]))
+    app.add_middleware(
+        Gate, page=page, accounts=service.accounts, megabytes=service.megabytes, proxied=bool(service.root)
+    )
+    app.add_middleware(OwnNamesOnly, service.names)
+    app.add_middleware(StayHome)
+    return app
+
+
+def _mounted(app: FastAPI, page: gr.Blocks, service: Service) -> GradioApp:
+    """Gradio's application for the page, which is part of the other one from now on."""
+    page.queue(status_update_rate=QUEUE_TOLD_SECONDS, max_size=service.queue_size, api_open=False)
+    page.delete_cache = UPLOADS_KEPT
     gr.mount_gradio_app(
         app,
-        site.page,
+        page,
         "/",
         theme=theme(),
         head=_head(),  # not css=, of which Gradio rewrites each rule, and those in media queries wrongly
@@ -133,12 +139,41 @@ def asgi_app(site: Site, service: Service = Service()) -> FastAPI:
         pwa=False,
     )
     # Gradio checks that a file which an event names was uploaded only of pages that it has launched itself.
-    site.page.has_launched = True
-    return app
+    page.has_launched = True
+    mounted = mounted_pages(app)[0]
+    mounted.add_exception_handler(RequestValidationError, _not_as_described)
+    for kind in MISTAKES:
+        mounted.add_exception_handler(kind, _not_understood)
+    return mounted
 
 
-def _routes(tools: Starlette) -> list[Route]:
-    return [route for route in tools.routes if isinstance(route, Route)]
+def mounted_pages(app: FastAPI) -> list[GradioApp]:
+    """Gradio's applications that are part of this one."""
+    mounted = (route.app for route in app.routes if isinstance(route, Mount))
+    return [page for page in mounted if isinstance(page, GradioApp)]
+
+
+async def _not_as_described(_: Request, error: Exception) -> JSONResponse:
+    """FastAPI's answer to a request of another form, which would repeat all of it."""
+    errors = error.errors()[:10] if isinstance(error, RequestValidationError) else []
+    told = [{"loc": [cut(part) for part in one["loc"]], "msg": cut(one["msg"])} for one in errors]
+    return JSONResponse({"detail": told}, 422)
+
+
+async def _not_understood(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": f"The request is not understood ({cut(error)})."}, 400)
+
+
+async def _log_out(page: GradioApp, request: Request) -> RedirectResponse:
+    """Log an account out in all browsers. By POST alone, so that no link or picture can do it."""
+    names = f"access-token-{page.cookie_id}", f"access-token-unsecure-{page.cookie_id}"
+    user = next((user for name in names if (user := page.tokens.get(request.cookies.get(name)))), None)
+    for token in [token for token, owner in page.tokens.items() if owner == user]:
+        del page.tokens[token]
+    answer = RedirectResponse("./", 303)
+    answer.delete_cookie(names[0], secure=True, httponly=True, samesite="none")
+    answer.delete_cookie(names[1], httponly=True)
+    return answer
 
 
 def _health(healthy: Callable[[], object]) -> JSONResponse:
@@ -161,7 +196,7 @@ def _head() -> str:
 
 @dataclass(frozen=True, slots=True)
 class StayHome:
-    """ASGI middleware that adds the content policy; unlike Starlette's base class it leaves streams alone."""
+    """ASGI middleware that adds headers of policy; unlike Starlette's base class it leaves streams alone."""
 
     app: ASGIApp
 
@@ -171,53 +206,12 @@ class StayHome:
         async def send_with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
                 headers["Content-Security-Policy"] = CONTENT_POLICY
                 headers["Referrer-Policy"] = "same-origin"  # to nobody else; without any, forms have no origin
             await send(message)
 
         await self.app(scope, receive, send_with_policy)
-
-
-@dataclass(frozen=True, slots=True)
-class OwnPagesOnly:
-    """ASGI middleware that refuses what another site's page asks for.
-
-    Gradio lets any site read its answers, with the reader's own cookies, unless it is asked under a name of this
-    machine. Programs other than browsers send no Origin.
-    """
-
-    app: ASGIApp
-    public_name: str = ""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what comes from a page of this host, or from no page."""
-        app: ASGIApp = self.app
-        if scope["type"] in {"http", "websocket"} and not self._is_own(Headers(scope=scope)):
-            app = PlainTextResponse("Ask from the page itself.", status_code=403)
-        await app(scope, receive, send)
-
-    def _is_own(self, headers: Headers) -> bool:
-        if (origin := headers.get("origin")) is None:
-            return True
-        asked = {headers.get("host"), headers.get("x-forwarded-host", "").partition(",")[0].strip()}
-        place = origin.partition("://")[2]
-        return bool(place) and (place in asked or re.sub(r":\d+$", "", place) == self.public_name)
-
-
-@dataclass(frozen=True, slots=True)
-class KnownOnly:
-    """An ASGI application for those who have an account, of which each request tells by HTTP's basic authentication."""
-
-    app: ASGIApp
-    accounts: Accounts | None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on if it says whose it is."""
-        app: ASGIApp = self.app
-        if self.accounts and not await self.accounts.named_by(Headers(scope=scope).get("authorization", "")):
-            challenge = {"WWW-Authenticate": 'Basic realm="Pullquote", charset="UTF-8"'}
-            app = PlainTextResponse("Give the name and password of an account.", 401, challenge)
-        await app(scope, receive, send)
 
 
 def theme() -> gr.themes.Base:
@@ -281,9 +275,9 @@ class Server(uvicorn.Server):
     """A quiet server that ends the open pages' streams when it stops, instead of waiting for them."""
 
     def __init__(self, app: FastAPI) -> None:
-        super().__init__(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
-        mounted = (route.app for route in app.routes if isinstance(route, Mount))
-        self._pages = [page for page in mounted if isinstance(page, GradioApp)]
+        quiet = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, proxy_headers=False)
+        super().__init__(quiet)
+        self._pages = mounted_pages(app)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the streams, then everything else."""
