@@ -17,7 +17,7 @@ from eval.metrics import BY_NAME, METRICS
 from eval.run import AGGREGATES, Aggregate, Report, Scores, answered, judgeable, table_of
 from eval.statistics import Difference, Floats, Interval
 from ingest.fields import one_line
-from rag.errors import ConfigError, ReadError
+from rag.errors import ConfigError, ReadError, cut
 
 FORMAT = 1
 LEVEL = 0.05
@@ -349,13 +349,15 @@ class Bound:
         """From "recall@10=0.9". Raises ConfigError for an unknown name or what is no number."""
         name, _, value = text.partition("=")
         if name not in BY_NAME:
-            raise ConfigError(f"--fail-under {text}: no figure is called {name!r}; there are: {', '.join(BY_NAME)}")
+            raise ConfigError(
+                f"--fail-under {cut(text)}: no figure is called {cut(name)!r}; there are: {', '.join(BY_NAME)}"
+            )
         try:
             if not math.isfinite(float(value)):
                 raise ValueError(value)
             return cls(name, float(value))
         except ValueError as error:
-            raise ConfigError(f"--fail-under {text}: write it as {name}=0.9") from error
+            raise ConfigError(f"--fail-under {cut(text)}: write it as {cut(name)}=0.9") from error
 
     def failure(self, report: Report) -> str:
         """Why the report fails it, or an empty string. What was not measured fails."""

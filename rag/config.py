@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from rag.errors import ConfigError
+from rag.errors import ConfigError, cut
 
 PACKAGED_MODEL = "packaged/all-MiniLM-L6-v2"
 CONFIG_FILE = "pullquote.toml"
@@ -84,7 +84,7 @@ class Config:
         types = {field.name: type(field.default) for field in fields(self)}
         unknown = sorted(set(values) - set(types))
         if unknown:
-            raise ConfigError(f"unknown {called.format(spelled(unknown[0]))}; known are: {', '.join(types)}")
+            raise ConfigError(f"unknown {called.format(cut(spelled(unknown[0])))}; known are: {', '.join(types)}")
         found = {name: _convert(called.format(spelled(name)), value, types[name]) for name, value in values.items()}
         return replace(self, **found)
 
@@ -94,16 +94,16 @@ def _convert(name: str, value: Any, kind: type) -> Any:
         return _truth(name, value)
     lossy = kind is int and isinstance(value, float)
     if lossy or isinstance(value, bool) or not isinstance(value, (str, int, float, Path)):
-        raise ConfigError(f"{name} is {value!r}; give it as {kind.__name__}")
+        raise ConfigError(f"{name} is {cut(repr(value))}; give it as {kind.__name__}")
     try:
         return kind(value)
     except (ValueError, TypeError, OverflowError) as error:
-        raise ConfigError(f"{name} is {value!r}; give it as {kind.__name__}") from error
+        raise ConfigError(f"{name} is {cut(repr(value))}; give it as {kind.__name__}") from error
 
 
 def _truth(name: str, value: Any) -> bool:
     if str(value).lower() not in ("true", "false", "1", "0"):
-        raise ConfigError(f"{name} is {value!r}; give it as true or false")
+        raise ConfigError(f"{name} is {cut(repr(value))}; give it as true or false")
     return str(value).lower() in ("true", "1")
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.config import PACKAGED_MODEL
-from rag.errors import ModelError
+from rag.errors import ModelError, cut
 from rag.llm import LanguageModel, Session, Usage
 from rag.schema import Span
 from rag.wire import UNPACKED, guards
@@ -284,7 +284,7 @@ def load_reranker(name: str) -> Reranker | None:
         return None
     model = _cross_encoder("reranker", name)
     if model.config.num_labels != 1:
-        raise ModelError(f"the reranker {name!r} gives {model.config.num_labels} scores; use one that gives one")
+        raise ModelError(f"the reranker {cut(name)!r} gives {model.config.num_labels} scores; use one that gives one")
     return CrossEncoderReranker(model)
 
 
@@ -319,7 +319,7 @@ def load_entailment(name: str) -> Entailment | None:
     model = _cross_encoder("support model", name)
     labels = {str(label).lower(): int(number) for number, label in model.config.id2label.items()}
     if model.config.num_labels > 1 and "entailment" not in labels:
-        raise ModelError(f"the support model {name!r} has no label 'entailment'; use one for entailment (NLI)")
+        raise ModelError(f"the support model {cut(name)!r} has no label 'entailment'; use one for entailment (NLI)")
     return CrossEncoderEntailment(model, labels.get("entailment", 0))
 
 
@@ -335,7 +335,7 @@ def _cross_encoder(what: str, name: str) -> Any:
 
 def _not_loaded(what: str, name: str, error: Exception, hint: str) -> ModelError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return ModelError(f"cannot load the {what} {name!r} ({reason}); {hint}")
+    return ModelError(f"cannot load the {what} {cut(name)!r} ({reason}); {hint}")
 
 
 def model_path(name: str) -> str:
@@ -389,7 +389,7 @@ def load_llm(
     Raises ModelError if the library for it is not installed, or the address is none.
     """
     if not _is_address(url):
-        raise ModelError(f"{url!r} is no address of a language model; give one such as http://localhost:11434/v1")
+        raise ModelError(f"{cut(url)!r} is no address of a language model; give one such as http://localhost:11434/v1")
     try:
         from llama_index.llms import ollama, openai_like  # noqa: F401 - now, and not while a reader waits
         from openai.resources.chat import AsyncCompletions  # noqa: F401

@@ -36,6 +36,7 @@ def run(*arguments: str | Path, typed: str = "") -> tuple[int, str, str]:
         (("--auth-file", "users"), "make one: pullquote account users NAME"),
         (("--root-path", "ask"), "give a path such as /ask, or a whole https:// address"),
         (("--root-path", "javascript:x"), "give a path such as /ask"),
+        (("--allowed-host", "https://news.example"), "give one such as news.example"),
     ],
 )
 def test_what_cannot_be_served_is_told_with_its_fix(arguments: tuple[str, ...], fix: str) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 
 import pytest
 
-from rag.errors import QuestionError
+from rag.config import Config
+from rag.errors import PullquoteError, QuestionError
 from rag.schema import Filters
 from ui import scope
+from ui.accounts import write_account
+from ui.names import allowed_host
 
 SOURCES = ["Harbour Wire", "The Age", "THE AGE", "Sydney Morning Herald"]
 
@@ -43,3 +48,20 @@ def test_sources_are_spelled_as_the_index_does() -> None:
         scope.spelled(["Harbor Wire"], SOURCES)
     with pytest.raises(QuestionError, match="there is none"):
         scope.spelled(["x"], [])
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        scope.day,
+        lambda text: scope.spelled([text], ["The Cup", text * 2]),
+        lambda text: Config.load(environment={}, **{text: 1}),
+        lambda text: Config.load(environment={}, hits=text),
+        lambda text: allowed_host(f"{text}/"),
+        lambda text: write_account(Path("users"), text, "correct horse"),
+    ],
+)
+def test_a_message_repeats_little_of_what_was_given(refused: Callable[[str], object]) -> None:
+    with pytest.raises(PullquoteError) as caught:
+        refused("x" * 5000)
+    assert "x" * 201 not in str(caught.value)

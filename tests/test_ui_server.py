@@ -153,6 +153,22 @@ def test_a_name_that_was_given_is_its_own() -> None:
         assert fetch(url, Host="rebound.example")[0] == 400
 
 
+@pytest.mark.slow
+def test_a_name_that_is_not_its_own_has_to_be_allowed() -> None:
+    for service in (Service(), Service("0.0.0.0"), Service(accounts=ADA)):
+        with served(tiny_page(), service) as url:
+            told = text(url, None, Host="news.example:7860")
+            assert told[0] == 400
+            assert "--allowed-host news.example" in told[1]
+            assert len(text(url, None, Host="x" * 5000)[1]) < 400
+            assert text(url, None, Host=url.split("/")[2])[0] == 200
+            websocket = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+            key = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+            assert text(url, None, Host="news.example", **websocket, **key)[0] in {400, 403}
+    with served(tiny_page(), Service("0.0.0.0", allowed_hosts=("news.example",))) as url:
+        assert text(url, None, Host="News.Example.:7860")[0] == 200
+
+
 @pytest.mark.parametrize(
     ("host", "own"),
     [

@@ -96,7 +96,7 @@ def _for_anybody(service: Service, *, no_auth: bool) -> bool:
         return False
     if not no_auth:
         raise AddressError(
-            f"others can reach {service.host}; give --auth-file FILE, which pullquote account FILE NAME makes, or "
+            f"others can reach {cut(service.host)}; give --auth-file FILE, which pullquote account FILE NAME makes, or "
             "--no-auth to let anybody ask"
         )
     return True

@@ -13,7 +13,7 @@ from pydantic import ValidationError, validate_call
 
 from rag.chain import Chain
 from rag.config import Config
-from rag.errors import QuestionError, ReadError
+from rag.errors import QuestionError, ReadError, cut
 from rag.schema import Filters
 from ui import render, scope
 from ui.articles import Catalogue, View
@@ -124,7 +124,7 @@ def checked(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, 
             at = first["loc"][0] if first["loc"] else ""
             name = [*names][at] if isinstance(at, int) and at < len(names) else at
             raise QuestionError(
-                f"{name} is not as it should be ({first['msg']}); see the endpoint's description"
+                f"{cut(name)} is not as it should be ({cut(first['msg'])}); see the endpoint's description"
             ) from error
 
     return call

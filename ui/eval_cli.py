@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from rag.config import Config, api_key
-from rag.errors import AddressError, ConfigError, ReadError
+from rag.errors import AddressError, ConfigError, ReadError, cut
 from rag.schema import Failure, QAPair
 from ui import scope
 from ui.terminal import (
@@ -320,7 +320,7 @@ def bench_page(
 
     with errors_as_lines():
         if not url.startswith(("http://", "https://")):
-            raise AddressError(f"{url!r} is no address of a page; give one such as http://127.0.0.1:7860/")
+            raise AddressError(f"{cut(url)!r} is no address of a page; give one such as http://127.0.0.1:7860/")
         read = [pair for pair in read_pairs(pairs) if isinstance(pair, QAPair)]
         questions = [pair.question for pair in read if not pair.history]
         if not questions:

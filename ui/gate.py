@@ -10,9 +10,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-import gradio as gr
-from gradio.routes import App as GradioApp
-from gradio.utils import get_upload_folder
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -100,7 +97,7 @@ CHOOSING = {"select", "like", "example_select", "option_select"}
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """ASGI middleware before a page of Gradio's.
+    """ASGI middleware before `page`, an application of Gradio's.
 
     `megabytes` is how large a file may be that is uploaded; without them none may be. `proxied` if a proxy is expected,
     whose X-Forwarded-For is then believed. Sessions, events and uploads belong to the account that made them; without
@@ -108,7 +105,7 @@ class Gate:
     """
 
     app: ASGIApp
-    page: GradioApp
+    page: Any
     accounts: Accounts | None = None
     megabytes: int = 0
     proxied: bool = False
@@ -272,7 +269,7 @@ class Gate:
         return True
 
     @property
-    def _blocks(self) -> gr.Blocks:
+    def _blocks(self) -> Any:
         return self.page.get_blocks()
 
     @property
@@ -281,7 +278,7 @@ class Gate:
 
     @property
     def _folder(self) -> str:
-        return str(get_upload_folder())
+        return str(self.page.uploaded_file_dir)
 
     # What is read
 

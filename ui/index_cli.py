@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rag.config import Config
-from rag.errors import ConfigError
+from rag.errors import ConfigError, cut
 from rag.schema import IngestReport
 from ui.render import article_json, counted, showable
 from ui.terminal import (
@@ -92,7 +92,7 @@ def _options(mapping: str, keep: bool) -> Options:
     for ours, theirs in pairs.items():
         if ours not in NAMES or not theirs:
             raise ConfigError(
-                f"--map has {f'{ours}={theirs}'!r}; write OURS=THEIRS, where OURS is of {', '.join(NAMES)}"
+                f"--map has {cut(f'{ours}={theirs}')!r}; write OURS=THEIRS, where OURS is of {', '.join(NAMES)}"
             )
     return Options(fields=pairs, keep=keep)
 

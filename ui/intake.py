@@ -22,7 +22,7 @@ from ingest.read import is_url
 from ingest.source import MEGABYTE, Options
 from ingest.store import Model
 from rag.config import Config
-from rag.errors import PullquoteError, ReadError
+from rag.errors import PullquoteError, ReadError, cut
 from rag.index import Index
 from rag.schema import IngestReport
 from ui import scope
@@ -133,7 +133,7 @@ class Intake:
         places = list(dict.fromkeys(lines.split()))
         odd = [place for place in places if not is_url(place)]
         if odd or not places:
-            given = f"{odd[0]!r} is no address" if odd else "there is no address"
+            given = f"{cut(odd[0])!r} is no address" if odd else "there is no address"
             raise ReadError(f"{given}; give one that begins with https://, or several, a line each")
 
         def add(tell: Progress) -> Added:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import date
 from difflib import get_close_matches
 
-from rag.errors import QuestionError
+from rag.errors import QuestionError, cut
 from rag.schema import Filters
 
 ISO = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -23,7 +23,7 @@ def day(text: str) -> date | None:
         # fromisoformat takes weeks and days without dashes too, which nobody means
         return date.fromisoformat(written if ISO.fullmatch(written) else "")
     except ValueError as error:
-        raise QuestionError(f"{written!r} is no date; write it as YYYY-MM-DD, such as 2024-03-31") from error
+        raise QuestionError(f"{cut(written)!r} is no date; write it as YYYY-MM-DD, such as 2024-03-31") from error
 
 
 def filters(after: str = "", before: str = "", sources: Sequence[str] = (), article_ids: Sequence[str] = ()) -> Filters:
@@ -41,6 +41,9 @@ def spelled(names: Sequence[str], sources: Sequence[str]) -> list[str]:
     found = [by_name.get(name) or by_name.get(name.strip().casefold()) for name in names]
     for name, source in zip(names, found, strict=True):
         if source is None:
-            near = get_close_matches(name, sources, 2, 0.5) or sources[:SHOWN_SOURCES]
-            raise QuestionError(f"no article has the source {name!r}; there is {', '.join(map(repr, near)) or 'none'}")
+            told = cut(name)
+            near = get_close_matches(told, sources, 2, 0.5) or sources[:SHOWN_SOURCES]
+            raise QuestionError(
+                f"no article has the source {told!r}; there is {', '.join(map(repr, map(cut, near))) or 'none'}"
+            )
     return [source for source in found if source]

@@ -294,7 +294,7 @@ def listen(host: str, port: int) -> socket.socket:
             raise OSError("ports go from 0 to 65535")
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise AddressError(f"cannot serve on {host}, port {port} ({error}); give another --port") from error
+        raise AddressError(f"cannot serve on {cut(host)}, port {port} ({error}); give another --port") from error
 
 
 def address(listener: socket.socket) -> str:
