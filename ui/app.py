@@ -71,12 +71,6 @@ class _Page(gr.Blocks):
             raise gr.Error(f"these values cannot be used ({cut(error)}); send others", print_exception=False) from error
         return [_settled(value, block) for value, block in zip(prepared, block_fn.inputs, strict=False)]
 
-
-def _settled(value: Any, block: Any) -> Any:
-    """A value of the kind that the part has: none, or several of one, count as what the part began with."""
-    several = isinstance(block, gr.Dropdown) and isinstance(value, list) and not block.multiselect
-    return block.value or "" if isinstance(block, CHOSEN) and (value is None or several) else value
-
     async def process_api(self, *values: Any, **named: Any) -> dict[str, Any]:
         """What an event comes to; a session that is named after its only event ends with it."""
         session, event = named.get("session_hash"), named.get("event_id")
@@ -86,6 +80,12 @@ def _settled(value: Any, block: Any) -> Any:
             if session is not None and session == event:
                 self.state_holder.session_data.pop(session, None)
                 self.state_holder.time_last_used.pop(session, None)
+
+
+def _settled(value: Any, block: Any) -> Any:
+    """A value of the kind that the part has: none, or several of one, count as what the part began with."""
+    several = isinstance(block, gr.Dropdown) and isinstance(value, list) and not block.multiselect
+    return block.value or "" if isinstance(block, CHOSEN) and (value is None or several) else value
 
 
 def build_app(
