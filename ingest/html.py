@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
@@ -19,7 +20,7 @@ from ingest.encoding import decode
 from ingest.fields import clean, one_line, parse_date
 from ingest.markup import BLOCKS, BREAKS, SENTENCE_END, UNSEEN, blocks_of, is_unseen
 from ingest.paragraphs import BETWEEN, Block, joined
-from ingest.source import Content, Options, Read, whole
+from ingest.source import Content, Options, Read, is_own, whole
 from rag.errors import ReadError
 from rag.schema import Notice
 
@@ -327,8 +328,9 @@ def _is_fallback(page: Any, found: list[Block]) -> bool:
     text = _squeezed(block.text for block in found)
     if len(found) == 1 or len(text) < LITTLE:
         return True
-    taken = _tried(lambda: baseline(page)[1])
-    return taken is not None and _squeezed([taken]) == text
+    with suppress(ReadError):
+        return _squeezed([_tried(lambda: baseline(page))[1]]) == text
+    return False
 
 
 def _from_container(page: Any, found: list[Block]) -> list[Block]:
@@ -393,14 +395,17 @@ def _blocks_in(value: str) -> list[Block]:
 
 
 def _tried(extract: Callable[[], Any]) -> Any:
-    """What a library makes of a page; None where it trips over one."""
+    """What trafilatura makes of a page. Raises ReadError where it fails on one; an error of our own is not caught."""
     from lxml import etree
 
     odd = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
     try:
         return extract()
-    except (*odd, etree.LxmlError):
-        return None
+    except (*odd, etree.LxmlError) as error:
+        if is_own(error):
+            raise
+        problem = one_line(f"{type(error).__name__}: {error}")[:120]
+        raise ReadError(f"is a page on which trafilatura fails ({problem}); save its text instead") from error
 
 
 def _hush() -> None:
@@ -414,7 +419,9 @@ def _metadata(page: Any, stated: list[Mapping[str, Any]], content: Content) -> t
     from trafilatura.metadata import Document, extract_metadata
 
     # It guesses a date if none is stated; given no format for one, it does not.
-    found = _tried(lambda: extract_metadata(page, date_config={"outputformat": ""})) or Document()
+    found = Document()
+    with suppress(ReadError):
+        found = _tried(lambda: extract_metadata(page, date_config={"outputformat": ""})) or found
     metas = _metas(page)
     url = _canonical(page, metas)
     site = one_line(found.sitename)

@@ -25,7 +25,7 @@ from ingest.encoding import decode
 from ingest.fields import clean, one_line
 from ingest.html import html_blocks
 from ingest.paragraphs import Block, joined
-from ingest.source import MEGABYTE, Content, Options, Read, Unpublished, whole
+from ingest.source import MEGABYTE, Content, Options, Read, Unpublished, is_own, whole
 from rag.errors import ReadError
 from rag.schema import Article, Failure, Span
 
@@ -87,6 +87,8 @@ def from_eml(content: Content, options: Options) -> Read:
         if letters > 1:
             yield several(content.name, letters)
     except UNREADABLE as error:
+        if isinstance(error, TypeError) and is_own(error):
+            raise
         raise ReadError("cannot be taken apart; save it alone, as text") from error
 
 

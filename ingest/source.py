@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from ingest.paragraphs import Block
@@ -127,6 +128,14 @@ class Content:
         """Its first bytes."""
         with self.open() as file:
             return file.read(length)
+
+
+def is_own(error: BaseException) -> bool:
+    """Was an error raised by code of this package, and not by a library that it calls?"""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return trace is not None and Path(trace.tb_frame.f_code.co_filename).parent == Path(__file__).parent
 
 
 def whole(content: Content, options: Options) -> bytes:

@@ -489,3 +489,22 @@ def test_headings_in_the_text_that_a_pages_data_holds_are_not_quoted() -> None:
     found = article(f'<head><script type="application/ld+json">{data}</script></head><body><div id=app></div>')
     assert found.text == f"{STORY}\n\nWhat it costs\n\n{OTHER}"
     assert [found.text[start:end] for start, end in found.captions] == ["What it costs"]
+
+
+def test_a_failure_of_the_library_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise AttributeError("'NoneType' object has no attribute 'tag'")
+
+    monkeypatch.setattr("trafilatura.bare_extraction", fails)
+    page = Content("a.html", "/a.html", lambda: io.BytesIO(b"<html><body><p>Text.</p>"), 30)
+    with pytest.raises(ReadError, match="on which trafilatura fails"):
+        list(from_html(page, Options()))
+
+
+def test_a_mistake_of_our_own_is_not_told_as_a_page_without_an_article(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ingest import html
+
+    monkeypatch.setattr("trafilatura.bare_extraction", lambda *_, **__: html._is_label(None))  # type: ignore[arg-type]
+    page = Content("a.html", "/a.html", lambda: io.BytesIO(b"<html><body><p>Text.</p>"), 30)
+    with pytest.raises(TypeError):
+        list(from_html(page, Options()))

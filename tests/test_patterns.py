@@ -114,7 +114,7 @@ def sample(items: Iterable[Any], groups: dict[int, str]) -> str:
     return "".join(part for op, value in items for part in [_one(op, value, groups)])
 
 
-def _one(op: Any, value: Any, groups: dict[int, str]) -> str:  # noqa: PLR0911
+def _one(op: Any, value: Any, groups: dict[int, str]) -> str:  # noqa: C901 - a case for each kind of part
     if op is ops.LITERAL:
         return chr(value)
     if op is ops.NOT_LITERAL:
