@@ -123,7 +123,9 @@ class LanguageModel:
         except (APITimeoutError, httpx.TimeoutException):
             hint = "ask again, or raise llm_seconds"
             raise ModelError(f"the language model {self.name!r} took too long; {hint}") from None
-        except (APIConnectionError, httpx.ConnectError, ConnectionError):
+        except (APIConnectionError, httpx.ConnectError, ConnectionError) as error:
+            if isinstance(error.__cause__, ModelError):  # raised while the client read the response
+                raise error.__cause__ from None
             raise ModelError("no language model answers there; start its server, or correct its URL") from None
         except (httpx.HTTPError, APIError, ResponseError) as error:
             status = getattr(error, "status_code", -1)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from rag.errors import ModelError
 
@@ -54,6 +54,18 @@ class _Chunk(BaseModel):
     """The fields of a part of a reply that LlamaIndex uses; OpenAI's client does not check their types."""
 
     choices: list[_Choice] = []
+    usage: _Usage | None = None
+
+
+class _Whole(BaseModel):
+    message: _Delta
+    finish_reason: str | None = None
+
+
+class _Completion(BaseModel):
+    """The same of a reply that is sent as a whole."""
+
+    choices: list[_Whole] = Field(min_length=1)
     usage: _Usage | None = None
 
 
@@ -158,33 +170,39 @@ class _Checked:
             size += len(piece)
             if size > MOST_BYTES:
                 raise endless(self.name)
-            for line in self._lines(piece) if self.streamed else ():
-                self._check(line)
+            for line in self._lines(piece):
+                self._check_lines(line)
             yield piece
-        if self._line:
-            self._check(b"".join(self._line))
+        rest = b"".join(self._line)
+        if self.streamed:
+            self._check_lines(rest)
+        else:
+            self._check(rest, rest, _Completion)
+
+    def _check_lines(self, ended: bytes) -> None:
+        for line in ended.splitlines():
+            self._check(line, self._payload(line), _Chunk)
 
     def _lines(self, piece: bytes) -> Iterator[bytes]:
-        *ended, rest = piece.split(b"\n")
+        *ended, rest = piece.split(b"\n") if self.streamed else [piece]
         for end in ended:
             yield b"".join([*self._line, end])
             self._line = []
         if rest:
             self._line.append(rest)
 
-    def _check(self, ended: bytes) -> None:
-        for line in ended.splitlines():
-            try:
-                line.decode()
-                part = json.loads(self._payload(line) or b"{}")
-                if self.events:
-                    _Chunk.model_validate(part)
-            except (ValueError, RecursionError):
-                raise no_reply(self.name) from None
-            if not isinstance(part, dict):
-                raise no_reply(self.name)
-            if part.get("error"):
-                raise broken_off(self.name)
+    def _check(self, line: bytes, payload: bytes, shape: type[BaseModel]) -> None:
+        try:
+            line.decode()
+            part = json.loads(payload or b"{}")
+            if self.events:
+                shape.model_validate(part)
+        except (ValueError, RecursionError):
+            raise no_reply(self.name) from None
+        if not isinstance(part, dict):
+            raise no_reply(self.name)
+        if part.get("error"):
+            raise broken_off(self.name)
 
     def _payload(self, line: bytes) -> bytes:
         """The JSON in a line; nothing for a comment, an event's name, or the end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -13,12 +14,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from llama_index.core.llms import ChatMessage
 from llm_server import BREAK, Refused, Reply, scripted
 
 import rag.llm
 import rag.wire
 from rag.errors import ModelError
-from rag.llm import LONGEST_PIECE, MOST_THOUGHT, MOST_WRITTEN
+from rag.llm import LONGEST_PIECE, MOST_THOUGHT, MOST_WRITTEN, LanguageModel
 from rag.models import load_llm, local_llms
 from rag.prompt import Prompt
 
@@ -216,6 +218,24 @@ def test_a_redirect_within_the_same_server_is_followed(ollama: bool) -> None:
     with scripted(lambda _: replies.pop(0), ollama=ollama) as server:
         assert load_llm("tiny", server.url).complete(ASKED) == "Tea is hot."
     assert server.requests[-1]["path"] == path.rpartition("/")[0] + "/elsewhere"
+
+
+@pytest.mark.parametrize("ollama", [False, True])
+@pytest.mark.parametrize("said", [b"[]", b"{", b"5", b"[" * 200_000, b'{"choices": [], "message": null}'])
+def test_what_is_no_whole_reply_is_told_too(said: bytes, ollama: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag.models.LLM_RETRIES", 0)
+
+    async def ask(model: LanguageModel) -> None:
+        session = model.session()
+        try:
+            await session.llm.achat([ChatMessage("How is tea?")])
+        finally:
+            await session.aclose()
+
+    with scripted(lambda _: said, ollama=ollama) as server:
+        model = load_llm("tiny", server.url)
+        with pytest.raises(ModelError, match="/v1"), model.errors():
+            asyncio.run(ask(model))
 
 
 def test_mistakes_of_our_own_are_not_blamed_on_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
