@@ -98,11 +98,13 @@ OLD = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     [{"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "cp1252"}, {"LC_ALL": "C", **OLD}],
     ids=["ascii", "Windows", "C"],
 )
-def test_no_encoding_of_a_terminal_ends_in_a_traceback(environment: dict[str, str], sample_index: Path) -> None:
+def test_no_encoding_of_a_terminal_ends_in_a_traceback(
+    environment: dict[str, str], sample_index: Path, tmp_path: Path
+) -> None:
     lines = [
         "--help", "ask|--help", "eval|--help", "sources", "sources|--json", f"articles|--index|{sample_index}",
         f"articles|--json|--index|{sample_index}", "articles|--index|nichts für dich \u202e\x1b[31m",
-        "remove|日本|--index|none", "ask|Wer?\u202e|--after|日本", "ingest|日本.txt|--index|new", "frobnicate",
+        "remove|日本|--index|none", "ask|Wer?\u202e|--after|日本", f"ingest|日本.txt|--index|{tmp_path}", "frobnicate",
     ]  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-c", EVERYTHING],
