@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from ingest.fields import parse_date
 from ingest.markup import SENTENCE_END
-from ingest.source import Read
+from ingest.source import Read, Unpublished
 from rag.schema import Article, Notice
 
 SEVERAL_DATED = 3
@@ -61,13 +61,14 @@ def noticed(name: str, items: Read, text: str = "") -> Read:
 
     Without the text itself, those of its articles are looked at.
     """
-    made, documents = 0, documents_in(text)
+    made, left_out, documents = 0, 0, documents_in(text)
     for item in items:
         if isinstance(item, Article):
             made += 1
             documents += 0 if text else max(1, documents_in(item.text))
+        left_out += isinstance(item, Unpublished)
         yield item
-    if documents > made > 0:
+    if documents > made + left_out and made:
         yield several(name, documents, made)
 
 
