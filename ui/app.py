@@ -23,6 +23,7 @@ from ui.history import Histories
 from ui.intake import Intake
 from ui.overview import Overview
 from ui.reader import Reader
+from ui.sessions import parts_of
 from ui.views import ADDING, PRIVATE, READING, Past, Pictures, Settings, Shelf, number_of, text_of
 
 VIEWS = tuple((name.lower(), name) for name in ("Chat", "History", "Articles", "Overview", "Settings"))
@@ -50,6 +51,8 @@ class Stores:
 NO_STORES = Stores()
 
 
+CHOOSING = {"select", "like", "example_select", "option_select"}
+"""Events of Gradio's that come with what was chosen."""
 CHOSEN = (gr.Textbox, gr.Dropdown, gr.Slider)
 """Parts that always have a value."""
 
@@ -80,6 +83,25 @@ class _Page(gr.Blocks):
             if session is not None and session == event:
                 self.state_holder.session_data.pop(session, None)
                 self.state_holder.time_last_used.pop(session, None)
+
+    async def call_function(
+        self, block_fn: BlockFunction | int, processed_input: list[Any], *rest: Any, **named: Any
+    ) -> Any:
+        """What an event's function returns; what came with the event has to be of the form in which Gradio reads it."""
+        events = {event for _, event in block_fn.targets} if isinstance(block_fn, BlockFunction) else set()
+        told = next((given._data for given in (*rest, *named.values()) if isinstance(given, gr.EventData)), None)
+        if not _is_told(told, events):
+            raise gr.Error("the event_data is not of this event's form; send another", print_exception=False)
+        return await super().call_function(block_fn, processed_input, *rest, **named)
+
+
+def _is_told(value: Any, events: set[str]) -> bool:
+    if any(isinstance(part, dict) and "path" in part for part in parts_of(value)):  # a file comes with no event
+        return False
+    if not events & CHOOSING:
+        return True
+    index = value.get("index") if isinstance(value, dict) and "value" in value else None
+    return isinstance(index[0] if isinstance(index, list) and index else index, int)
 
 
 def _settled(value: Any, block: Any) -> Any:

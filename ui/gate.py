@@ -91,10 +91,6 @@ WAYS = (
 """All that is served. `/run` and `/api` are not: they would get past the queue and its limits."""
 
 
-CHOOSING = {"select", "like", "example_select", "option_select"}
-"""Events of Gradio's that come with what was chosen."""
-
-
 @dataclass(frozen=True, slots=True)
 class Gate:
     """ASGI middleware before `page`, an application of Gradio's.
@@ -302,8 +298,6 @@ class Gate:
             fn = self._blocks.fns.get(number) if isinstance(number, int) else None
             if not fn or not fn.fn:
                 raise Refused(404, "There is no such function.")
-            if not _is_told(value.get("event_data"), {event for _, event in fn.targets}):
-                raise Refused(422, "The event_data is not of this event's form.")
         if any(names_address(one) for one in parts_of(value)) or not all(
             self._owns(self._uploads, account, found) for found in paths_in(value, self._folder)
         ):
@@ -342,16 +336,6 @@ class Gate:
             await self.app(uncompressed(request.scope), parts.checked(request.receive), noted)
         finally:
             self._uploading.remove(account)
-
-
-def _is_told(value: Any, events: set[str]) -> bool:
-    """Is this of the form in which Gradio reads what came with one of the events? No file comes with any."""
-    if any(isinstance(part, dict) and "path" in part for part in parts_of(value)):
-        return False
-    if not events & CHOOSING:
-        return True
-    index = value.get("index") if isinstance(value, dict) and "value" in value else None
-    return isinstance(index[0] if isinstance(index, list) and index else index, int)
 
 
 def _way(method: str, path: str) -> tuple[Way, dict[str, str]] | None:
