@@ -267,7 +267,7 @@ def _starts(lines: Sequence[Line], doubled: frozenset[str]) -> list[int]:
             continue
         if told and (line.gap >= apart or line.text in doubled) and line.is_title:
             story = _story(lines, i + 1, doubled)
-            said_again = line.text in {later.text for later in lines[i + 2 : story]}
+            said_again = line.text in {later.text for later in lines[i + 2 : min(story, i + 1 + HEADER_LINES)]}
             set_apart = line.gap >= apart and line.words >= HEADLINE_WORDS and story < len(lines)
             if said_again or set_apart:
                 starts.append(i)

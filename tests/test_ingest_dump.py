@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import time
 from datetime import date
 from pathlib import Path
 
@@ -293,3 +294,15 @@ def test_a_line_alone_between_paragraphs_that_is_no_sentence_is_a_heading() -> N
     for kept in ("What does it cost?", "- What the bus costs", "It costs this:"):
         [article] = parse_dump(text.replace("What the bus costs", kept))
         assert (kept in article.text, article.captions) == (True, ())
+
+
+def test_many_titles_without_a_story_take_time_in_proportion() -> None:
+    body = "The pier in the harbour is closed since Tuesday said Ada Moor and it leaks in ten places now.\n\n"
+
+    def seconds(count: int) -> float:
+        text = body + "".join(f"\n\n\n\n\nHarbour News Number {i} Today\n\nx y\n\nz u" for i in range(count))
+        started = time.process_time()
+        parse_dump(text)
+        return time.process_time() - started
+
+    assert min(seconds(2_000) for _ in range(2)) < 8 * min(seconds(500) for _ in range(3))

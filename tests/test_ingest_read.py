@@ -333,7 +333,7 @@ def test_markup_in_records_is_taken_apart_in_the_other_process(tmp_path: Path, m
     lines += [{"text": "Plain words of a record."}, {"text": "&lt;p&gt;Ten &amp;amp; two crowns.&lt;/p&gt;"}]
     file = tmp_path / "a.jsonl"
     file.write_text("\n".join(map(json.dumps, lines)))
-    monkeypatch.setattr("ingest.html._parsed", lambda *_: pytest.fail("was parsed here"))
+    monkeypatch.setattr("ingest.html._tamed", lambda *_: pytest.fail("was parsed here"))
     with Opener(Options()) as opener:
         [source] = find(file)
         assert isinstance(source, Source)

@@ -22,8 +22,8 @@ from ui.endpoints import Endpoints, checked
 from ui.history import Histories
 from ui.intake import Intake
 from ui.overview import Overview
+from ui.owners import parts_of
 from ui.reader import Reader
-from ui.sessions import parts_of
 from ui.views import ADDING, PRIVATE, READING, Past, Pictures, Settings, Shelf, number_of, text_of
 
 VIEWS = tuple((name.lower(), name) for name in ("Chat", "History", "Articles", "Overview", "Settings"))
