@@ -98,6 +98,8 @@ _GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 """The comma of 1,000."""
 _INITIALS = re.compile(r"(?<=(?<!\w)[^\W\d_])\.(?=[^\W\d_](?!\w))")
 """The points of U.S."""
+_CLITIC = re.compile(r"(?<=\w)['’](?:s|t|d|m|ll|re|ve)(?!\w)")
+"""The end of Manning's or don't: left as a word, it would contain the gold answer "S"."""
 _IN_WORD = re.compile(rf"(?<=[^\W\d_]){_SIGN}+(?=\w)|(?<=\w){_SIGN}+(?=[^\W\d_])")
 """Punctuation inside a word of which a part is letters: 24-yard, Manning's, e-mail."""
 _FREE_ARTICLES = re.compile(rf"(?<!\w)(?<!\w{_SIGN})(?:an?|the)(?!\w|{_SIGN}\w)")
@@ -254,6 +256,7 @@ def tokens(text: str, inside: str) -> tuple[str, ...]:
     plain = text.casefold()
     if not plain.isascii():
         plain = "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
+    plain = _CLITIC.sub("", plain) if inside else plain
     plain = _GROUPED.sub("", _IN_FIGURE.sub(_POINT, _INITIALS.sub("", plain)))
     signed = plain.translate(_signs())
     return tuple(_IN_WORD.sub(inside, _FREE_ARTICLES.sub(" ", signed)).replace(_SIGN, " ").split())
