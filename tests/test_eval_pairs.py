@@ -17,6 +17,7 @@ from eval.datasets import parsed_lines
 from eval.pairs import ArticleNames, check_pairs, drawn, pair_json, parsed, read_pairs, sample_pairs, survey
 from rag.errors import ReadError
 from rag.schema import ArticleEntry, Copy, Failure, QAPair, Turn
+from rag.text import visible
 
 PAIR = QAPair("p1", "Who?", ("Ana",), ("a",), ("It was Ana.",), answerable=True)
 
@@ -34,7 +35,7 @@ def entry(article_id: str, title: str = "", url: str = "") -> ArticleEntry:
     return ArticleEntry(article_id, title, "", url, "", None, "", "", 1)
 
 
-texts = st.text(min_size=1).map(lambda text: f"x{text}".encode("utf-8", "replace").decode().strip())
+texts = st.text(min_size=1).map(lambda text: visible(f"x{text}".encode("utf-8", "replace").decode()).strip())
 
 
 turns = st.lists(st.builds(Turn, texts, texts), max_size=2)

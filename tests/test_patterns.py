@@ -34,6 +34,8 @@ BUILT = {"letters": "qx", "pair": "qx"}
 """What stands in patterns of which a part is drawn when they are used."""
 OF_NAMES = {("rag.filters", "pattern"), ("ui.report", "pattern")}
 """Built of escaped words alone, which are in the index or in a pairs file."""
+ESCAPED = "re.escape("
+"""What is built of an escaped text in the call itself takes time in proportion, as nothing in it repeats."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,8 @@ FOUND, UNKNOWN = collected()
 
 def test_every_pattern_is_known() -> None:
     tables = {("rag.question", name) for name in ("words", "pattern", "_OFFERS[kind]")}
-    assert {source for source in UNKNOWN if "{pattern}" not in source[1]} == tables | OF_NAMES
+    unknown = {source for source in UNKNOWN if "{pattern}" not in source[1] and ESCAPED not in source[1]}
+    assert unknown == tables | OF_NAMES | {("ui.gate", "way.path")}
     assert {"ingest.html._TOKEN", "rag.question._OFFERS", "ui.intake.RESERVED"} <= {found.where for found in FOUND}
 
 

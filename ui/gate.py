@@ -89,6 +89,7 @@ WAYS = (
     Way("GET POST DELETE", "/mcp", Who.PROGRAMS, Body.JSON),
 )
 """All that is served. `/run` and `/api` are not: they would get past the queue and its limits."""
+PATTERNS = {way: re.compile(way.path, re.DOTALL) for way in WAYS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +341,7 @@ class Gate:
 
 def _way(method: str, path: str) -> tuple[Way, dict[str, str]] | None:
     """The route of a request, and what its path names. Raises Refused for another method than the route's."""
-    found = [(way, match) for way in WAYS if (match := re.fullmatch(way.path, path, re.DOTALL))]
+    found = [(way, match) for way, pattern in PATTERNS.items() if (match := pattern.fullmatch(path))]
     for way, match in found:
         if method in way.methods.split():
             return way, {name: value for name, value in match.groupdict().items() if value}
