@@ -13,7 +13,7 @@ from rag.schema import Article, Passage, Span
 from rag.segment import sentence_ends
 
 SPLITTER = "sentencex/60-90/abbreviations"
-"""Recorded in the index; changed whenever the same text would be cut otherwise."""
+"""Recorded in the index; changed whenever the same text would be cut otherwise from then on."""
 LEAST_WORDS, MOST_WORDS = 60, 90
 LONGEST_WORD = 24
 """Characters; text without spaces is cut, and counted, as if a word ended here."""

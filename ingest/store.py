@@ -296,9 +296,8 @@ class Store:
         self.settle()  # it may be of what is just being written
         if before.id not in self._writer.entries([before.id]):
             return None
-        vectors, sentences = self._writer.vectors(before.id)
-        spans = [len(passage.sentences) for passage in passages]
-        if spans != [len(of_one) for of_one in sentences]:
+        vectors, sentences, spans = self._writer.vectors(before.id)
+        if spans != [passage.sentences for passage in passages]:
             return None
         return StoredArticle(article, passages, vectors, sentences, story=before.story)
 

@@ -54,9 +54,10 @@ from rag.rows import (
     entries,
     passage_row,
     passages,
+    sentence_spans,
     unpacked,
 )
-from rag.schema import Article, ArticleEntry, Copy, Filters, Passage, Query
+from rag.schema import Article, ArticleEntry, Copy, Filters, Passage, Query, Span
 
 FORMAT = 3
 """Raised when what is stored of a passage or an article changes its meaning."""
@@ -466,8 +467,8 @@ class IndexWriter(Index):
             found = view.store.articles.find([{"text_digest": {"$in": text_digests}}], "metadatas")
         return {entry.text_digest: entry for entry in entries(found)}
 
-    def vectors(self, article_id: str) -> tuple[Vectors, list[Vectors]]:
-        """The vectors of an article's passages and of their sentences, in the order of the passages."""
+    def vectors(self, article_id: str) -> tuple[Vectors, list[Vectors], list[tuple[Span, ...]]]:
+        """The vectors of an article's passages and of their sentences, and the sentences' spans, passage by passage."""
         view = self._fresh()
         terms = [{"article_id": article_id}, {"digest": self._entries(view, [article_id])[article_id].digest}]
         with store_errors(self.folder):
@@ -475,7 +476,8 @@ class IndexWriter(Index):
         rows = [row or {} for row in found["metadatas"]]
         order = sorted(range(len(rows)), key=lambda i: int(str(rows[i]["ordinal"])))
         vectors = np.asarray(found["embeddings"], dtype=np.float32)[order]
-        return vectors, [unpacked(str(rows[i][SENTENCE_VECTORS])) for i in order]
+        rows = [rows[i] for i in order]
+        return vectors, [unpacked(str(row[SENTENCE_VECTORS])) for row in rows], [sentence_spans(row) for row in rows]
 
     def neighbours(self, vectors: Vectors, limit: int) -> list[list[Neighbour]]:
         """For each vector the articles nearest to it in meaning, at most `limit`, the nearest first."""
@@ -530,9 +532,9 @@ class IndexWriter(Index):
 def open_for_writing(folder: Path, embedding_model: str, splitter: str) -> Iterator[IndexWriter]:
     """Open an index as its only writer, making it if there is none, and mending what an interrupted write left.
 
-    `splitter` names what cut the passages: an index must not hold passages cut in two ways. Raises IndexLocked
-    when another process writes, IndexMismatch when the index was made otherwise, StoreError when it cannot be
-    written at all.
+    `splitter` names what cuts passages now, and is recorded. Articles that an earlier version cut stay as they are
+    until they change. Raises IndexLocked when another process writes, IndexMismatch when the index was made with
+    another embedding model, StoreError when it cannot be written at all.
     """
     with locked(folder):
         with store_errors(folder):
@@ -552,10 +554,7 @@ def _create(folder: Path, embedding_model: str, splitter: str) -> None:
         name, metadata = found[-1]
         _check(metadata, embedding_model, folder)
         if metadata.get("splitter") != splitter:
-            raise IndexMismatch(
-                f"the passages in {folder} were cut by {metadata.get('splitter')}, this version cuts by {splitter}; "
-                f"{ingest_anew(folder)}"
-            )
+            database.rows(name).modify({**metadata, "splitter": splitter})
         _drop_all_but(database, name)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from rag.lexical import date_number, number_date
 from rag.models import Vectors, normalized
-from rag.schema import Article, ArticleEntry, Copy, Filters, Passage
+from rag.schema import Article, ArticleEntry, Copy, Filters, Passage, Span
 
 SENTENCE_VECTORS = "sentence_vectors"
 
@@ -109,6 +109,11 @@ def passages(found: Any) -> list[Passage]:
     return [_passage(*row) for row in rows if row[1] is not None and row[2] is not None]
 
 
+def sentence_spans(row: Mapping[str, Any]) -> tuple[Span, ...]:
+    """The spans of a passage's sentences, as its row keeps them."""
+    return tuple((start, end) for start, end in json.loads(row["sentences"]))
+
+
 def _passage(passage_id: str, text: str, row: Mapping[str, Any]) -> Passage:
     return Passage(
         id=passage_id,
@@ -118,7 +123,7 @@ def _passage(passage_id: str, text: str, row: Mapping[str, Any]) -> Passage:
         start=row["start"],
         end=row["end"],
         text=text,
-        sentences=tuple((start, end) for start, end in json.loads(row["sentences"])),
+        sentences=sentence_spans(row),
         title=row["title"],
         source=row["source"],
         url=row["url"],

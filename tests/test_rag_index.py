@@ -463,12 +463,14 @@ def test_another_model_or_splitter_is_refused(writer: IndexWriter, tmp_path: Pat
     assert writer.counts() == (1, 1)
 
 
-def test_another_splitter_is_refused(tmp_path: Path) -> None:
-    for splitter in ("one", "one"):
-        with open_for_writing(tmp_path / "index", "model", splitter):
-            pass
-    with pytest.raises(IndexMismatch, match="cut by one"), open_for_writing(tmp_path / "index", "model", "two"):
-        pass
+def test_an_index_cut_by_an_earlier_splitter_can_be_read_and_written(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    with open_for_writing(folder, "model", "one") as writer:
+        writer.put([stored("a", 0)])
+    with open_for_writing(folder, "model", "two") as writer:
+        writer.put([stored("b", 1)])
+        assert writer._view.store.metadata["splitter"] == "two"
+    assert Index(folder, "model").counts() == (2, 2)
 
 
 @pytest.mark.parametrize("harm", ["lost", "stale", "broken", "empty"])
