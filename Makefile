@@ -13,7 +13,7 @@ chat: .venv/installed
 	$(BIN)/pullquote chat --index "$(INDEX)" --port $(PORT)
 
 test: .venv/installed-dev lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not llm" --numprocesses 2 --dist loadfile
 
 check: .venv/installed-dev lint
 	$(BIN)/pytest -m "not slow"

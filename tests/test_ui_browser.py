@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ import pytest
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
 from llm_server import BREAK, Scripted, scripted  # noqa: E402
-from playwright.sync_api import Browser, Page, expect, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright  # noqa: E402
 from test_ui_desk import Parrot, Shelf  # noqa: E402
 from test_ui_server import _no_open_loops, served  # noqa: E402, F401
 
@@ -105,15 +106,35 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
+LOST = ("ERR_CONNECTION_REFUSED", "errored out")
+"""What a page says whose connection is lost."""
+
+
+def is_gone(url: str) -> bool:
+    """Has the server of an address ended? A page that is open then says that it has lost it."""
+    at = urlsplit(url)
+    try:
+        socket.create_connection((at.hostname, at.port or 80), 1).close()
+    except OSError:
+        return True
+    return False
+
+
 @pytest.fixture
 def tab(browser: Browser) -> Iterator[Page]:
     """A page of its own, which must have asked nobody but this machine and raised nothing when the test is over."""
     context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
     page = context.new_page()
     hosts, problems = set[str](), list[str]()
+
+    def tell(message: ConsoleMessage) -> None:
+        lost = any(text in message.text for text in LOST) and is_gone(message.location["url"])
+        if message.type == "error" and not lost:
+            problems.append(message.text)
+
     context.on("request", lambda request: hosts.add(urlsplit(request.url).hostname or urlsplit(request.url).scheme))
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("console", tell)
     page.on("dialog", lambda dialog: problems.append(dialog.message))
     yield page
     assert page.is_closed() or page.evaluate("window.hacked") is None

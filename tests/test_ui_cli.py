@@ -327,7 +327,7 @@ class TestOverTheSample:
         assert status == 0
         assert list(report) == [
             "added", "updated", "unchanged", "moved", "duplicates", "removed", "failed", "passages", "seconds",
-            "others",
+            "others", "notices",
         ]  # fmt: skip
         assert report["failed"] == [{"source": str(tmp_path / "none"), "reason": "does not exist; check the path"}]
         listed = json.loads(run("articles", "--index", "x", "--json")[1])

@@ -200,7 +200,8 @@ class Past:
 
     def connect(self, wire: gr.HTML, shown: Sequence[Any], conversation: gr.State, floor: gr.State) -> None:
         """Say what happens when its parts are used; `shown` is what a conversation changes."""
-        wire.list(self.list, None, self.listed, **READING)
+        # Asked for again while a list is made: something was kept since, and by default Gradio would drop the event.
+        wire.list(self.list, None, self.listed, trigger_mode="always_last", **READING)
         wire.reopen(self.reopened, floor, shown, **READING)
         wire.fork(self.forked, [conversation, floor], self.tell, **READING)
         wire.rename(self.renamed, None, self.tell, **READING)
