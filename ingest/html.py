@@ -6,11 +6,11 @@ import codecs
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Self
 
 from ingest.article import article_of
@@ -151,7 +151,8 @@ def _losses(name: str, page: Any, shown: str) -> Iterator[Notice]:
     if documents > 1:
         yield several(name, documents)
     elif missing(every, runs):
-        left_out = missing((block.text for block in blocks_of(page, _SPACE_IN_LINE, _is_around)), runs)
+        is_around = partial(_is_around, all_links=_all_links(page))
+        left_out = missing((block.text for block in blocks_of(page, _SPACE_IN_LINE, is_around)), runs)
         yield from dropped(name, words_in(shown), sum(map(words_in, set(left_out))))
 
 
@@ -335,10 +336,10 @@ def _is_fallback(page: Any, found: list[Block]) -> bool:
 
 def _from_container(page: Any, found: list[Block]) -> list[Block]:
     """What was found on a page, without what stands around its article; all of it if nothing else would be left."""
-    shown = _squeezed(block.text for block in found)
+    shown, all_links = _squeezed(block.text for block in found), _all_links(page)
 
     def held(root: Any) -> tuple[bool, int, list[Block]]:
-        own = blocks_of(root, _SPACE, lambda element: element is not root and _is_around(element))
+        own = blocks_of(root, _SPACE, lambda element: element is not root and _is_around(element, all_links))
         there = (block for block in own if _squeezed([block.text]) in shown)
         kept = [replace(block, marked=block.marked or (not block.listed and _is_label(block.text))) for block in there]
         words = sum(len(WORD.findall(block.text)) for block in kept if not block.marked)
@@ -359,8 +360,8 @@ def _squeezed(texts: Iterable[str]) -> str:
     return "".join("".join(texts).split())
 
 
-def _is_around(element: Any) -> bool:
-    """Is an element something that stands around an article, not a part of it?"""
+def _is_around(element: Any, all_links: Collection[Any]) -> bool:
+    """Is an element something that stands around an article, not a part of it? `all_links` is that of its page."""
     tag = element.tag
     if tag == "head":
         # All of a page can be in it.
@@ -374,13 +375,44 @@ def _is_around(element: Any) -> bool:
     if not _AROUND_NAMES.isdisjoint(names):
         # A wrapper of the whole page is often named after something in it.
         return all(element.find(f".//{inner}") is None for inner in ("h1", "article", "main"))
-    return tag in BLOCKS and _is_all_links(element)
+    return element in all_links
 
 
-def _is_all_links(element: Any) -> bool:
-    linked = [link for link in element.iter("a") if link.getparent().tag != "a"]
-    texts = ("".join(link.itertext()) for link in linked)
-    return bool(linked) and _NOT_PLAIN.sub("", "".join(texts)) == _NOT_PLAIN.sub("", "".join(element.itertext()))
+@dataclass(slots=True)
+class _Counts:
+    """Letters and digits in an element, how many of them stand in links, and whether it has a link in it."""
+
+    shown: int = 0
+    linked: int = 0
+    has_link: bool = False
+
+    def add(self, text: str | None, in_link: bool) -> None:
+        length = len(_NOT_PLAIN.sub("", text)) if text else 0
+        self.shown += length
+        self.linked += length if in_link else 0
+
+
+def _all_links(page: Any) -> frozenset[Any]:
+    """The blocks of a page that have links, and no text outside of them; found in one walk, however they are nested."""
+    from lxml import etree
+
+    found, counts, links = list[Any](), [_Counts()], 0
+    for event, element in etree.iterwalk(page, events=("start", "end")):
+        is_link = element.tag == "a"
+        if event == "start":
+            links += is_link
+            counts.append(_Counts(has_link=is_link))
+            counts[-1].add(element.text, links > 0)
+            continue
+        links -= is_link
+        own, around = counts.pop(), counts[-1]
+        if element.tag in BLOCKS and own.has_link and own.linked == own.shown:
+            found.append(element)
+        around.shown += own.shown
+        around.linked += own.linked
+        around.has_link |= own.has_link
+        around.add(element.tail, links > 0)
+    return frozenset(found)
 
 
 def _is_label(text: str) -> bool:

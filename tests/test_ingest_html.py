@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from datetime import date, timedelta
 
 import pytest
@@ -508,3 +509,25 @@ def test_a_mistake_of_our_own_is_not_told_as_a_page_without_an_article(monkeypat
     page = Content("a.html", "/a.html", lambda: io.BytesIO(b"<html><body><p>Text.</p>"), 30)
     with pytest.raises(TypeError):
         list(from_html(page, Options()))
+
+
+def test_links_without_other_text_are_found_in_one_walk() -> None:
+    from ingest import html
+
+    page = html._page('<ul><li><a href="/a">One</a><li><a href="/b">Two</a>, three</ul><div> <a>x</a> · <a>y</a></div>')
+    linked = sorted((element.tag, "".join(element.itertext())) for element in html._all_links(page))
+    assert linked == [("div", " x · y"), ("li", "One")]
+
+
+def test_articles_in_articles_do_not_take_longer_with_every_level() -> None:
+    end = f"<p>{FLASH} {STORY}</p><table><tr><td>a<td>b</table>"
+
+    def seconds(count: int) -> float:
+        nested = '<article><h1>Pier <nav><a href="/">x</a></nav>' * count
+        data = f"<title>Pier</title><body>{nested}{end}".encode()
+        started = time.process_time()
+        assert len(list(from_html(Content("a", "/a", lambda: io.BytesIO(data), len(data)), Options()))) == 1
+        return time.process_time() - started
+
+    seconds(10)
+    assert min(seconds(200) for _ in range(2)) < 10 * min(seconds(50) for _ in range(3))
