@@ -23,6 +23,7 @@ from eval.rows import Cited, Found, Row
 from ingest.split import sentences_of
 from rag.cite import MARKER
 from rag.schema import QAPair
+from rag.text import visible
 
 WORD_BUDGETS = (100, 250, 500)
 BARE = {"yes", "no"}
@@ -253,7 +254,7 @@ def tokens(text: str, inside: str) -> tuple[str, ...]:
     SQuAD's normalisation (evaluate-v2.0.py, `normalize_answer`: lower case, no punctuation, no articles), with a space
     for punctuation that parts words, without accents, and with 1,000, 3.5 and U.S. as one word each.
     """
-    plain = text.casefold()
+    plain = visible(text).casefold()
     if not plain.isascii():
         plain = "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
     plain = _CLITIC.sub("", plain) if inside else plain
@@ -327,7 +328,7 @@ def _sentences(text: str) -> list[str]:
 
 def _plain(text: str) -> str:
     """Words in lower case, with a space on each side, so that spacing and typography make no difference."""
-    return f" {' '.join(_WORD.findall(text.lower()))} "
+    return f" {' '.join(_WORD.findall(visible(text).lower()))} "
 
 
 def _bare(pair: QAPair) -> bool:

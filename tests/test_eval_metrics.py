@@ -85,6 +85,9 @@ def test_evidence_is_found_whatever_the_spacing_and_the_typography() -> None:
     assert metrics.evidence_recall_at(hits, ["Nobody knew why.", "He came back."], 2) == 0.5
     assert metrics.evidence_recall_at(hits, ["Then he left. Nobody knew why."], 2) == 1, "spread over two hits"
     assert metrics.evidence_recall_at(hits, ["He left Nobody"], 2) == 0
+    assert metrics.evidence_recall_at(hits, ["No\u00adbody knew\u200b why."], 2) == 1, (
+        "of what nobody sees, articles have none"
+    )
 
 
 def test_squad_normalisation() -> None:
@@ -147,6 +150,7 @@ def test_rouge_l_is_the_longest_common_subsequence() -> None:
         ("Beyonce and Röntgen came.", "Rontgen", 1),
         ("It lies below sea level.", "A-level", 0),
         ("No-one knows.", "no", 0),
+        ("The government fell.", "govern\u00adment", 1),
         ("Paris", "%", 0),
     ],
 )

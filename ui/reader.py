@@ -44,7 +44,8 @@ class Reader:
         if not article:
             return render.missing_html(GONE)
         quotes = tuple((c.number, span) for c in citations if (span := _span(article, c)))
-        also = self.index.elsewhere(self.index.entries([article_id])[article_id])
+        entry = self.index.entries([article_id]).get(article_id)
+        also = self.index.elsewhere(entry) if entry else ()  # it may have been removed since it was read
         related = tuple(self.index.related(article_id, RELATED))
         notice = CHANGED if len(quotes) < len(citations) else ""
         return render.reading_html(Reading(article, also, quotes, at, turn, related, notice))
