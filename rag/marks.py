@@ -109,13 +109,16 @@ class _Clearing:
     _last: str = "\n"
     _out: list[str] = field(default_factory=list)
     _bare: re.Pattern[str] = field(init=False)
+    _alone: re.Pattern[str] = field(init=False)
     _part: re.Pattern[str] = field(init=False)
     _special: re.Pattern[str] = field(init=False)
 
     def __post_init__(self) -> None:
         letters = re.escape(self.marks[0].rstrip("0123456789"))
         self._bare = re.compile(rf"\b{letters}\d{{1,6}}\b", re.IGNORECASE)
-        self._part = re.compile(rf"(?:{letters[0]}|{letters}\d{{0,6}})\Z", re.IGNORECASE)
+        # Without a look at what stands before it, which may be emphasis; behind it may stand the end of that.
+        self._alone = re.compile(rf"{letters}\d{{1,6}}(?![^\W_]|_{{1,3}}[^\W_])", re.IGNORECASE)
+        self._part = re.compile(rf"(?:{letters[0]}|{letters}\d{{0,6}}_{{0,3}})\Z", re.IGNORECASE)
         self._special = re.compile(rf"[ \t\n<!\[【*_~`]|\b{letters[0]}", re.IGNORECASE)
 
     def add(self, piece: str, *, final: bool = False) -> str:
@@ -209,7 +212,7 @@ class _Clearing:
             return link[1] + text[link.end() :], 0
         group = _GROUP.match(text, at)
         if group and self._cites(group[1]):
-            cut = _LINK_CUT.match(text, group.end())
+            cut = _LINK_CUT.match(text, group.end()) if text[at] == "[" else None
             return text, cut.end() if cut else group.end()
         return text, at + self._say(text[at])
 
@@ -254,7 +257,7 @@ class _Clearing:
         if first:
             if waits and self._part.match(text, at):
                 return _WAIT
-            if found := self._bare.match(text, at):
+            if found := self._alone.match(text, at):
                 self._mark(self._sign(found[0]))
                 return found.end()
         ahead = self._special.search(text, at + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from rag.chain import Chain
 from rag.config import PACKAGED_MODEL, Config
@@ -12,6 +13,10 @@ from rag.models import Embedder, load_embedder
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "eval" / "data" / "articles"
+
+# A deadline for each example would measure how busy the machine is.
+settings.register_profile("pullquote", deadline=None)
+settings.load_profile("pullquote")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -311,7 +311,7 @@ SEEDS = (
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from(SEEDS), st.integers(0, 10**6), st.integers(0, 400))
 def test_broken_archives_fail_as_they_should(seed: bytes, randomness: int, cut: int) -> None:
     draw = random.Random(randomness)

@@ -491,7 +491,7 @@ def test_a_pdf_that_makes_the_library_panic_costs_one_source(worker: Worker) -> 
     assert len(list(worker.read("ingest.documents:from_document", content(pdf([STORY]))))) == 1
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(seed=st.sampled_from(SEEDS), randomness=st.integers(0, 10**9))
 def test_broken_documents_fail_as_they_should(worker: Worker, seed: bytes, randomness: int) -> None:
     draw = random.Random(randomness)
@@ -509,7 +509,7 @@ def test_broken_documents_fail_as_they_should(worker: Worker, seed: bytes, rando
         assert not isinstance(item, Article) or all(item.text[start:end] for start, end in item.captions)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text("<>/&;# abcdiv\"'=!-[]", max_size=60), st.text("<>/&;w:ptrbc ", max_size=60))
 def test_any_markup_is_text_or_refused(page: str, body: str) -> None:
     for data in (epub([xhtml(page)]), docx(body)):

@@ -409,7 +409,7 @@ PIECES = [
 markup = st.lists(st.sampled_from(PIECES), max_size=40).map("".join) | st.text(max_size=200)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(markup)
 def test_any_markup_is_text(found: str) -> None:
     text = html_text(found)
@@ -417,7 +417,7 @@ def test_any_markup_is_text(found: str) -> None:
     assert clean(text) == text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(markup.map(lambda text: text.encode("utf-8", "surrogatepass")) | st.binary(max_size=300))
 def test_any_bytes_are_an_article_or_an_error(data: bytes) -> None:
     try:

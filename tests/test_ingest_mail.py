@@ -308,7 +308,7 @@ PIECES = [
 SEED = multipart("mixed", PLAIN, HTML, multipart("alternative", PLAIN, HTML).split("MIME-Version: 1.0\n")[1])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.integers(0, 10**9), st.lists(st.sampled_from(PIECES), max_size=12))
 def test_broken_messages_fail_as_they_should(randomness: int, pieces: list[str]) -> None:
     draw = random.Random(randomness)

@@ -225,7 +225,7 @@ def test_every_kind_says_what_is_read_of_it() -> None:
         assert not kind.isolated or reader_name(kind) in READERS
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(name=st.sampled_from([*SUFFIXES, ".zip", ".gz", ""]), data=st.binary(max_size=300))
 def test_any_bytes_under_any_name(name: str, data: bytes) -> None:
     kind = kind_of(Content(f"x{name}", "/x", lambda: BytesIO(data), len(data)))

@@ -568,7 +568,6 @@ def check(read_all: Callable[[], list[Article | Failure]]) -> None:
             assert all(0 <= start < end <= len(item.text) for start, end in item.captions)
 
 
-@settings(deadline=None)
 @given(st.lists(found_records, max_size=5) | json_values, mappings)
 def test_any_records_make_articles_or_failures(found: Any, mapping: dict[str, str]) -> None:
     options = Options(fields=mapping)
@@ -584,7 +583,6 @@ PIECES = [
 pieces = st.lists(st.sampled_from(PIECES) | st.binary(max_size=5), max_size=30).map(b"".join)
 
 
-@settings(deadline=None)
 @given(pieces, mappings)
 def test_any_bytes_make_articles_or_failures(data: bytes, mapping: dict[str, str]) -> None:
     for reader in (from_json, from_jsonl, from_csv, from_parquet):
@@ -594,7 +592,6 @@ def test_any_bytes_make_articles_or_failures(data: bytes, mapping: dict[str, str
 rows = st.text(alphabet='abé,;\t|"\n\r\0 <p>', max_size=120)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["title,text\n", "id;text;date\n", "text\n", "\n\ntext\ttitle\n"]), rows)
 def test_any_rows_make_articles_or_failures(header: str, text: str) -> None:
     check(lambda: of_csv(header + text))
@@ -603,7 +600,7 @@ def test_any_rows_make_articles_or_failures(header: str, text: str) -> None:
 PARQUET = parquet({"id": ["1", "2"], "text": [TEXT, OTHER], "tags": [["a"], None], "day": [DAY, None]})
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, len(PARQUET) - 1), st.integers(0, 255)), max_size=6), st.integers(0, 40))
 def test_any_damage_to_parquet_is_told(changes: list[tuple[int, int]], cut: int) -> None:
     data = bytearray(PARQUET)

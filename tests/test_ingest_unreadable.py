@@ -208,7 +208,7 @@ def is_refused(item: Content) -> bool:
         return True
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(seed=st.integers(0, 2**32), size=st.integers(64, 3000), suffix=st.sampled_from([".txt", ".md", "", ".text"]))
 def test_random_bytes_become_no_article(seed: int, size: int, suffix: str) -> None:
     data = random.Random(seed).randbytes(size)
@@ -217,7 +217,7 @@ def test_random_bytes_become_no_article(seed: int, size: int, suffix: str) -> No
         assert refusal(item, kind_of(item)) or is_refused(item)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.binary(max_size=400), name=st.sampled_from(["x.txt", "x", "x.json", "x.html", "x.zip", "x.xml"]))
 def test_any_bytes_are_told_apart(data: bytes, name: str) -> None:
     assert isinstance(problem(name, data), str)

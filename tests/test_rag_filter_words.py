@@ -6,7 +6,7 @@ import re
 from datetime import date
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_rag_filters import KNOWN, QUESTIONS, TODAY
 
@@ -71,7 +71,6 @@ def letters(text: str) -> str:
     return re.sub(r"[\W_]+", "", text).casefold()
 
 
-@settings(deadline=None)
 @given(QUESTIONS, st.dates(date(2022, 1, 1), date(2025, 1, 1)))
 def test_what_is_not_removed_stays_in_its_order(question: str, today: date) -> None:
     spans = cut_spans(question, read_filters(question, KNOWN, today))
@@ -94,7 +93,6 @@ def test_any_spans_can_be_removed(text: str, edges: list[int]) -> None:
     assert "  " in text or "  " not in left
 
 
-@settings(deadline=None)
 @given(QUESTIONS)
 def test_a_filter_knows_where_its_words_stand(question: str) -> None:
     found = read_filters(question, KNOWN, TODAY)
@@ -124,7 +122,6 @@ def test_words_lift_their_own_filter_only() -> None:
     assert left_after(f"{question}\ud800".encode("utf-8", "replace").decode(), f"{question}\ud800") == []
 
 
-@settings(deadline=None)
 @given(QUESTIONS)
 def test_the_whole_question_lifts_every_filter(question: str) -> None:
     assert left_after(question, question, known=KNOWN) == []

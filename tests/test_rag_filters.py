@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.filters import Known, described, read_filters
@@ -323,7 +323,6 @@ PIECES = st.sampled_from(
 QUESTIONS = st.one_of(st.text(max_size=2000), st.lists(PIECES, max_size=60).map(" ".join))
 
 
-@settings(deadline=None)
 @given(question=QUESTIONS, today=st.dates(date(1900, 1, 1), date(2100, 1, 1)))
 def test_whatever_is_asked_the_filters_are_whole(question: str, today: date) -> None:
     for found in read_filters(question, KNOWN, today):
@@ -338,7 +337,6 @@ def test_whatever_is_asked_the_filters_are_whole(question: str, today: date) -> 
             assert filters.published_after <= filters.published_before
 
 
-@settings(deadline=None)
 @given(st.dates(date(2022, 3, 1), TODAY - timedelta(days=3)))
 def test_every_day_is_read_in_every_spelling(day: date) -> None:
     for spelled in (f"{day.day} {day:%B} {day.year}", f"{day:%B} {day.day}, {day.year}", day.isoformat()):

@@ -40,7 +40,7 @@ def test_a_verb_that_begins_a_sentence_is_no_part_of_a_name() -> None:
     assert asked_of(text) == ["What is said about Orla Fennimore?"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.text(max_size=200) | st.lists(st.sampled_from([*TEXT.split(), "\n", "O’", "U.S."]), max_size=40).map(" ".join)
 )

@@ -97,7 +97,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
         write_account(tmp_path / "none" / "users", "ada", HORSE)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["ada", "bert", "ada\0", "", "ada\0x"]), st.text(max_size=90) | st.sampled_from(["x", "x\0", "y"])
 )

@@ -43,7 +43,7 @@ def test_days_months_and_years_are_counted() -> None:
     assert over_time([dated(None)]) == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.dates(), min_size=1, max_size=20) | st.lists(st.dates(date(2024, 1, 1), date(2025, 1, 1)), min_size=1)
 )
