@@ -16,7 +16,7 @@ test: .venv/installed-dev lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not llm" --numprocesses 2 --dist loadfile
 
 check: .venv/installed-dev lint
-	$(BIN)/pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 # The suite's questions to the model at PULLQUOTE_LLM_URL (its name in PULLQUOTE_LLM), and to one too small to do well.
 .PHONY: test-llm
