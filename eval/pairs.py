@@ -113,7 +113,7 @@ def _add(names: dict[str, str], name: str, article_id: str) -> None:
 
 
 class Day(TypedDict, total=False):
-    """What `Chain.ask` is told of the day of asking."""
+    """The argument of `Chain.ask` for the day of asking."""
 
     today: date
 

@@ -102,7 +102,7 @@ def mend(config: Config, findings: Findings, progress: Progress) -> Findings:
         open_stamps(config.index) as stamps,
     ):
         if findings.orphans or findings.incomplete or findings.forgotten:
-            # What another process was just writing, or has mended since, is neither to be removed nor forgotten.
+            # Another process may have been writing these, or have repaired them since; they must not be removed.
             findings = _found(writer, stamps, progress)
         if findings.orphans:
             writer.drop_passages(findings.orphans)

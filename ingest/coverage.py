@@ -20,7 +20,7 @@ LONGEST_DAY = 60
 PROSE_WORDS = 25
 """Words of a paragraph that is a story's; a teaser or a notice on cookies has fewer."""
 DROPPED_WORDS = 150
-"""Words of such paragraphs that have to be missing before it is told."""
+"""A notice is given when more than this many words of such paragraphs are missing."""
 RUN = 6
 """Words by which a paragraph is found again."""
 
@@ -73,7 +73,7 @@ def noticed(name: str, items: Read, text: str = "") -> Read:
 
 
 def several(name: str, documents: int, made: int = 1) -> Notice:
-    """What is told of a source that seems to hold more documents than articles were made of it."""
+    """The notice for a source that seems to hold more documents than articles were made of it."""
     of_these = "one article was" if made == 1 else f"{made:,} articles were"
     return Notice(name, f"seems to hold {documents:,} documents, but {of_these} made of it; save each as its own file")
 
@@ -129,7 +129,7 @@ def _is_missing(words: Sequence[str], runs: Runs) -> bool:
 
 
 def dropped(name: str, kept: int, lost: int) -> Iterator[Notice]:
-    """What is told of a source of whose words so many are in its article, and so many not; nothing if it holds most."""
+    """A notice if more words of a source are missing from its article (`lost`) than are in it (`kept`)."""
     if lost > max(kept, DROPPED_WORDS):
         share = round(100 * lost / (lost + kept))
         what = "if it holds several articles, save each as its own file, else save its text as .txt"

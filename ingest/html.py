@@ -144,7 +144,7 @@ def from_html(content: Content, options: Options) -> Read:
 
 
 def _losses(name: str, page: Any, shown: str) -> Iterator[Notice]:
-    """What is told of a page with several documents, or of whose prose most is not in its article."""
+    """A notice if a page holds several documents, or if most of its prose is missing from its article."""
     every = [block.text for block in blocks_of(page, _SPACE_IN_LINE, is_unseen)]
     runs = runs_of(shown)
     documents = max(documents_in("\n".join(every)), _stories_on(page, runs))

@@ -340,7 +340,7 @@ def _part(lines: Iterable[tuple[str, _Says]]) -> _Part | None:
 
 
 def _row(cells: list[list[_Paragraph]], table: int) -> Iterator[_Paragraph]:
-    """A row of values as one paragraph; of a table that only lays out a page, what stands in its cells."""
+    """A row of a data table as one paragraph; the paragraphs in each cell if the table only lays out a page."""
     if any(len(cell) > 1 for cell in cells):
         for cell in cells:
             yield from cell

@@ -78,7 +78,7 @@ def from_pdf(content: Content, options: Options) -> Read:
 
 
 def _losses(name: str, pages: Sequence[list[str]], blocks: Iterable[Block]) -> Iterator[Notice]:
-    """What is told of a PDF of which most pages are pictures, or most text was taken for running heads."""
+    """A notice if most pages of a PDF hold no text, or if most of its text was removed as running heads."""
     empty = pages.count([])
     if 2 * empty > len(pages):
         yield Notice(name, f"{empty:,} of its {len(pages):,} pages hold no text (scans?); run it through OCR first")

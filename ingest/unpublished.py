@@ -58,7 +58,7 @@ def is_no_article(record: Mapping[Any, Any]) -> bool:
 
 
 def no_articles(name: str, count: int) -> Notice:
-    """What is told of a source with entries that are no articles."""
+    """The notice for a source with entries that are not articles."""
     what = "entry is an attachment, a menu's item or a revision" if count == 1 else _OTHERS
     return Notice(name, f"{count:,} {what}: left out")
 

@@ -261,7 +261,7 @@ def store_errors(folder: Path) -> Iterator[None]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StoreError(
             f"the index {folder} cannot be used ({reason}); check that the folder is writable and the disk not full, "
-            f"mend it: {_fix_command(folder)}, or {ingest_anew(folder)}"
+            f"repair it: {_fix_command(folder)}, or {ingest_anew(folder)}"
         ) from error
 
 
@@ -269,7 +269,7 @@ def changing(folder: Path) -> IndexChanging:
     """What to raise where the parts of an index do not fit together."""
     return IndexChanging(
         f"the index {folder} is being changed by another process; try again in a moment, and if nothing writes to it, "
-        f"mend it: {_fix_command(folder)}"
+        f"repair it: {_fix_command(folder)}"
     )
 
 

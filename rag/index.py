@@ -485,7 +485,7 @@ class IndexWriter(Index):
         with store_errors(self.folder):
             try:
                 found = view.store.articles.nearest(vectors, limit, with_rows=True)
-            except LostVectors:  # what is near cannot be told until a check mends it
+            except LostVectors:  # no neighbours can be found until a check repairs the vectors
                 return [[] for _ in vectors]
         return [[Neighbour(n.similarity, str(n.row["story"]), str(n.row["sketch"])) for n in one] for one in found]
 

@@ -362,7 +362,7 @@ def test_half_an_article_is_none(writer: IndexWriter, tmp_path: Path) -> None:
     reader, other = Index(tmp_path / "index", "model"), client(tmp_path / "index")
     other.get_collection("passages", embedding_function=None).delete(ids=[whole.passages[1].id])
     other.close()
-    with pytest.raises(IndexChanging, match=r"try again in a moment, and .* mend it: pullquote check --fix --index"):
+    with pytest.raises(IndexChanging, match=r"try again in a moment, and .* repair it: pullquote check --fix --index"):
         reader.article("a")
     with pytest.raises(IndexChanging):
         reader.passages([passage.id for passage in whole.passages])
