@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from typing import Any, Self
 
 from ingest.article import article_of
-from ingest.coverage import WORD, Runs, documents_in, dropped, missing, runs_of, several, words_in
+from ingest.coverage import Runs, documents_in, dropped, missing, runs_of, several, words_in
 from ingest.dump import captions_of, unwrapped
 from ingest.encoding import decode
 from ingest.fields import clean, one_line, parse_date
@@ -342,7 +342,7 @@ def _from_container(page: Any, found: list[Block]) -> list[Block]:
         own = blocks_of(root, _SPACE, lambda element: element is not root and _is_around(element, all_links))
         there = (block for block in own if _squeezed([block.text]) in shown)
         kept = [replace(block, marked=block.marked or (not block.listed and _is_label(block.text))) for block in there]
-        words = sum(len(WORD.findall(block.text)) for block in kept if not block.marked)
+        words = sum(words_in(block.text) for block in kept if not block.marked)
         return words >= FEWEST_WORDS and root.find(".//h1") is not None, words, kept
 
     _, words, best = held(page)
@@ -419,7 +419,7 @@ def _is_label(text: str) -> bool:
     """Is a paragraph no sentence, but a name, a day, a byline?"""
     if SENTENCE_END.search(text):
         return False
-    return len(WORD.findall(text)) < FEWEST_WORDS or bool(_BYLINE.match(text))
+    return words_in(text) < FEWEST_WORDS or bool(_BYLINE.match(text))
 
 
 def _blocks_in(value: str) -> list[Block]:
@@ -557,7 +557,7 @@ def _time(element: Any) -> str:
 
 def _is_wall(page: Any, shown: str) -> bool:
     """Is what a page shows too little to be an article, or only a request to log in, or to allow something?"""
-    words = len(WORD.findall(shown))
+    words = words_in(shown)
     if words >= SHORT_WORDS:
         return False
     fields = (field.get("type") or "" for field in page.iter("input"))

@@ -22,7 +22,7 @@ from ingest.kinds import CSV, JSON, JSON_LINES, MAIL, MAILBOX, PARQUET, TEXT, Ki
 from ingest.mail import messages
 from ingest.records import RecordReader, from_csv, from_json, from_jsonl, from_parquet
 from ingest.source import Allowance, Content, Options, OutOfTime, Read, Unpublished
-from ingest.substack import LIST, Post, Posts, is_beside_posts, list_beside, post_of, posts_in
+from ingest.substack import LIST, Post, Posts, is_in_export, list_beside, post_of, posts_in
 from ingest.unpublished import is_draft_name
 from ingest.unreadable import refusal
 from ingest.worker import Worker
@@ -185,10 +185,15 @@ def _walked(folder: Path, root: str, follow_links: bool) -> Iterator[Path | Fail
             own = {name for name in linked if Path(os.path.realpath(Path(where, name))).is_relative_to(root)}
             folders[:] = [name for name in folders if name not in own]
             linked = []
+        has_tables = any(map(_is_table, files)) and is_in_export(Path(where))
         for name in sorted([*linked, *files]):
-            if not name.startswith(".") and not is_beside_posts(Path(where, name)):
+            if not name.startswith(".") and not (has_tables and _is_table(name)):
                 yield Path(where, name)
     yield from failures
+
+
+def _is_table(name: str) -> bool:
+    return name.lower().endswith(".csv")
 
 
 def _link_problem(link: Path, root: str, follow_links: bool) -> str:

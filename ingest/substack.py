@@ -62,11 +62,9 @@ def list_beside(path: Path) -> Path | None:
     return listed if in_export and listed.is_file() else None
 
 
-def is_beside_posts(path: Path) -> bool:
-    """Is a file a table of an export: the list of its posts, its subscribers, or who opened what?"""
-    if path.suffix.lower() != ".csv":
-        return False
-    listed = (path.parent.parent if path.parent.name == FOLDER else path.parent) / LIST
+def is_in_export(folder: Path) -> bool:
+    """Is a folder part of an export, whose tables list its posts, its subscribers, and who opened what?"""
+    listed = (folder.parent if folder.name == FOLDER else folder) / LIST
     with suppress(OSError):
         return bool(posts_in(Content(LIST, str(listed), lambda: listed.open("rb"), listed.stat().st_size)))
     return False

@@ -18,9 +18,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope
 
+from ingest.source import MEGABYTE
 from ui.intake import MOST_FILES
 
-MEGABYTE = 1_000_000
 LONGEST_JSON = 20 * MEGABYTE
 """Bytes. The largest that the page sends is a search of the conversations in the browser, which stores 5 million
 characters at most; longer texts are added as files."""

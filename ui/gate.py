@@ -14,9 +14,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ingest.source import MEGABYTE
 from ui import bodies
 from ui.accounts import Accounts
-from ui.bodies import MEGABYTE, Bodies, Parts, Refused, again, parsed, too_large, uncompressed, without_body
+from ui.bodies import Bodies, Parts, Refused, again, parsed, too_large, uncompressed, without_body
 from ui.owners import (
     LONGEST_ID,
     MOST_EVENTS,
@@ -28,7 +29,7 @@ from ui.owners import (
     path_in,
     paths_in,
 )
-from ui.sessions import forget
+from ui.sessions import busy_sessions, forget
 from ui.throttle import Throttle
 
 MOST_UPLOADING = 4
@@ -260,7 +261,7 @@ class Gate:
 
     def _forget(self, session: str) -> bool:
         """Drop what Gradio keeps of a session, unless an event of it is under way."""
-        if any(event.session_hash == session for event in [*self._queue.event_ids_to_events.values()]):
+        if session in busy_sessions(self._blocks):
             return False
         forget(self._blocks, session)
         return True

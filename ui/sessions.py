@@ -57,8 +57,7 @@ class Sessions:
         """
         holder, queue = self.page.state_holder, self.page._queue
         known = {*holder.session_data, *queue.pending_event_ids_session, *queue.pending_messages_per_session}
-        busy = {event.session_hash for event in list(queue.event_ids_to_events.values())}
-        idle = known - busy - self._open.keys()
+        idle = known - busy_sessions(self.page) - self._open.keys()
         self._left = {session: self._left.get(session, now) for session in idle}
         for session in self._open.keys() & holder.session_data.keys():
             # Gradio takes a session for closed since its page's stream first broke, even if the page is back.
@@ -82,6 +81,11 @@ class Sessions:
         while True:
             await asyncio.sleep(EVERY)
             self.forget_old(monotonic())
+
+
+def busy_sessions(page: gr.Blocks) -> set[str]:
+    """The sessions of which an event waits or is under way."""
+    return {event.session_hash for event in list(page._queue.event_ids_to_events.values())}
 
 
 def forget(page: gr.Blocks, session: str) -> None:
