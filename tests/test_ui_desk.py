@@ -310,14 +310,20 @@ class Writer(Parrot):
             self.closed += 1
 
 
-def test_an_answer_under_way_can_be_stopped_and_keeps_its_words() -> None:
-    writer, floor = Writer(), Floor()
-    desk = Desk(writer)  # type: ignore[arg-type]
+def stopped_at(number: int, writer: Writer) -> list[ui_desk.Shown]:
+    """The page as an answer grows that a reader stops at its state of this number."""
+    floor, desk = Floor(), Desk(writer)  # type: ignore[arg-type]
     pages = []
     for page in desk.reply("A?", (), floor=floor):
         pages.append(page)
-        if len(pages) == 4:
+        if len(pages) == number:
             desk.stop(floor)
+    return pages
+
+
+def test_an_answer_under_way_can_be_stopped_and_keeps_its_words() -> None:
+    writer = Writer()
+    pages = stopped_at(4, writer)
     assert ["pq-live" in texts(page)[1] for page in pages] == [False, True, True, True, False]
     last = pages[-1][2][0]
     assert last.answer is not None
@@ -327,12 +333,7 @@ def test_an_answer_under_way_can_be_stopped_and_keeps_its_words() -> None:
 
 
 def test_one_stopped_before_its_first_word_says_so() -> None:
-    floor = Floor()
-    desk = Desk(Writer())  # type: ignore[arg-type]
-    pages = []
-    for page in desk.reply("A?", (), floor=floor):
-        pages.append(page)
-        desk.stop(floor)
+    pages = stopped_at(1, Writer())
     assert pages[-1][2][0].error == ui_desk.STOPPED_EARLY
 
 
@@ -350,12 +351,7 @@ class Finishing(Writer):
 
 
 def test_one_that_is_stopped_shows_what_is_finished() -> None:
-    floor = Floor()
-    desk = Desk(Finishing())  # type: ignore[arg-type]
-    pages = []
-    for page in desk.reply("A?", (), floor=floor):
-        pages.append(page)
-        desk.stop(floor)
+    pages = stopped_at(1, Finishing())
     last = pages[-1][2][0]
     assert last.answer
     assert (last.answer.text, last.done) == ("Tea is hot. [1] Ice …", True)
