@@ -21,7 +21,7 @@ check: .venv/installed-dev lint
 # The suite's questions to the model at PULLQUOTE_LLM_URL (its name in PULLQUOTE_LLM), and to one too small to do well.
 .PHONY: test-llm
 test-llm: .venv/installed-smollm2
-	$(BIN)/pytest -rs tests/test_rag_llm_model.py
+	$(BIN)/pytest -rs tests/rag/models/test_real_llm.py
 
 .PHONY: lint
 lint: .venv/installed-dev

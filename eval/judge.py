@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
+from eval.pairs.schema import QAPair
 from eval.rows import Row
-from rag.cite import MARKER
-from rag.llm import LanguageModel, Session
-from rag.schema import QAPair
+from rag.answer.citations import MARKER
+from rag.models.llm import LanguageModel, Session
 
 WORST_SCORE, BEST_SCORE = 1, 5
 """Of LlamaIndex's CorrectnessEvaluator."""

@@ -9,25 +9,20 @@ from __future__ import annotations
 
 import math
 import re
-import string
-import sys
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
 from itertools import accumulate
 from typing import Literal
 
+from eval.matching import YES_OR_NO, contains, is_yes_or_no, normalized
+from eval.pairs.schema import QAPair
 from eval.rows import Cited, Found, Row
-from ingest.split import sentences_of
-from rag.cite import MARKER
-from rag.schema import QAPair
-from rag.text import visible
+from ingest.articles.passages import sentences_of
+from rag.answer.citations import MARKER
+from rag.language.text import visible
 
 WORD_BUDGETS = (100, 250, 500)
-BARE = {"yes", "no"}
-"""Gold answers that only a written answer can give: quotes show the evidence, but never say yes."""
 
 Kind = Literal["retrieval", "answer", "citation", "abstention", "judged"]
 
@@ -89,22 +84,6 @@ AGGREGATES = (
 """Figures of all questions together."""
 
 BY_NAME = {metric.name: metric for metric in (*METRICS, *AGGREGATES)}
-
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
-_PUNCTUATION = str.maketrans("", "", string.punctuation)
-_SIGN, _POINT = "\ue001", "\ue000"
-"""Stand for any punctuation, and for the point of a figure: of 3.5, of 10:30, of 9/11."""
-_IN_FIGURE = re.compile(r"(?<=\d)[.:/](?=\d)")
-_GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-"""The comma of 1,000."""
-_INITIALS = re.compile(r"(?<=(?<!\w)[^\W\d_])\.(?=[^\W\d_](?!\w))")
-"""The points of U.S."""
-_CLITIC = re.compile(r"(?<=\w)['’](?:s|t|d|m|ll|re|ve)(?!\w)")
-"""The end of Manning's or don't: left as a word, it would contain the gold answer "S"."""
-_IN_WORD = re.compile(rf"(?<=[^\W\d_]){_SIGN}+(?=\w)|(?<=\w){_SIGN}+(?=[^\W\d_])")
-"""Punctuation inside a word of which a part is letters: 24-yard, Manning's, e-mail."""
-_FREE_ARTICLES = re.compile(rf"(?<!\w)(?<!\w{_SIGN})(?:an?|the)(?!\w|{_SIGN}\w)")
-"""An article that is no part of a word such as A-level."""
 _WORD = re.compile(r"\w+")
 
 
@@ -147,7 +126,7 @@ def _answer(pair: QAPair, row: Row) -> dict[str, float]:
         "f1": best(token_f1, said, pair.answers),
         "rouge_l": best(rouge_l, said, pair.answers),
     }
-    if not _bare(pair):
+    if not is_yes_or_no(pair.answers):
         returned = " ".join(hit.text for hit in row.hits).split()
         for budget in WORD_BUDGETS:
             scores[f"answer_in_{budget}_words"] = best(contains, " ".join(returned[:budget]), pair.answers)
@@ -159,7 +138,7 @@ def _citing(pair: QAPair, row: Row) -> dict[str, float]:
     cited = row.citations
     if cited and (pair.articles or pair.evidence):
         scores["citation_precision"] = _mean([c.article in pair.articles or _shows(c, pair.evidence) for c in cited])
-    if cited and (pair.evidence or not _bare(pair)):
+    if cited and (pair.evidence or not is_yes_or_no(pair.answers)):
         scores["citation_support"] = _mean([supports(c, pair) for c in cited])
     if pair.articles:
         scores["citation_recall"] = _mean([gold in {c.article for c in cited} for gold in pair.articles])
@@ -219,11 +198,6 @@ def evidence_recall_at(hits: Sequence[Found], evidence: Sequence[str], k: int) -
     return _mean([all(any(s in text for text in texts) for s in _sentences(quote)) for quote in evidence])
 
 
-def normalized(text: str) -> list[str]:
-    """Words in lower case without punctuation and without a, an, the: the normalisation of SQuAD's own script."""
-    return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()
-
-
 def exact_match(said: str, gold: str) -> float:
     """1 if both are the same words (SQuAD, Rajpurkar et al. 2016)."""
     return float(normalized(said) == normalized(gold))
@@ -247,45 +221,6 @@ def rouge_l(said: str, gold: str) -> float:
     return _harmonic(lengths[-1], len(a), len(b))
 
 
-@lru_cache(maxsize=256)
-def tokens(text: str, inside: str) -> tuple[str, ...]:
-    """Words as `contains` compares them: `inside` is put in place of punctuation within a word.
-
-    SQuAD's normalisation (evaluate-v2.0.py, `normalize_answer`: lower case, no punctuation, no articles), with a space
-    for punctuation that parts words, without accents, and with 1,000, 3.5 and U.S. as one word each.
-    """
-    plain = visible(text).casefold()
-    if not plain.isascii():
-        plain = "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
-    plain = _CLITIC.sub("", plain) if inside else plain
-    plain = _GROUPED.sub("", _IN_FIGURE.sub(_POINT, _INITIALS.sub("", plain)))
-    signed = plain.translate(_signs())
-    return tuple(_IN_WORD.sub(inside, _FREE_ARTICLES.sub(" ", signed)).replace(_SIGN, " ").split())
-
-
-@cache
-def _signs() -> Mapping[int, str]:
-    """All punctuation and all symbols → one sign."""
-    characters = map(chr, range(sys.maxunicode + 1))
-    return {ord(c): _SIGN for c in characters if unicodedata.category(c)[0] in "PS"}
-
-
-def contains(said: str, gold: str) -> float:
-    """1 if the gold answer's words stand in a row in what is said; a bare yes or no has to be its first word.
-
-    Punctuation within a word counts as a space, as in "24-yard", or for nothing, as in "e-mail", whichever fits.
-    """
-    whole = tokens(gold, "")
-    if len(whole) == 1 and whole[0] in BARE:
-        return float(tokens(said, "")[:1] == whole)
-    return float(any(_stand_in(tokens(said, inside), tokens(gold, inside)) for inside in (" ", "")))
-
-
-def _stand_in(said: Sequence[str], gold: Sequence[str]) -> bool:
-    starts = range(len(said) - len(gold) + 1) if gold else ()
-    return any(said[start] == gold[0] and said[start : start + len(gold)] == gold for start in starts)
-
-
 def best(metric: Callable[[str, str], float], said: str, golds: Iterable[str]) -> float:
     """The metric against the gold answer it fits best."""
     return max(metric(said, gold) for gold in golds)
@@ -294,7 +229,7 @@ def best(metric: Callable[[str, str], float], said: str, golds: Iterable[str]) -
 def is_right(pair: QAPair, row: Row) -> float:
     """1 if the answer contains a gold one; to a yes/no question, if it says neither and cites the gold evidence."""
     said = MARKER.sub("", row.answer)
-    if _bare(pair) and not BARE.intersection(normalized(said)[:1]):
+    if is_yes_or_no(pair.answers) and not YES_OR_NO.intersection(normalized(said)[:1]):
         return float(any(supports(cited, pair) for cited in row.citations))
     return best(contains, said, pair.answers)
 
@@ -303,7 +238,7 @@ def supports(cited: Cited, pair: QAPair) -> bool:
     """Does the quote, of a gold article if any is named, show gold evidence or contain a gold answer?"""
     if pair.articles and cited.article not in pair.articles:
         return False
-    said = () if _bare(pair) else pair.answers
+    said = () if is_yes_or_no(pair.answers) else pair.answers
     return _shows(cited, pair.evidence) or any(contains(cited.quote, gold) for gold in said)
 
 
@@ -329,10 +264,6 @@ def _sentences(text: str) -> list[str]:
 def _plain(text: str) -> str:
     """Words in lower case, with a space on each side, so that spacing and typography make no difference."""
     return f" {' '.join(_WORD.findall(visible(text).lower()))} "
-
-
-def _bare(pair: QAPair) -> bool:
-    return bool(pair.answers) and all(" ".join(normalized(answer)) in BARE for answer in pair.answers)
 
 
 def _harmonic(common: int, said: int, gold: int) -> float:

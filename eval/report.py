@@ -12,11 +12,12 @@ from typing import Any, Self, TextIO
 import numpy as np
 
 from eval import statistics
-from eval.datasets import shown_name
+from eval.aggregates import AGGREGATES, Aggregate, Scores, answered, judgeable, table_of
 from eval.metrics import BY_NAME, METRICS
-from eval.run import AGGREGATES, Aggregate, Report, Scores, answered, judgeable, table_of
+from eval.pairs.datasets import shown_name
+from eval.run import Report
 from eval.statistics import Difference, Floats, Interval
-from ingest.fields import one_line
+from ingest.content.values import one_line
 from rag.errors import ConfigError, ReadError, cut
 
 FORMAT = 1

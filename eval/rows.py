@@ -9,10 +9,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+from eval.pairs.schema import QAPair
 from rag.errors import ReadError
-from rag.filters import described
-from rag.index import Index
-from rag.schema import Answer, Filters, QAPair, ReadFilter
+from rag.language.filters import described
+from rag.schema import Answer, Filters, ReadFilter
+from rag.store.index import Index
 
 NO_ROW = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 """What goes wrong when a line is no row."""

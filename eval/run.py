@@ -18,61 +18,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from eval import statistics
+from eval.aggregates import AGGREGATES, COLUMNS, FACTS, Judged, Positions, Scores, table_of
 from eval.judge import Judge
 from eval.metrics import METRICS, score
-from eval.pairs import ArticleNames, check_pairs, day_of
+from eval.pairs.reading import ArticleNames, check_pairs, day_of
+from eval.pairs.schema import QAPair
 from eval.rows import Row, RowsFile
-from eval.statistics import Floats, Interval, Statistic
+from eval.statistics import Interval
 from rag.chain import Chain
 from rag.errors import PullquoteError, ReadError
-from rag.schema import ArticleEntry, Failure, QAPair
+from rag.schema import ArticleEntry, Failure
 
 LIBRARIES = ("pullquote", "chromadb", "llama-index-core", "sentence-transformers", "tantivy", "torch", "numpy", "scipy")
-FACTS = ("answerable", "abstained", "confidence", "seconds", "follow_up", "gold_words", "asked_digest", "gold_digest")
-"""What is kept of each question beside its scores: `gold_words` is the length of its shortest gold answer, the digests
-are numbers that tell whether two runs asked the same, and measured by the same."""
 DIGEST_BITS = 48
 """So many a float holds exactly."""
-AGGREGATED = ("answerable", "abstained", "confidence", "right")
-Positions = npt.NDArray[np.int64]
-COLUMNS = (*FACTS, *(metric.name for metric in METRICS))
 WORST = 30
 KINDS = 20
 """Groups by kind at the most: the largest ones, should each question have a kind of its own."""
 FAILURES_KEPT = 50
 INTERRUPTED = "stopped before the end"
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A question, what came of it, and how it was scored."""
-
-    pair: QAPair
-    row: Row
-    scores: Mapping[str, float]
-
-    @property
-    def badness(self) -> float:
-        """How sure a wrong answer was (1–2), or how wrong a refusal was (0–1); 0 for what went well."""
-        if not self.row.abstained:
-            wrong = not self.pair.answerable or self.scores.get("right", 1.0) < 1
-            return 1 + self.row.confidence if wrong else 0.0
-        return 1 - self.row.confidence if self.pair.answerable else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Question by question: ids, and a column of numbers for each metric and fact, NaN where there is none."""
-
-    ids: Sequence[str]
-    columns: Mapping[str, Floats]
-
-    def at(self, positions: Positions) -> Scores:
-        """Those questions only."""
-        return Scores([self.ids[p] for p in positions], {name: c[positions] for name, c in self.columns.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +87,10 @@ def evaluate(  # noqa: PLR0913 - what a run depends on; all but the first two ha
 ) -> Report:
     """Ask every question and report; `rows` gets a line for each, from which `resume` goes on.
 
-    Pairs that are broken, repeat an id or name an article that is not indexed are left out and counted. Ctrl-C ends the
-    asking: the report is of what was asked until then. Memory holds some 400 bytes a question, whatever it is answered
-    with. A pair's history is passed with its question, and so is the day it was asked on; pairs that tell none are
-    asked on the day `today`, or on that of the run.
-    A judge adds its opinion of each answer; when it fails, or the index does, the asking ends as it does at Ctrl-C.
+    Pairs that are broken, repeat an id or name an article that is not indexed are excluded and counted. Ctrl-C, or an
+    error of the judge, the index or the rows file, ends the run: the report covers what was asked until then. Memory:
+    some 400 bytes a question. A pair's history and date are passed with its question; `today` (default: the day of
+    the run) stands in for a missing date. A judge adds its opinion of each answer.
     Raises ReadError if no pair can be asked, or if `rows` to be resumed were made with other settings or articles.
     """
     entries = list(chain.index.articles())
@@ -145,12 +110,8 @@ def evaluate(  # noqa: PLR0913 - what a run depends on; all but the first two ha
                     progress(Progress(collected.asked, collected.excluded))
             if file:
                 file.end()
-        except KeyboardInterrupt:
-            collected.stopped_by = INTERRUPTED
-            if not collected.asked:
-                raise
-        except PullquoteError as error:  # the judge, the index, the rows' file: what was asked until then stays
-            collected.stopped_by = str(error)
+        except (KeyboardInterrupt, PullquoteError) as error:
+            collected.stopped_by = str(error) if isinstance(error, PullquoteError) else INTERRUPTED
             if not collected.asked:
                 raise
     if judge:
@@ -326,94 +287,3 @@ def figures(scores: Scores) -> dict[str, Interval]:
     found = {metric.name: statistics.mean(scores.columns[metric.name]) for metric in METRICS}
     found |= {name: aggregate.interval(table) for name, aggregate in AGGREGATES.items()}
     return {name: interval for name, interval in found.items() if interval}
-
-
-def table_of(scores: Scores) -> Floats:
-    """What AGGREGATES are computed from: shape (questions, 4), the columns AGGREGATED."""
-    return np.column_stack([scores.columns[name] for name in AGGREGATED])
-
-
-def answered(table: Floats) -> Floats:
-    """Confidence, and 1 if right, of each answer given whose rightness is known; to an unanswerable one it is wrong."""
-    answerable, abstained, confidence, right = table.T
-    given: Floats = np.column_stack([confidence, np.where(answerable == 1, right, 0.0)])
-    known: Floats = given[(abstained == 0) & ~np.isnan(given[:, 1])]
-    return known
-
-
-def _refusals(table: Floats) -> Floats:
-    """Refused, and unanswerable, of all questions; of none where all are answerable, and nothing is to be refused."""
-    found = np.column_stack([table[:, 1], 1 - table[:, 0]])
-    return found if found[:, 1].any() else found[:0]
-
-
-def _refused(refusals: Floats) -> Floats:
-    """Of each refusal, 1 if it was of an unanswerable question."""
-    unanswerable: Floats = refusals[refusals[:, 0] == 1, 1]
-    return unanswerable
-
-
-def judgeable(table: Floats) -> int:
-    """How many questions a curve over answers can be about: all but those whose answers nobody can call right."""
-    return int((~np.isnan(table[:, 3]) | (table[:, 0] == 0)).sum())
-
-
-@dataclass(frozen=True, slots=True)
-class Aggregate:
-    """How a figure of all questions together is computed: the rows it rests on, and a statistic of those.
-
-    Rows of a single number, 0 or 1, are averaged. `each` says how much a question adds to the figure, by which two runs
-    are compared question by question; NaN where the figure does not rest on it.
-    """
-
-    rows: Callable[[Floats], Floats]
-    each: Callable[[Floats], Floats]
-    statistic: Statistic = statistics.mean_of
-
-    def of(self, table: Floats) -> float:
-        """The figure; NaN where it is not defined."""
-        return self.statistic(self.rows(table))
-
-    def interval(self, table: Floats) -> Interval | None:
-        """The figure with its interval; None where it is not defined."""
-        rows = self.rows(table)
-        return statistics.mean(rows) if rows.ndim == 1 else statistics.of_table(self.statistic, rows)
-
-
-def _signed(given: Floats, right: Floats, size: Floats | float = 1.0) -> Floats:
-    """The size, negative where it is not right; 0 where nothing was given, NaN where nobody can call it right."""
-    return np.where(given == 1, np.where(np.isnan(right), np.nan, np.where(right == 1, size, -size)), 0.0)
-
-
-def _right(table: Floats) -> Floats:
-    """1 where an answer would be right; an answer to an unanswerable question is not."""
-    return np.where(table[:, 0] == 1, table[:, 3], 0.0)
-
-
-def _each_answer(table: Floats, size: Floats | float = 1.0) -> Floats:
-    return _signed(1 - table[:, 1], _right(table), size)
-
-
-def _each_refusal(table: Floats) -> Floats:
-    return _signed(table[:, 1], 1 - table[:, 0])
-
-
-def _each_error(table: Floats) -> Floats:
-    return np.where(table[:, 1] == 0, np.abs(table[:, 2] - _right(table)), np.nan)
-
-
-AGGREGATES: Mapping[str, Aggregate] = {
-    "right_when_answered": Aggregate(lambda table: answered(table)[:, 1], _each_answer),
-    "abstain_precision": Aggregate(lambda table: _refused(_refusals(table)), _each_refusal),
-    "abstain_f1": Aggregate(_refusals, _each_refusal, lambda rows: statistics.f1(*rows.T)),
-    "auc_answerable": Aggregate(
-        lambda table: table[:, [2, 0]],
-        lambda table: _signed(np.ones(len(table)), table[:, 0], table[:, 2]),
-        lambda rows: statistics.auc(*rows.T),
-    ),
-    "auc_right": Aggregate(
-        answered, lambda table: _each_answer(table, table[:, 2]), lambda rows: statistics.auc(*rows.T)
-    ),
-    "calibration_error": Aggregate(answered, _each_error, lambda rows: statistics.calibration_error(*rows.T)),
-}
-"""How each of metrics.AGGREGATES is computed."""

@@ -7,16 +7,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ingest.gather import Held
-from ingest.split import SPLITTER
-from ingest.stamps import Stamps, open_stamps
-from ingest.store import Model
+from ingest.articles.passages import SPLITTER
+from ingest.sources.collector import IndexedSources
+from ingest.sources.state import SourceStates, open_states
+from ingest.updater import Model
 from rag.config import Config
 from rag.errors import StoreError
-from rag.index import Embed, Index, open_for_writing
-from rag.index import rebuild as rebuild_index
-from rag.models import Vectors
+from rag.models.embedding import Vectors
 from rag.schema import Passage
+from rag.store.index import Index
+from rag.store.rebuild import Embed
+from rag.store.rebuild import rebuild as rebuild_index
+from rag.store.writer import open_for_writing
 
 LOOKED_AT, EQUAL = (20, 1000), 0.999
 """A passage is found if it is among so many nearest to its own vector, or if one of the same vector is: short passages
@@ -74,14 +76,14 @@ def check(config: Config, progress: Progress) -> Findings:
     one also where the index was written to meanwhile.
     """
     index = Index(config.index, config.embedding_model)
-    with open_stamps(config.index, read_only=True) as stamps:
+    with open_states(config.index, read_only=True) as stamps:
         generation, findings = index.generation, _found(index, stamps, progress)
     if index.generation != generation:
         raise StoreError(f"the index {config.index} was written to meanwhile; run the command again")
     return findings
 
 
-def mend(config: Config, findings: Findings, progress: Progress) -> Findings:
+def repair(config: Config, findings: Findings, progress: Progress) -> Findings:
     """Mend what a check found, as far as it can be out of what is stored; returns what is wrong after that.
 
     What is left of an incomplete article is removed, so that the next ingest stores it whole. Raises IndexLocked, and
@@ -99,7 +101,7 @@ def mend(config: Config, findings: Findings, progress: Progress) -> Findings:
             writer.put_again([passage.id for passage in left])  # a graph can leave out a passage among many alike
     with (
         open_for_writing(config.index, config.embedding_model, SPLITTER) as writer,
-        open_stamps(config.index) as stamps,
+        open_states(config.index) as stamps,
     ):
         if findings.orphans or findings.incomplete or findings.forgotten:
             # Another process may have been writing these, or have repaired them since; they must not be removed.
@@ -130,14 +132,14 @@ def _reembedder(index: Index, config: Config) -> Embed:
 def rebuild(config: Config, embedding_model: str, progress: Progress) -> int:
     """Embed everything anew with another model, from the stored text; returns the number of passages.
 
-    Raises as rag.index.rebuild does, and ModelError.
+    Raises as rag.store.rebuild.rebuild does, and ModelError.
     """
     model = Model(embedding_model)
     model.load()
     return rebuild_index(config.index, embedding_model, model.embed, progress)
 
 
-def _found(index: Index, stamps: Stamps, progress: Progress) -> Findings:
+def _found(index: Index, stamps: SourceStates, progress: Progress) -> Findings:
     findings = Findings(*index.counts())
     entries = {entry.id: entry for entry in index.articles()}
     dimension, searchable = index.dimension, index.lexical_ids()
@@ -158,7 +160,7 @@ def _found(index: Index, stamps: Stamps, progress: Progress) -> Findings:
         progress(looked_at, findings.passages)
     findings.incomplete = [e.id for e in entries.values() if count.get(e.id, 0) != e.passages]
     findings.unsearchable, findings.outdated = len(committed - searchable), len(searchable - committed)
-    held = Held.of(entries.values()).counts
+    held = IndexedSources.of(entries.values()).counts
     findings.forgotten = [s.origin for s in stamps.all() if held.get(s.origin, 0) < s.articles]
     findings.unlinked = len(index.lost_articles())
     return findings

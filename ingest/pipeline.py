@@ -10,16 +10,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ingest.gather import Gathered, Gatherer, Held, Seen
-from ingest.read import Opener
-from ingest.sites import Sites
-from ingest.source import MEGABYTE, Limits, Options
-from ingest.split import SPLITTER
-from ingest.stamps import open_stamps
-from ingest.store import Model, Store
+from ingest.articles.passages import SPLITTER
+from ingest.content.types import MEGABYTE, Limits, Options
+from ingest.sources.collector import Collected, Collector, IndexedSources, Seen
+from ingest.sources.opener import Opener
+from ingest.sources.sites import Sites
+from ingest.sources.state import open_states
+from ingest.updater import Model, Updater
 from rag.config import Config
-from rag.index import Index, open_for_writing
 from rag.schema import Article, Failure, IngestReport, Notice
+from rag.store.index import Index
+from rag.store.writer import open_for_writing
 
 BATCH_CHARACTERS, BATCH_ITEMS = 4_000_000, 256
 """Articles that are compared with the index at once, at most."""
@@ -60,13 +61,13 @@ def ingest(
     options = replace(options, limits=limits)
     with ExitStack() as stack:
         writer = stack.enter_context(open_for_writing(config.index, config.embedding_model, SPLITTER))
-        stamps = stack.enter_context(open_stamps(config.index))
+        stamps = stack.enter_context(open_states(config.index))
         opener = stack.enter_context(Opener(options))
         private = config.allow_private_addresses
         sites = stack.enter_context(Sites(options, opener.read_content, private=private))
         pool = stack.enter_context(ThreadPoolExecutor(1, "writer"))
-        gatherer = Gatherer(opener, sites, stamps, options, Held.of(writer.articles()), Seen())
-        store = Store(writer, stamps, model or Model(config.embedding_model), gatherer.seen, pool)
+        gatherer = Collector(opener, sites, stamps, options, IndexedSources.of(writer.articles()), Seen())
+        store = Updater(writer, stamps, model or Model(config.embedding_model), gatherer.seen, pool)
         return _Run(gatherer, store, progress).of([str(source) for source in sources])
 
 
@@ -74,8 +75,8 @@ def ingest(
 class _Run:
     """One ingest, from its first source to its report."""
 
-    gatherer: Gatherer
-    store: Store
+    gatherer: Collector
+    store: Updater
     progress: Progress | None
     started: float = field(default_factory=time.perf_counter)
 
@@ -87,7 +88,7 @@ class _Run:
             self._again(self.store.again)
         return self._report(self.gatherer.seen.failed, self.gatherer.seen.all_notices())
 
-    def _take(self, gathered: Iterator[Gathered]) -> None:
+    def _take(self, gathered: Iterator[Collected]) -> None:
         for batch in _batches(gathered):
             for _ in self.store.take(batch):
                 self._tell()
@@ -121,7 +122,7 @@ def remove(article_ids: Sequence[str], config: Config) -> list[str]:
     Index(config.index, config.embedding_model)  # an index that does not exist must not be made here
     with (
         open_for_writing(config.index, config.embedding_model, SPLITTER) as writer,
-        open_stamps(config.index) as stamps,
+        open_states(config.index) as stamps,
     ):
         known = writer.entries(article_ids)
         # Their sources do not tell any longer what the index has of them.
@@ -130,8 +131,8 @@ def remove(article_ids: Sequence[str], config: Config) -> list[str]:
     return [article_id for article_id in dict.fromkeys(article_ids) if article_id not in known]
 
 
-def _batches(gathered: Iterable[Gathered]) -> Iterator[list[Gathered]]:
-    batch: list[Gathered] = []
+def _batches(gathered: Iterable[Collected]) -> Iterator[list[Collected]]:
+    batch: list[Collected] = []
     characters, started = 0, time.monotonic()
     for item in gathered:
         batch.append(item)

@@ -9,10 +9,10 @@ from pathlib import Path
 from watchfiles import Change
 from watchfiles import watch as changes
 
+from ingest.content.types import Options
 from ingest.pipeline import DEFAULTS, ingest
-from ingest.read import is_url
-from ingest.source import Options
-from ingest.store import Model
+from ingest.sources.files import is_url
+from ingest.updater import Model
 from rag.config import Config
 from rag.errors import ConfigError, IndexLocked
 from rag.schema import IngestReport

@@ -11,25 +11,27 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Self, TypedDict, Unpack
 
-from rag.cite import cite, difference
-from rag.confidence import Confidence, signs_of
+from rag.answer.citations import cite, difference
+from rag.answer.extractive import ExtractiveGenerator, Generator
+from rag.answer.generative import REPLACED, WritingGenerator, as_sentence
+from rag.answer.support import Checker
 from rag.config import Config, api_key
-from rag.conversation import in_context
 from rag.errors import QuestionError, Stopped
-from rag.filter_words import QuestionFilters
-from rag.filters import Known, described
-from rag.generate import ExtractiveGenerator, Generator
-from rag.index import Index
-from rag.lexical import LexicalIndex
-from rag.llm import LanguageModel
-from rag.models import load_embedder, load_entailment, load_llm, load_reranker
-from rag.retrieve import Retriever
-from rag.rewrite import Plan, planned
+from rag.language.filter_words import QuestionFilters
+from rag.language.filters import Known, described
+from rag.language.text import visible
+from rag.models.cross_encoders import load_entailment, load_reranker
+from rag.models.embedding import load_embedder
+from rag.models.llm import LanguageModel
+from rag.models.servers import load_llm
+from rag.retrieval.confidence import Confidence, features_of
+from rag.retrieval.follow_ups import in_context
+from rag.retrieval.retriever import Retriever
+from rag.retrieval.rewrite import Plan, planned
+from rag.retrieval.scoring import Need
 from rag.schema import NO_FILTERS, Answer, Copy, Draft, Extra, Filters, Hit, Query, ReadFilter, Stage, Statement, Turn
-from rag.sentences import Need
-from rag.support import Checker
-from rag.text import visible
-from rag.write import REPLACED, WritingGenerator, as_sentence
+from rag.store.fulltext import FullTextIndex
+from rag.store.index import Index
 
 LONGEST_QUESTION = 2000
 MOST_PARTS_HITS = 2
@@ -227,13 +229,13 @@ class Chain:
         lexical = self.index.lexical
         alone = Need.of(query.question, lexical)
         needs = [alone, Need.of(query.question, lexical, query.carried, query.weight)] if query.weight else [alone]
-        sure = max(self.confidence.of(signs_of(need, hits, lexical)) for need in needs)
+        sure = max(self.confidence.of(features_of(need, hits, lexical)) for need in needs)
         if not query.weight or not alone.rarity or _heard(alone, hits, lexical):
             return sure
         return sure * (UNHEARD if lexical.knows(alone.rarity) else UNKNOWN)
 
 
-def _heard(need: Need, hits: Sequence[Hit], lexical: LexicalIndex) -> bool:
+def _heard(need: Need, hits: Sequence[Hit], lexical: FullTextIndex) -> bool:
     return any(need.rarity.keys() & set(lexical.terms(hit.passage.indexed_text)) for hit in hits)
 
 

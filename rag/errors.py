@@ -16,6 +16,8 @@ PullquoteError
     └── IndexLocked     another process is writing to it
 """
 
+from __future__ import annotations
+
 
 class PullquoteError(Exception):
     """Base of all errors that Pullquote raises on purpose."""

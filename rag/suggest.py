@@ -14,9 +14,10 @@ from itertools import islice
 
 from rag.chain import Chain
 from rag.errors import IndexChanging
-from rag.facts import lower_words, name_spans, words_of
-from rag.index import Index
+from rag.language.english import NO_SUBJECTS
+from rag.language.facts import lower_words, name_spans, words_of
 from rag.schema import Answer, Article, Citation, Filters
+from rag.store.index import Index
 
 EVERYTHING = Filters()
 MOST_SUGGESTED = 3
@@ -35,10 +36,6 @@ _AFTER = re.compile(
     r"|in|at|of|for|from|with|by|as|after|before|since|until|when|where|who|which|that|did|does|do|not)\b"
 )
 """What follows a name that stands by itself; another word is what a name such as "Israeli" goes with."""
-_NO_SUBJECTS = frozenset(
-    "january february march april may june july august september october november december monday tuesday wednesday"
-    " thursday friday saturday sunday mr mrs ms dr st".split()
-)
 _SPEAKS = re.compile(rf"\s+(?:{_SAYS})\b")
 _BELONGS = re.compile(r"\b(?:of|in|from|for|at|near)\s+$")
 _BEGINS = re.compile(r"(?:[.!?:“\"]['’”\"]?+\s*+|\n['’”\"]?+\s{0,20})$")
@@ -163,7 +160,7 @@ def _can_be_asked(name: str, words: Sequence[str]) -> bool:
     return (
         3 <= len(name) <= LONGEST_NAME
         and not _JOINS.search(name)
-        and not _NO_SUBJECTS & set(words)
+        and not NO_SUBJECTS & set(words)
         and not (name.isupper() and len(words) > 1)
     )
 

@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from rag.chain import Chain
 from rag.config import PACKAGED_MODEL, Config
-from rag.models import Embedder, load_embedder
+from rag.models.embedding import Embedder, load_embedder
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "eval" / "data" / "articles"

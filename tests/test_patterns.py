@@ -16,7 +16,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from conftest import ROOT
+
+from tests.conftest import ROOT
 
 PACKAGES = ("ingest", "rag", "ui")
 WARM_UP, SHORT, LONG = (20, 26, 32, 200), 3_000, 12_000
@@ -28,11 +29,11 @@ STEEPEST = 8.0
 LEADS = ("a", " ", "\n", "-", "<", '"', "1", "A", ".", ",", "á", "![[", "</script ", "<!--", "a=", "&", "[", "(", "\n ")
 MOST_BRANCHES, MOST_PUMPS = 4, 50
 ALONE = frozenset({"match", "fullmatch"})
-TABLES = {"rag.question": ("_QUESTIONS", "_OFFERS")}
+TABLES = {"rag.language.question": ("_QUESTIONS", "_OFFERS")}
 """Where strings are patterns that are compiled when they are used."""
 BUILT = {"letters": "qx", "pair": "qx"}
 """What stands in patterns of which a part is drawn when they are used."""
-OF_NAMES = {("rag.filters", "pattern"), ("ui.report", "pattern")}
+OF_NAMES = {("rag.language.source_names", "pattern"), ("ui.html.report", "pattern")}
 """Built of escaped words alone, which are in the index or in a pairs file."""
 ESCAPED = "re.escape("
 """What is built of an escaped text in the call itself takes time in proportion, as nothing in it repeats."""
@@ -47,8 +48,9 @@ class Found:
 
 def modules() -> Iterator[ModuleType]:
     for package in PACKAGES:
-        for path in sorted((ROOT / package).glob("*.py")):
-            yield importlib.import_module(f"{package}.{path.stem}" if path.stem != "__init__" else package)
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield importlib.import_module(".".join(part for part in parts if part != "__init__"))
 
 
 def patterns_in(value: object, depth: int = 3) -> Iterator[re.Pattern[Any]]:
@@ -217,10 +219,12 @@ FOUND, UNKNOWN = collected()
 
 
 def test_every_pattern_is_known() -> None:
-    tables = {("rag.question", name) for name in ("words", "pattern", "_OFFERS[kind]")}
+    tables = {("rag.language.question", name) for name in ("words", "pattern", "_OFFERS[kind]")}
     unknown = {source for source in UNKNOWN if "{pattern}" not in source[1] and ESCAPED not in source[1]}
-    assert unknown == tables | OF_NAMES | {("ui.gate", "way.path")}
-    assert {"ingest.html._TOKEN", "rag.question._OFFERS", "ui.intake.RESERVED"} <= {found.where for found in FOUND}
+    assert unknown == tables | OF_NAMES | {("ui.server.gate", "way.path")}
+    assert {"ingest.readers.html.text._TOKEN", "rag.language.question._OFFERS", "ui.services.uploads.RESERVED"} <= {
+        found.where for found in FOUND
+    }
 
 
 def test_a_pattern_that_tries_again_and_again_is_found_out() -> None:

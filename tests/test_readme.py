@@ -8,20 +8,20 @@ import shlex
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, SAMPLE
-from test_ui_server import Service, _no_open_loops, served  # noqa: F401
 from typer.testing import CliRunner
 
-from eval.pairs import parsed
+from eval.pairs.reading import parsed
+from eval.pairs.schema import QAPair
 from ingest import ingest
-from ingest.kinds import KINDS, PLACES
-from ingest.store import Model
+from ingest.readers.registry import KINDS, PLACES
+from ingest.updater import Model
 from rag.chain import Chain
 from rag.config import Config
-from rag.schema import QAPair
-from ui.app import Stores, build_app
-from ui.cli import app
-from ui.intake import Intake
+from tests.conftest import ROOT, SAMPLE
+from tests.ui.server.test_app import Service, _no_open_loops, served  # noqa: F401
+from ui.cli.main import app
+from ui.page.app import Stores, build_app
+from ui.services.uploads import Uploads
 
 pytestmark = pytest.mark.slow
 README = (ROOT / "README.md").read_text("utf-8")
@@ -51,7 +51,7 @@ def test_a_program_that_asks_the_page_runs(tmp_path: Path, capsys: pytest.Captur
     ingest([SAMPLE], config)
     (tmp_path / "notes.md").write_text("# Notes\n\nThe council of Tolm closed the pier on Tuesday after a storm.")
     chain = Chain.from_config(config)
-    intake = Intake(config, chain.index, Model(config.embedding_model, chain.retriever.embedder))
+    intake = Uploads(config, chain.index, Model(config.embedding_model, chain.retriever.embedder))
     [block] = [block for block in BLOCKS if "gradio_client" in block]
     with served(build_app(chain, stores=Stores(intake=intake)), Service(megabytes=1)) as url:
         exec(compile(block.replace("http://127.0.0.1:7860/", url), "README.md", "exec"), {})

@@ -1,0 +1,170 @@
+"""What an ingest takes beside the bare encoder in the same run, what an unchanged corpus costs, and how much memory.
+
+Machines differ and are shared: the share of the encoder's speed is what to look at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from eval.bench.scale import SEED, in_a_process, peak_memory, read_articles
+from ingest.articles.passages import sentences_of, split
+from ingest.pipeline import Standing, ingest
+from ingest.updater import Model
+from rag.config import Config
+from rag.errors import ReadError
+from rag.models.embedding import SentenceTransformerEmbedder, Vectors, load_embedder, normalized
+from rag.schema import Article, IngestReport, Span
+
+CHARACTERS = 8_000
+"""Of an article of the corpus that is grown."""
+DIMENSION = 384
+WARM_UP = 64
+"""Texts that are encoded before the clock runs."""
+SLICES = 2
+"""The encoder and the ingest take turns, so that both have their share of whatever else the machine does."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestCost:
+    """Rates are per second; `memory` is MiB at the peak beyond what was held before, without any model."""
+
+    articles: int
+    passages: int
+    encoded: float
+    ingested: float
+    memory_articles: int
+    memory: float
+    reread: float
+    skipped: float
+
+    @property
+    def share(self) -> float:
+        """The speed of the whole ingest as a share of the bare encoder's."""
+        return self.ingested / self.encoded
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    config: Config
+    corpus: Path
+    articles: int
+
+
+def bench_ingest(
+    sources: Sequence[Path], sizes: tuple[int, int], config: Config, work: Path, tell: Callable[[str], object]
+) -> IngestCost:
+    """Measure on corpora of so many articles grown out of these: the first with the model, the second without.
+
+    `work` is a folder to fill; `tell` is given a line before each step. Raises ReadError if there is no article.
+    """
+    articles = [item for path in sources for item in read_articles(path)]
+    if not articles:
+        raise ReadError(f"no article in {', '.join(map(str, sources))}; give files or folders of articles")
+    tasks = []
+    for number, size in enumerate(sizes):
+        corpus = work / f"{number}.jsonl"
+        with corpus.open("w", encoding="utf-8") as file:
+            file.writelines(f"{json.dumps(record)}\n" for record in grown_records(articles, size))
+        tasks.append(_Task(replace(config, index=work / f"{number}.index"), corpus, size))
+    tell(f"encoding and ingesting {sizes[0]:,} articles …")
+    passages, encoded, ingested = in_a_process(_beside_the_encoder, tasks[0])
+    tell(f"ingesting {sizes[1]:,} articles without a model …")
+    memory, reread, skipped = in_a_process(_without_a_model, tasks[1])
+    return IngestCost(sizes[0], passages, encoded, ingested, sizes[1], memory, reread, skipped)
+
+
+def grown_records(articles: Sequence[Article], count: int) -> Iterator[dict[str, str]]:
+    """So many records of 8 kB, made of the articles' sentences, a word of each changed so that no two are the same."""
+    drawn = random.Random(SEED)
+    sentences = [article.text[s.start : s.end].split() for article in articles for s in sentences_of(article.text)]
+    words = [word for sentence in sentences for word in sentence]
+    for number in range(count):
+        text = ""
+        while len(text) < CHARACTERS:
+            sentence = list(drawn.choice(sentences))
+            sentence[drawn.randrange(len(sentence))] = drawn.choice(words)
+            text += " ".join(sentence) + ("\n\n" if drawn.random() < 0.2 else " ")
+        yield {"id": f"a{number}", "title": f"Article {number}", "text": text}
+
+
+def markdown(cost: IngestCost) -> str:
+    """The table of the README."""
+    rows = (
+        (
+            f"bare encoder, sentence-transformers' `encode`, {cost.passages:,} passages",
+            f"{cost.encoded:,.0f} passages/s",
+        ),
+        ("whole ingest of the same", f"{cost.ingested:,.0f} passages/s, {cost.share:.0%} of the encoder's speed"),
+        (f"{cost.memory_articles:,} articles of 8 kB: memory beside the model", f"{cost.memory:,.0f} MiB"),
+        ("unchanged, read again from a JSON Lines file that was touched", f"{cost.reread:,.0f} articles/s"),
+        ("unchanged, with its size and time as they were", f"{cost.skipped:,.0f} articles/s"),
+    )
+    return "\n".join(["| ingest | |", "|---|---|", *(f"| {name} | {figure} |" for name, figure in rows)])
+
+
+def _beside_the_encoder(task: _Task) -> tuple[int, float, float]:
+    """Passages in all, and how many a second by the encoder alone and by the whole ingest, in turns."""
+    embedder = load_embedder(task.config.embedding_model)
+    if not isinstance(embedder, SentenceTransformerEmbedder):
+        raise TypeError("only a sentence-transformers model can be measured by itself")
+    lines = task.corpus.read_text("utf-8").splitlines()
+    texts = _texts(lines)
+    embedder.encode(texts[:WARM_UP])
+    encoding = ingesting = 0.0
+    for part in range(SLICES):
+        own = lines[part::SLICES]
+        texts_of_part = _texts(own)
+        started = time.perf_counter()
+        embedder.encode(texts_of_part)
+        encoding += time.perf_counter() - started
+        corpus = task.corpus.with_name(f"part{part}.jsonl")
+        corpus.write_text("\n".join(own), "utf-8")
+        report = ingest([corpus], task.config, model=Model(task.config.embedding_model, embedder))
+        ingesting += report.seconds
+    return len(texts), len(texts) / encoding, len(texts) / ingesting
+
+
+def _texts(lines: Sequence[str]) -> list[str]:
+    articles = (Article(**json.loads(line)) for line in lines)
+    return [passage.indexed_text for article in articles for passage in split(article)]
+
+
+def _without_a_model(task: _Task) -> tuple[float, float, float]:
+    """MiB at the peak above what was held before; and articles a second, unchanged, read again and passed over."""
+    model, before = Model("drawn", _Drawn()), peak_memory()
+    config = replace(task.config, embedding_model="drawn")
+
+    def ran() -> IngestReport:
+        return ingest([task.corpus], config, _nothing, model=model)
+
+    ran()
+    memory = peak_memory() - before
+    os.utime(task.corpus)
+    reread, skipped = ran(), ran()
+    return memory, reread.unchanged / reread.seconds, skipped.unchanged / skipped.seconds
+
+
+def _nothing(standing: Standing) -> None:
+    """A progress that nobody sees."""
+
+
+class _Drawn:
+    """Stands in for a model where memory is measured, and takes none: vectors drawn at random."""
+
+    def embed_questions(self, questions: Sequence[str]) -> Vectors:
+        return self._vectors(len(questions))
+
+    def embed_texts(self, texts: Sequence[str], parts: Sequence[Sequence[Span]]) -> tuple[Vectors, list[Vectors]]:
+        return self._vectors(len(texts)), [self._vectors(len(spans)) for spans in parts]
+
+    def _vectors(self, count: int) -> Vectors:
+        return normalized(np.random.default_rng(count).standard_normal((count, DIMENSION)).astype(np.float32))

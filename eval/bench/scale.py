@@ -1,0 +1,226 @@
+"""How ingest, questions and memory go as the corpus grows, beside LlamaIndex's plain recipe in the same run.
+
+Every measurement runs in a process of its own, so that its peak of memory is its own. Machines differ and are shared:
+the ratios are what to look at.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from eval.statistics import percentiles
+from ingest.articles.passages import LEAST_WORDS, MOST_WORDS, sentences_of
+from ingest.content.types import Options
+from ingest.pipeline import ingest
+from ingest.sources.files import Source, find
+from ingest.sources.opener import Opener
+from rag.chain import Chain
+from rag.config import Config
+from rag.errors import ConfigError, ReadError
+from rag.schema import Article
+
+WORDS_OF_A_PASSAGE = (LEAST_WORDS + MOST_WORDS) // 2
+QUESTIONS, WARM_UP = 50, 5
+QUESTION_WORDS = 10
+SEED = 1
+MEBIBYTE = 2**20
+PULLQUOTE, RECIPE = "Pullquote", "LlamaIndex's recipe"
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one system took for a corpus of so many passages; seconds, and MiB of memory (peak) and of disk."""
+
+    system: str
+    passages: int
+    words: int
+    ingest_seconds: float
+    question_p50: float
+    question_p95: float
+    ingest_memory: float
+    question_memory: float
+    disk: float
+
+    @property
+    def words_per_second(self) -> float:
+        """How fast it ingests; words, since the systems cut text differently."""
+        return self.words / self.ingest_seconds
+
+
+COLUMNS: tuple[tuple[str, int, Callable[[Cost], float]], ...] = (
+    ("ingest, words/s", 0, lambda cost: cost.words_per_second),
+    ("question p50, ms", 0, lambda cost: cost.question_p50 * 1000),
+    ("p95", 0, lambda cost: cost.question_p95 * 1000),
+    ("memory to ingest, MiB", 0, lambda cost: cost.ingest_memory),
+    ("to ask", 0, lambda cost: cost.question_memory),
+    ("disk, MiB", 1, lambda cost: cost.disk),
+)
+"""Heading, decimals and figure of each column of the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    system: str
+    config: Config
+    warm_up: Path
+    corpus: Path
+    questions: tuple[str, ...]
+
+
+def bench(
+    sources: Sequence[Path], passages: Sequence[int], config: Config, work: Path, tell: Callable[[str], object]
+) -> Iterator[Cost]:
+    """Measure both systems on corpora of about so many passages, grown out of these articles.
+
+    `work` is a folder to fill; `tell` is given a line before each step. A question is timed until its hits are there.
+    Raises ReadError if there is no article, ConfigError if the recipe is not installed.
+    """
+    require_recipe()
+    articles = [item for path in sources for item in read_articles(path)]
+    if not articles:
+        raise ReadError(f"no article in {', '.join(map(str, sources))}; give files or folders of articles")
+    questions = tuple(questions_about(articles))
+    _write(work / "warm-up.jsonl", articles[:1])
+    for size in passages:
+        words = _write(work / f"{size}.jsonl", grown(articles, size * WORDS_OF_A_PASSAGE))
+        for system in (RECIPE, PULLQUOTE):
+            tell(f"{system}: {size:,} passages …")
+            folder = work / f"{size}-{system}"
+            own = replace(config, index=folder)
+            task = _Task(system, own, work / "warm-up.jsonl", work / f"{size}.jsonl", questions)
+            seconds, ingest_memory = in_a_process(_ingest, task)
+            p50, p95, question_memory = in_a_process(_ask, task)
+            disk = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / MEBIBYTE
+            yield Cost(system, size, words, seconds, p50, p95, ingest_memory, question_memory, disk)
+
+
+def require_recipe() -> None:
+    """Raises ConfigError if the recipe is not installed."""
+    if not all(find_spec(f"llama_index.{name}") for name in ("embeddings", "vector_stores")):
+        raise ConfigError("LlamaIndex's recipe is not installed; run: pip install 'pullquote[bench]'")
+
+
+def grown(articles: Sequence[Article], words: int) -> Iterator[Article]:
+    """Articles until they hold so many words; when they run out, new ones made of their sentences, drawn at random."""
+    drawn = random.Random(SEED)
+    spans = [[article.text[s.start : s.end] for s in sentences_of(article.text)] for article in articles]
+    sentences = [sentence for of_one in spans for sentence in of_one]
+    written = number = 0
+    while written < words:
+        if number < len(articles):
+            text = articles[number].text
+        else:
+            text = " ".join(drawn.choices(sentences, k=len(drawn.choice(spans))))
+        written += len(text.split())
+        yield Article(f"a{number}", articles[number % len(articles)].title, text)
+        number += 1
+
+
+def questions_about(articles: Sequence[Article]) -> list[str]:
+    """The beginnings of sentences drawn at random: they take as long as questions do."""
+    drawn = random.Random(SEED)
+    beginnings = []
+    for article in drawn.choices(articles, k=QUESTIONS):
+        sentence = drawn.choice(list(sentences_of(article.text)))
+        beginnings.append(" ".join(article.text[sentence.start : sentence.end].split()[:QUESTION_WORDS]))
+    return beginnings
+
+
+def markdown(costs: Sequence[Cost]) -> str:
+    """The table of the README: a line for each system, and one for Pullquote divided by the recipe."""
+    lines = [f"| passages | | {' | '.join(heading for heading, _, _ in COLUMNS)} |", "|---" * (len(COLUMNS) + 2) + "|"]
+    for recipe, ours in zip(costs[::2], costs[1::2], strict=True):
+        for cost, size in ((recipe, f"{recipe.passages:,}"), (ours, "")):
+            cells = [f"{of(cost):,.{digits}f}" for _, digits, of in COLUMNS]
+            lines.append(f"| {size} | {cost.system} | {' | '.join(cells)} |")
+        ratios = [f"{of(ours) / of(recipe):.2f}" for _, _, of in COLUMNS]
+        lines.append(f"| | ratio | {' | '.join(ratios)} |")
+    return "\n".join(lines)
+
+
+def read_articles(path: Path) -> Iterator[Article]:
+    """The articles of a file or a folder; what cannot be read is left out."""
+    with Opener(Options()) as reader:
+        for source in find(path):
+            if isinstance(source, Source):
+                yield from (item for item in reader.read(source) if isinstance(item, Article))
+
+
+def _write(corpus: Path, articles: Iterable[Article]) -> int:
+    """Write JSON Lines; returns the number of words."""
+    words = 0
+    with corpus.open("w", encoding="utf-8") as file:
+        for article in articles:
+            words += len(article.text.split())
+            file.write(f"{json.dumps({'id': article.id, 'title': article.title, 'text': article.text})}\n")
+    return words
+
+
+def in_a_process(job: Callable[[S], T], task: S) -> T:
+    """The job done in a process of its own, whose peak of memory is its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(job, task).result()
+
+
+def _ingest(task: _Task) -> tuple[float, float]:
+    """Seconds from opening the index to the last passage stored, its libraries imported before; and MiB."""
+    elsewhere = task.config.index.with_name(f"{task.config.index.name}-warm-up")
+    _fill(task.system, task.warm_up, replace(task.config, index=elsewhere))
+    started = time.perf_counter()
+    _fill(task.system, task.corpus, task.config)
+    return time.perf_counter() - started, peak_memory()
+
+
+def _ask(task: _Task) -> tuple[float, float, float]:
+    """Seconds at the median and at the 95th percentile; and MiB."""
+    retrieve = _retriever(task.system, task.config)
+    taken = []
+    for question in (*task.questions[:WARM_UP], *task.questions):
+        started = time.perf_counter()
+        retrieve(question)
+        taken.append(time.perf_counter() - started)
+    found = percentiles(np.array(taken[WARM_UP:]))
+    return found["p50"], found["p95"], peak_memory()
+
+
+def _fill(system: str, corpus: Path, config: Config) -> None:
+    if system == PULLQUOTE:
+        ingest([corpus], config)
+        return
+    from eval.bench.baseline import PlainRecipe
+
+    PlainRecipe(config.index, config.embedding_model).ingest(read_articles(corpus))
+
+
+def _retriever(system: str, config: Config) -> Callable[[str], object]:
+    if system == PULLQUOTE:
+        return Chain.from_config(config).retrieve
+    from eval.bench.baseline import PlainRecipe
+
+    return PlainRecipe(config.index, config.embedding_model).retrieve
+
+
+def peak_memory() -> float:
+    """MiB this process held at most. Linux counts in ru_maxrss what its parent held when it started this one."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        [peak] = [line for line in status.read_text("utf-8").splitlines() if line.startswith("VmHWM")]
+        return int(peak.split()[1]) / 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MEBIBYTE

@@ -1,0 +1,217 @@
+"""Public sets in their own formats → entries as a pairs file has them, and articles as ingest reads them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ingest.articles.passages import sentences_of
+from ingest.content.values import one_line
+from rag.errors import ReadError
+from rag.schema import Failure
+
+Entries = Iterator[tuple[str, Any]]
+"""Where an entry stands ("pairs.jsonl, line 3"), and its fields, or the failure it is."""
+
+INSUFFICIENT = "insufficient information"
+"""MultiHop-RAG's answer to the questions that have none."""
+QRELS = ("test", "dev", "train")
+
+
+def whole_json(path: Path) -> Any | None:
+    """What a .json file holds; None for other files, and for one that holds JSON Lines."""
+    if path.suffix.lower() != ".json":
+        return None
+    text = path.read_text("utf-8-sig")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if len(text.splitlines()) > 1 and is_json(text.splitlines()[0]):
+            return None
+        raise ReadError(f"{path} is not JSON ({error}); mend it, or save one object a line as .jsonl") from error
+
+
+def json_pairs(name: str, found: Any) -> Entries:
+    """The pairs of a JSON file: SQuAD's, MultiHop-RAG's, or a list of pairs as JSON Lines have them."""
+    if isinstance(found, Mapping) and isinstance(found.get("data"), list):
+        yield from squad_pairs(name, found["data"])
+    elif isinstance(found, list):
+        for number, entry in enumerate(found, 1):
+            where = f"{name}, entry {number}"
+            yield where, _entry(where, entry)
+    else:
+        raise ReadError(f"{name} is neither a list of pairs nor a set in SQuAD's format; see the README for formats")
+
+
+def squad_pairs(name: str, data: Iterable[Any]) -> Entries:
+    """SQuAD 1.1 and 2.0 (Rajpurkar et al. 2016, 2018): an article by its title, the answer's sentence as evidence."""
+    for number, article in enumerate(data, 1):
+        where = f"{name}, article {number}"
+        try:
+            asked = [(p["context"], qa) for p in article["paragraphs"] for qa in p["qas"]]
+            title = article["title"]
+        except (KeyError, TypeError) as error:
+            yield where, Failure(where, f"is not in SQuAD's format ({error!r} is missing or wrong); mend or delete it")
+            continue
+        for position, (context, qa) in enumerate(asked, 1):
+            yield _squad_entry(title, context, qa, f"{where}, question {position}")
+
+
+def _squad_entry(title: str, context: str, qa: Any, where: str) -> tuple[str, Any]:
+    try:
+        answerable = not qa.get("is_impossible", False)
+        fields = {
+            "id": qa["id"],
+            "question": qa["question"],
+            "articles": [title],
+            "evidence": _sentence(context, qa["answers"]) if answerable else [],
+            "answerable": answerable,
+            "answers": [answer["text"] for answer in qa["answers"]] if answerable else [],
+        }
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        return where, Failure(where, f"is not in SQuAD's format ({error!r}); mend or delete it")
+    return where, fields
+
+
+def multihop_pair(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """MultiHop-RAG (Tang and Yang 2024): articles by URL or title, the facts as evidence."""
+    facts = entry["evidence_list"]
+    answerable = str(entry["answer"]).strip(" .").lower() != INSUFFICIENT
+    return {
+        "question": entry["query"],
+        "answers": [entry["answer"]] if answerable else [],
+        "articles": list(dict.fromkeys(fact.get("url") or fact["title"] for fact in facts)),
+        "evidence": [fact["fact"] for fact in facts],
+        "answerable": answerable,
+        "kind": entry.get("question_type", ""),
+    }
+
+
+def beir_pairs(folder: Path) -> Entries:
+    """A BEIR folder (Thakur et al. 2021): the queries that the relevance judgements name, test before dev and train."""
+    relevant: dict[str, list[str]] = {}
+    file = next((p for split in QRELS if (p := folder / "qrels" / f"{split}.tsv").is_file()), None)
+    if file is None:
+        raise ReadError(f"{folder} has no qrels/test.tsv; give a BEIR folder (queries.jsonl, qrels/), or a pairs file")
+    for where, found in _qrels(file):
+        if isinstance(found, Failure):
+            yield where, found
+        elif found:
+            relevant.setdefault(found[0], []).append(found[1])
+    for where, query in _lines(folder / "queries.jsonl"):
+        if isinstance(query, Failure):
+            yield where, query
+        elif documents := relevant.pop(one_line(query.get("_id")), None):
+            yield where, {"id": query["_id"], "question": query.get("text"), "articles": documents}
+    for query_id in relevant:
+        where = f"{shown_name(file)}, query {query_id}"
+        yield where, Failure(where, "is judged, but not in queries.jsonl; add or delete it")
+
+
+def articles_of(path: Path) -> Iterator[dict[str, Any]] | None:
+    """The articles that a set brings along, as ingest reads them; None if it is no set that does.
+
+    What has no text is left to ingest to tell of. Raises ReadError for what is in none of the formats it seems to have.
+    """
+    try:
+        if path.is_dir():
+            corpus = path / "corpus.jsonl"
+            return _beir_articles(corpus) if corpus.is_file() and (path / "queries.jsonl").is_file() else None
+        found = whole_json(path)
+        if isinstance(found, Mapping) and isinstance(found.get("data"), list):
+            return iter(_squad_articles(found["data"]))
+        if isinstance(found, list) and found and isinstance(found[0], Mapping) and "body" in found[0]:
+            return iter(_multihop_articles(found))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ReadError(f"{path} is not in the format it seems to have ({error!r} is missing or wrong)") from error
+    except UnicodeDecodeError as error:
+        raise ReadError(f"{path} is not UTF-8 ({error.reason}); save it as that") from error
+    return None
+
+
+def shown_name(path: Path) -> str:
+    """A file's name, also one that is no text."""
+    return path.name.encode("utf-8", "replace").decode()
+
+
+def _squad_articles(data: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    joined = [(a["title"], "\n\n".join(p["context"] for p in a["paragraphs"])) for a in data]
+    return [{"id": title, "title": title.replace("_", " "), "text": text} for title, text in joined]
+
+
+def _beir_articles(corpus: Path) -> Iterator[dict[str, Any]]:
+    for _, document in _lines(corpus):
+        if not isinstance(document, Failure):
+            yield {"id": one_line(document.get("_id")), "title": document.get("title"), "text": document.get("text")}
+
+
+def _multihop_articles(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    names = ("title", "source", "author", "url")
+    return [
+        {"id": e.get("url"), "text": e.get("body"), "date": e.get("published_at"), **{n: e.get(n) for n in names}}
+        for e in entries
+    ]
+
+
+def _entry(where: str, entry: Any) -> Any:
+    """One of a list: MultiHop-RAG's translated, any other as it is."""
+    try:
+        return multihop_pair(entry) if isinstance(entry, Mapping) and "query" in entry else entry
+    except (KeyError, TypeError, AttributeError) as error:
+        return Failure(where, f"is not in MultiHop-RAG's format ({error!r} is missing or wrong); mend or delete it")
+
+
+def _sentence(context: str, answers: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The sentences that hold the first answer."""
+    for answer in answers:
+        start = int(answer["answer_start"])
+        end = start + len(answer["text"])
+        found = [context[s.start : s.end] for s in sentences_of(context) if s.start < end and start < s.end]
+        return ["".join(found).strip()]
+    return []
+
+
+def _qrels(file: Path) -> Iterator[tuple[str, tuple[str, str] | Failure | None]]:
+    """Query and document of each row with a score above 0, None for those of 0; three columns, or TREC's four."""
+    with file.open(encoding="utf-8-sig", newline="", errors="replace") as lines:
+        for number, line in enumerate(lines, 1):
+            where, cells = f"{shown_name(file)}, line {number}", line.strip("\r\n").split("\t")
+            try:
+                query, document, score = cells[0], cells[-2], float(cells[-1])
+            except (ValueError, IndexError):
+                if line.strip() and number > 1:  # the first one is the header
+                    yield where, Failure(where, "is no query, document and score with tabs between; mend or delete it")
+            else:
+                yield where, (query, document) if score > 0 and len(cells) in (3, 4) else None
+
+
+def _lines(path: Path) -> Entries:
+    with path.open("rb") as lines:
+        for where, found in parsed_lines(shown_name(path), lines):
+            if isinstance(found, (dict, Failure)):
+                yield where, found
+            else:
+                yield where, Failure(where, "is no object; mend or delete it")
+
+
+def parsed_lines(name: str, lines: Iterable[bytes]) -> Entries:
+    """JSON Lines, empty ones left out; a line that is not JSON is a failure."""
+    for number, line in enumerate(lines, 1):
+        where = f"{name}, line {number}"
+        try:
+            text = line.decode("utf-8-sig").strip()
+            if text:
+                yield where, json.loads(text)
+        except (ValueError, RecursionError) as error:
+            yield where, Failure(where, f"is not JSON ({error}); mend or delete it")
+
+
+def is_json(line: str | bytes) -> bool:
+    """Can it be read as JSON?"""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,55 @@
+"""The blocks of a document (its paragraphs, headings, rows of tables) → an article."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from ingest.articles.fields import article_of, file_name
+from ingest.content.blocks import Block, joined
+from ingest.content.types import Content
+from ingest.content.values import clean, one_line
+from ingest.readers.dump import captions_of
+from rag.schema import Article, Failure
+
+_HYPHENS = str.maketrans({"\u00ad": None})
+_JUNK = re.compile(
+    r"microsoft (word|powerpoint|excel)\b.*"
+    r"|(untitled|document|dokument|unbenannt|sans titre|title|book|presentation|unknown|none|null)[\s_-]*\d*"
+    r"|(file|https?):\S*|about:blank"
+    r"|\S*\.(docx?|dotx?|rtf|odt|pdf|html?|tex|dvi|ps|indd|qxd|pages|txt|md|wpd|pptx?|xlsx?|pmd|fm)"
+    r"|[^a-z]*",
+    re.IGNORECASE,
+)
+"""Titles that programs give, not people."""
+
+
+def document_article(
+    content: Content,
+    blocks: Iterable[Block],
+    fields: Mapping[str, Any],
+    extra: Mapping[str, Any] = MappingProxyType({}),
+) -> Article | Failure:
+    """The article that a document's blocks make, or why they make none.
+
+    A title that only a program can have given falls away. A heading that is the title is not said again.
+    """
+    title = stated_title(fields.get("title"), content.name)
+    cleaned = map(_cleaned, blocks)
+    shown = joined(block for block in cleaned if block.text and not (block.marked and block.text == title))
+    return article_of(content, shown, {**fields, "title": title}, extra, captions_of(shown.text))
+
+
+def _cleaned(block: Block) -> Block:
+    text = block.text.translate(_HYPHENS)
+    return replace(block, text=one_line(text) if block.marked else clean(text))
+
+
+def stated_title(value: object, name: str) -> str:
+    """A title as somebody wrote it; empty for "Microsoft Word - draft.doc", "untitled", or the name of a file."""
+    title = one_line(value)
+    letters = any(character.isalpha() for character in title)
+    return title if letters and not _JUNK.fullmatch(title) and title != file_name(name) else ""

@@ -1,0 +1,40 @@
+"""PDF, Word and e-books → articles, each by what it is and not by its name."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from ingest.articles.coverage import noticed
+from ingest.content.archives import ZIP_STARTS, zip_kind
+from ingest.content.types import Content, Options, Read, Reader
+from ingest.readers.documents.docx import from_docx
+from ingest.readers.documents.epub import from_epub
+from ingest.readers.documents.pdf import from_pdf
+from rag.errors import ReadError
+
+_PDF, _OLD_WORD = b"%PDF-", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_PDF_WITHIN = 1024
+"""Bytes that may stand before a PDF's mark."""
+_READERS = MappingProxyType[str, Reader]({"pdf": from_pdf, "docx": from_docx, "epub": from_epub})
+
+
+def from_document(content: Content, options: Options) -> Read:
+    """A PDF, a Word document or an e-book as one article. Raises ReadError if it is none, or cannot be read."""
+    kind = document_kind(content, content.start(_PDF_WITHIN))
+    if kind not in _READERS:
+        old = content.start(len(_OLD_WORD)) == _OLD_WORD
+        what = "is an old or a protected Office file" if old else "is no PDF, no Word document and no e-book"
+        raise ReadError(f"{what}; save it as .docx without a password, as .pdf, or as .txt")
+    items = _READERS[kind](content, options)
+    # The chapters of a book are parts of one text.
+    yield from items if kind == "epub" else noticed(content.name, items)
+
+
+def document_kind(content: Content, start: bytes) -> str:
+    """ "pdf", "docx" or "epub", by its bytes, of which `start` are the first; empty for anything else."""
+    if _PDF in start[:_PDF_WITHIN]:
+        return "pdf"
+    if not start.startswith(ZIP_STARTS):
+        return ""
+    with content.open() as file:
+        return zip_kind(file)

@@ -1,0 +1,1 @@
+"""Readers of exports: publishing systems, press databases, read-later services."""

@@ -1,0 +1,1 @@
+"""Reader of web pages, and markup → plain text for the other readers."""

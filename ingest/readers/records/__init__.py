@@ -1,0 +1,1 @@
+"""Readers of records: JSON, JSON Lines, CSV and Parquet."""

@@ -1,0 +1,1 @@
+"""Where articles come from: files, folders and URLs; what changed since the last ingest."""

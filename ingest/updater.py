@@ -1,0 +1,357 @@
+"""Articles → the index: new, changed, moved ones and copies are told apart, embedded, and written by a thread."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from ingest.articles.near_duplicates import NEAREST, near_duplicate_groups, sketch
+from ingest.articles.passages import split
+from ingest.sources.collector import Collected, Seen, gone
+from ingest.sources.files import is_url
+from ingest.sources.state import SourceState, SourceStates
+from rag.models.embedding import Embedder, Vectors, load_embedder
+from rag.schema import Article, ArticleEntry, Copy, Failure, Passage
+from rag.store.rows import StoredArticle
+from rag.store.writer import IndexWriter
+
+STEP_CHARACTERS = 150_000
+"""Of articles that are embedded, and then stored, at once: some 300 passages. What is stored is reported, and stays."""
+
+
+@dataclass(slots=True)
+class Model:
+    """The embedder, loaded when the first article needs it: a run with nothing to do must not pay for it."""
+
+    name: str
+    loaded: Embedder | None = None
+
+    def load(self) -> Embedder:
+        """Raises ModelError."""
+        self.loaded = self.loaded or load_embedder(self.name)
+        return self.loaded
+
+    def embed(self, passages: Sequence[Passage]) -> tuple[Vectors, list[Vectors]]:
+        """The vectors of passages, a row each, and those of their sentences. Raises ModelError."""
+        return self.load().embed_texts([p.indexed_text for p in passages], [p.indexed_sentences for p in passages])
+
+
+Tally = Counter[str]
+"""Articles, and the passages embedded of them, by the name of the count in IngestReport."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Put:
+    """An article to store, and how it counts; `before` is what the index has of it, under the same or another id."""
+
+    article: Article
+    counts: str
+    before: ArticleEntry | None
+    copies: tuple[Copy, ...]
+
+    @property
+    def entry(self) -> ArticleEntry:
+        """The article as the index will know it."""
+        a = self.article
+        known = (a.id, a.title, a.source, a.url, a.author, a.published, a.origin, a.digest, 0)
+        return ArticleEntry(*known, text_digest=a.text_digest, copies=self.copies)
+
+
+@dataclass(slots=True)
+class _Changes:
+    """What a batch changes: articles to put by id, ids to remove, and the copies of articles that stay as they are."""
+
+    puts: dict[str, _Put] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+    copies: dict[str, tuple[Copy, ...]] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+
+    def forget(self, article_id: str) -> None:
+        """Whatever was decided of this article before no longer holds."""
+        self.puts.pop(article_id, None)
+        self.copies.pop(article_id, None)
+        self.removed = [other for other in self.removed if other != article_id]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What is written at once, and what is told, and kept, once it is."""
+
+    stored: Sequence[StoredArticle] = ()
+    removed: Sequence[str] = ()
+    copies: Mapping[str, tuple[Copy, ...]] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    stamps: Sequence[SourceState] = ()
+
+
+class _Known:
+    """What the index has of a batch's articles, and will have, once all that was decided is written."""
+
+    def __init__(self, entries: Iterable[ArticleEntry], twins: Iterable[ArticleEntry]) -> None:
+        self.by_id: dict[str, ArticleEntry] = {}
+        self.by_text: dict[str, ArticleEntry] = {}
+        for entry in (*entries, *twins):
+            self.set(entry)
+
+    def set(self, entry: ArticleEntry) -> None:
+        self.by_id[entry.id] = entry
+        self.by_text[entry.text_digest] = entry
+
+    def drop(self, article_id: str) -> None:
+        entry = self.by_id.pop(article_id, None)
+        if entry and self.by_text.get(entry.text_digest) == entry:
+            del self.by_text[entry.text_digest]
+
+    def apply(self, changes: _Changes) -> None:
+        for put in changes.puts.values():
+            self.drop(put.article.id)
+            self.set(put.entry)
+        for article_id in changes.removed:
+            self.drop(article_id)
+        for article_id, copies in changes.copies.items():
+            if article_id in self.by_id:
+                self.set(replace(self.by_id[article_id], copies=copies))
+
+
+class Updater:
+    """Brings an index in step with articles, a batch at a time; while a part is written, the next one is embedded.
+
+    `tally` counts what is stored, and stays, whatever happens after.
+    """
+
+    def __init__(
+        self, writer: IndexWriter, stamps: SourceStates, model: Model, seen: Seen, pool: ThreadPoolExecutor
+    ) -> None:
+        self.tally = Tally()
+        self.again: set[str] = set()
+        """Sources with a copy of an article that is no longer there: they have to be read again."""
+        self._writer, self._stamps, self._model, self._seen, self._pool = writer, stamps, model, seen, pool
+        self._changes = _Changes()
+        self._written: Future[None] | None = None
+        self._step = _Step()
+        self._clashed: set[str] = set()
+        self._copied: dict[tuple[str, str], str] = {}
+
+    def take(self, batch: Sequence[Collected]) -> Iterator[None]:
+        """Store what is new or changed of a batch, step by step, and then the stamps that came with it.
+
+        Raises as `settle` does.
+        """
+        self._changes = changes = self._decided([item for item in batch if isinstance(item, Article)])
+        for puts in _parts(changes.puts.values()):
+            self._begin(self._embedded(puts))
+            yield
+        stamps = [item for item in batch if isinstance(item, SourceState)]
+        if changes.removed or changes.copies or stamps:
+            self._begin(_Step((), changes.removed, changes.copies, changes.tally, stamps))
+        else:
+            self.settle()
+            self.tally.update(changes.tally)
+        yield
+
+    def settle(self) -> None:
+        """Wait until what was taken is written. Raises StoreError if it could not be."""
+        if self._written:
+            self._written.result()
+        self._stamps.put(stamp for stamp in self._step.stamps if stamp.origin not in self._clashed)
+        self.tally.update(self._step.tally)
+        self._written, self._step = None, _Step()
+
+    def _begin(self, step: _Step) -> None:
+        self.settle()
+        self._step = step
+        self._written = self._pool.submit(self._write, step)
+
+    def sweep(self) -> None:
+        """Remove the articles that vanished from sources that were read whole, and forget such copies."""
+        removed: list[ArticleEntry] = []
+        copied: list[ArticleEntry] = []
+        for entry in self._writer.articles():
+            if not self._seen.there(entry.id, entry.origin):
+                removed.append(entry)
+                self._read_again(entry.copies)
+            elif entry.copies:
+                copied.append(entry)
+        self._changes = _Changes()
+        known = self._seen.complete | self._seen.skipped
+        self._stamps.drop([s.origin for s in self._stamps.all() if s.origin not in known and gone(s.origin)])
+        self.tally["removed"] += self._writer.remove([entry.id for entry in removed])
+        own = self._writer.entries([copy.id for entry in copied for copy in entry.copies])
+        kept = {entry.id: tuple(c for c in entry.copies if self._stands(c, entry, own)) for entry in copied}
+        self._writer.set_copies({entry.id: kept[entry.id] for entry in copied if kept[entry.id] != entry.copies})
+
+    def _stands(self, copy: Copy, entry: ArticleEntry, own: Mapping[str, ArticleEntry]) -> bool:
+        """Is a copy where it was, and neither an article of its own by now nor a copy of another one?"""
+        itself, other = own.get(copy.id), self._copied.get((copy.id, copy.origin), entry.id)
+        is_own = itself is not None and itself.origin == copy.origin
+        return self._seen.there(copy.id, copy.origin) and not is_own and other == entry.id
+
+    def _read_again(self, copies: Iterable[Copy]) -> None:
+        # Should this run end before, the next one sees that the index does not hold what their stamps say.
+        self.again |= {copy.origin for copy in copies if self._seen.there(copy.id, copy.origin)}
+
+    def _decided(self, articles: Sequence[Article]) -> _Changes:
+        entries = self._writer.entries([article.id for article in articles])
+        changed = [a for a in articles if a.id not in entries or entries[a.id].digest != a.digest]
+        twins = self._writer.with_texts([article.text_digest for article in changed])
+        known, changes = _Known(entries.values(), twins.values()), _Changes()
+        known.apply(self._changes)
+        # Those that stayed where they were go first: what has their old text may then take it.
+        for article in sorted(articles, key=lambda a: a.id not in entries or entries[a.id].origin != a.origin):
+            self._decide(article, known, changes)
+        return changes
+
+    def _decide(self, article: Article, known: _Known, changes: _Changes) -> None:
+        """What becomes of one article; `known` has it afterwards."""
+        entry = known.by_id.get(article.id)
+        if entry and (entry.digest, entry.origin) == (article.digest, article.origin):
+            changes.tally["unchanged"] += 1
+            return
+        twin = known.by_text.get(article.text_digest)
+        if entry and entry.origin != article.origin and self._alive(entry):
+            if entry.text_digest == article.text_digest:
+                self._add_copy(article, entry, known, changes)
+            elif not _is_version(article, entry):
+                self._clash(article, entry)
+            elif _is_newer(article.origin, entry.origin):
+                self._put(article, entry, known, changes)
+            else:
+                changes.tally["unchanged"] += 1
+        elif twin and twin.id != article.id and self._alive(twin):
+            if entry:
+                changes.forget(entry.id)
+                changes.removed.append(entry.id)
+                known.drop(entry.id)
+                self._read_again(entry.copies)
+            self._add_copy(article, twin, known, changes)
+        else:
+            self._put(article, entry or twin, known, changes)
+
+    def _alive(self, entry: ArticleEntry) -> bool:
+        return self._seen.there(entry.id, entry.origin) and not gone(entry.origin)
+
+    def _add_copy(self, article: Article, entry: ArticleEntry, known: _Known, changes: _Changes) -> None:
+        copy = Copy(article.id, article.origin, article.title, article.source, article.url)
+        self._copied[(copy.id, copy.origin)] = entry.id
+        if copy in entry.copies:
+            changes.tally["unchanged"] += 1
+            return
+        changes.tally["duplicates"] += 1
+        copies = (*_without(entry.copies, article), copy)
+        if entry.id in changes.puts:
+            changes.puts[entry.id] = replace(changes.puts[entry.id], copies=copies)
+        else:
+            changes.copies[entry.id] = copies
+        known.set(replace(entry, copies=copies))
+
+    def _clash(self, article: Article, entry: ArticleEntry) -> None:
+        reason = f"its id {article.id!r} is also that of another article of {entry.origin}; give each its own"
+        self._seen.failed.append(Failure(article.origin, reason))
+        self._seen.articles.discard((article.id, article.origin))
+        self._clashed.add(article.origin)
+
+    def _put(self, article: Article, before: ArticleEntry | None, known: _Known, changes: _Changes) -> None:
+        same = before is not None and before.text_digest == article.text_digest
+        copies = before.copies if before and same else ()
+        elsewhere = before is not None and before.origin != article.origin
+        counts = "added" if before is None else "moved" if same and elsewhere else "updated"
+        if before and not same:
+            self._read_again(before.copies)
+        if before:
+            known.drop(before.id)
+            changes.forget(before.id)
+            if before.id != article.id:
+                changes.removed.append(before.id)
+        changes.forget(article.id)
+        put = _Put(article, counts, before, _without(copies, article))
+        changes.puts[article.id] = put
+        known.set(put.entry)
+
+    def _embedded(self, puts: Sequence[_Put]) -> _Step:
+        """Split all articles and embed their passages in one go, so that batches are of texts of like length."""
+        parts = [split(put.article) for put in puts]
+        ready = {i: found for i, put in enumerate(puts) if (found := self._as_before(put, parts[i]))}
+        every = [passage for i, part in enumerate(parts) if i not in ready for passage in part]
+        if every:
+            vectors, sentences = self._model.embed(every)
+        first = 0
+        for i, (put, part) in enumerate(zip(puts, parts, strict=True)):
+            if i not in ready:
+                own = slice(first, first + len(part))
+                ready[i] = StoredArticle(put.article, part, vectors[own], sentences[own])
+                first += len(part)
+        tally = Tally(put.counts for put in puts)
+        tally["passages"] = len(every)
+        return _Step([replace(ready[i], copies=put.copies) for i, put in enumerate(puts)], tally=tally)
+
+    def _as_before(self, put: _Put, passages: Sequence[Passage]) -> StoredArticle | None:
+        """The article with the vectors that the index has of it, if what is embedded of it is the same."""
+        article, before = put.article, put.before
+        embedded = (article.text_digest, article.title, article.published)
+        if before is None or embedded != (before.text_digest, before.title, before.published):
+            return None
+        self.settle()  # it may be of what is just being written
+        if before.id not in self._writer.entries([before.id]):
+            return None
+        vectors, sentences, spans = self._writer.vectors(before.id)
+        if spans != [passage.sentences for passage in passages]:
+            return None
+        return StoredArticle(article, passages, vectors, sentences, story=before.story)
+
+    def _write(self, step: _Step) -> None:
+        self._writer.put(self._with_stories(step.stored))
+        self._writer.remove(step.removed)
+        self._writer.set_copies(step.copies)
+
+    def _with_stories(self, stored: Sequence[StoredArticle]) -> list[StoredArticle]:
+        if not stored:
+            return []
+        means = np.stack([one.vectors.mean(axis=0) for one in stored])
+        sketches = [sketch(one.article.text) for one in stored]
+        own = [one.article.text_digest for one in stored]
+        told = zip(
+            stored,
+            sketches,
+            near_duplicate_groups(means, sketches, own, self._writer.neighbours(means, NEAREST)),
+            strict=True,
+        )
+        return [replace(one, sketch=drawn, story=one.story or story) for one, drawn, story in told]
+
+
+def _without(copies: Iterable[Copy], article: Article) -> tuple[Copy, ...]:
+    """The copies that are not the article itself."""
+    return tuple(copy for copy in copies if (copy.id, copy.origin) != (article.id, article.origin))
+
+
+def _is_version(article: Article, entry: ArticleEntry) -> bool:
+    """Is an article of the same id, but of another source, the same article at another time?"""
+    same_url = bool(article.url) and article.url == entry.url
+    return same_url or article.title == entry.title
+
+
+def _is_newer(origin: str, other: str) -> bool:
+    """Does a source know better than another one: a page than what is told of it, a file than one written before it?"""
+    if is_url(other) or is_url(origin):
+        return not is_url(other)
+    try:
+        return Path(origin).stat().st_mtime_ns > Path(other).stat().st_mtime_ns
+    except OSError:
+        return False
+
+
+def _parts(puts: Iterable[_Put]) -> Iterator[list[_Put]]:
+    """Articles that are embedded and written at once: those whose texts are so long together."""
+    part, characters = list[_Put](), 0
+    for put in puts:
+        part.append(put)
+        characters += len(put.article.text)
+        if characters >= STEP_CHARACTERS:
+            yield part
+            part, characters = [], 0
+    if part:
+        yield part

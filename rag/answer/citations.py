@@ -1,0 +1,86 @@
+"""Statements → text with `[n]` markers and the citations they refer to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from rag.language.question import FIGURE
+from rag.retrieval.scoring import jaccard
+from rag.schema import Citation, Quote, Sentence, Span, Statement, long_date
+
+MARKER = re.compile(r"\[(\d+)\]")
+UNSUPPORTED = "[unsupported]"
+"""Stands behind a sentence of a language model that no passage supports."""
+WORD = re.compile(r"\w+")
+SAME_MATTER = 0.5
+"""Words in common, of all words of both, from which on two sentences are about the same thing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """Statements as one text, its citations, where in it the emphasis lies, and its sentences."""
+
+    text: str = ""
+    citations: tuple[Citation, ...] = ()
+    emphasis: tuple[Span, ...] = ()
+    sentences: tuple[Sentence, ...] = ()
+
+
+def cite(statements: Sequence[Statement]) -> Cited:
+    """The text of statements with their markers.
+
+    Quotes are numbered in order of first use; a quote used twice keeps its number. Brackets that would read as a marker
+    inside a statement's own text ("[2]" in a wiki article) become parentheses, so that every marker in the text is a
+    citation and no emphasis moves. A statement without a quote is marked as unsupported.
+    """
+    citations: dict[tuple[str, int, int], Citation] = {}
+    emphasis: list[Span] = []
+    sentences: list[Sentence] = []
+    text = ""
+    for statement in statements:
+        text += " " if text else ""
+        start = len(text)
+        text += MARKER.sub(r"(\1)", statement.text).replace(UNSUPPORTED, f"({UNSUPPORTED[1:-1]})")
+        numbers = tuple(_numbered(citations, quote) for quote in statement.quotes)
+        emphasis += [(first + start, last + start) for first, last in statement.emphasis]
+        sentences.append(Sentence(start, len(text), numbers, statement.support if numbers else 0.0))
+        text += f" {''.join(f'[{number}]' for number in numbers) or UNSUPPORTED}"
+    return Cited(text, tuple(citations.values()), tuple(emphasis), tuple(sentences))
+
+
+def _numbered(citations: dict[tuple[str, int, int], Citation], quote: Quote) -> int:
+    key = (quote.passage.article_id, quote.start, quote.end)
+    if key not in citations:
+        citations[key] = Citation(len(citations) + 1, quote.passage, quote.text, quote.start, quote.end)
+    return citations[key].number
+
+
+def difference(citations: Sequence[Citation]) -> str:
+    """A sentence that sets figures side by side on which articles differ; empty if none do."""
+    for a, b in combinations(citations, 2):
+        if a.passage.article_id != b.passage.article_id and figures_differ(a.quote, b.quote):
+            told = " and ".join(
+                f"{_figures(one, other)} ({_when(one)}) [{one.number}]" for one, other in ((a, b), (b, a))
+            )
+            return f"The articles differ: {told}."
+    return ""
+
+
+def figures_differ(a: str, b: str) -> bool:
+    """Do two sentences say the same thing with other figures, each having one that the other has not?"""
+    of_a, of_b = set(FIGURE.findall(a)), set(FIGURE.findall(b))
+    words_a, words_b = (frozenset(WORD.findall(FIGURE.sub(" ", text.lower()))) for text in (a, b))
+    return bool(of_a - of_b) and bool(of_b - of_a) and jaccard(words_a, words_b) >= SAME_MATTER
+
+
+def _figures(of: Citation, beside: Citation) -> str:
+    others = set(FIGURE.findall(beside.quote))
+    return ", ".join(dict.fromkeys(figure for figure in FIGURE.findall(of.quote) if figure not in others))
+
+
+def _when(citation: Citation) -> str:
+    passage = citation.passage
+    return ", ".join(filter(None, (passage.source or passage.title, long_date(passage.published))))

@@ -1,0 +1,1 @@
+"""The index on disk: articles and passages, their vectors (Chroma) and their words (tantivy)."""

@@ -1,0 +1,1 @@
+"""The `pullquote` command: a module a group of commands."""

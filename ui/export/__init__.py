@@ -1,0 +1,1 @@
+"""Answers and conversations as plain text, Markdown and JSON."""

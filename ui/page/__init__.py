@@ -1,0 +1,1 @@
+"""The Gradio page: a module a view, components and events only."""

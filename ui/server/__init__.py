@@ -1,0 +1,1 @@
+"""The page on an address: routes, accounts, limits, sessions."""

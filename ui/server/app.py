@@ -1,0 +1,312 @@
+"""How a Gradio page is put on an address: by uvicorn, with a policy that keeps it from talking to anybody else.
+
+`Blocks.launch` calls its own address through whatever proxy is configured, tests a port on 127.0.0.1 whichever host it
+is to listen on, and cannot add headers.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from functools import partial
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from gradio.route_utils import FnIndexInferError
+from gradio.routes import App as GradioApp
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rag.errors import AddressError, PullquoteError, cut
+from ui.html.elements import asset
+from ui.server.accounts import Accounts
+from ui.server.gate import Gate
+from ui.server.hosts import EVERY_ADDRESS, Names, OwnNamesOnly
+from ui.server.sessions import Attended, Sessions
+
+SANS = ("system-ui", "-apple-system", "Segoe UI", "Noto Sans", "Liberation Sans", "Arial", "sans-serif")
+MONO = ("ui-monospace", "Consolas", "Liberation Mono", "monospace")
+CONTENT_POLICY = (
+    "default-src 'self'; img-src 'self' data: blob:; font-src 'self' data:; style-src 'self' 'unsafe-inline'; "
+    "script-src 'self' 'unsafe-inline' 'unsafe-eval'; worker-src 'self' blob:; object-src 'none'; "
+    "form-action 'self'; frame-ancestors 'self'"
+)
+"""Nothing may come from, or go to, another host. Gradio needs inline scripts, and eval for its templates."""
+ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E"
+    "%3Crect width='32' height='32' rx='6' fill='%238f1d21'/%3E%3Cpath fill='%23fbf8f1' "
+    "d='M7 18c0-5 2-8 6-10l1 2c-2 1-3 3-3 5h3v7H7zm11 0c0-5 2-8 6-10l1 2c-2 1-3 3-3 5h3v7h-7z'/%3E%3C/svg%3E"
+)
+QUEUE_SIZE = 200
+"""Events that wait at once; who comes then is told that it is full."""
+QUEUE_TOLD_SECONDS = 2
+"""Gradio tells all who wait where they stand, by default whenever anybody's turn comes, which takes its time."""
+UPLOADS_KEPT = (3600, 86_400)
+"""Seconds between looks for old uploads, and their age. What was added to the index was copied by then."""
+MISTAKES = (FnIndexInferError, TypeError, ValueError, KeyError, AttributeError, IndexError)
+"""What Gradio's routes raise for requests that they cannot read. Events run in its queue, not in its routes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What is served: a page; beside it, if they are given, `tools` at their own path.
+
+    `healthy` raises a PullquoteError if there is nothing to be had from the page.
+    """
+
+    page: gr.Blocks
+    healthy: Callable[[], object] = tuple
+    tools: Starlette | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Where a site is served, and for whom.
+
+    `root` is the path, or the whole address, under which others find it behind a proxy; `megabytes` how large a file
+    may be that is uploaded (without them none may), `queue_size` how many events may wait at once. Without `accounts`
+    nobody has to log in. `allowed_hosts` are names that it answers to besides its own.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 7860
+    root: str = ""
+    megabytes: int = 0
+    queue_size: int = QUEUE_SIZE
+    accounts: Accounts | None = None
+    allowed_hosts: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> Names:
+        """The names that it answers to."""
+        return Names(self.host, self.root, self.allowed_hosts)
+
+
+def asgi_app(site: Site, service: Service = Service()) -> FastAPI:
+    """The page as an ASGI application that talks to no other host, and answers only to its own names and pages."""
+    tools, sessions = site.tools, Sessions(site.page)
+
+    @asynccontextmanager
+    async def alive(_: FastAPI) -> AsyncIterator[None]:
+        async with sessions.tended(), tools.router.lifespan_context(tools) if tools else nullcontext():
+            yield
+
+    app = FastAPI(openapi_url=None, lifespan=alive)
+    app.add_middleware(Attended, sessions)
+    app.add_api_route("/healthz", partial(_health, site.healthy))
+    if tools:
+        app.router.routes.extend(Route(route.path, tools) for route in tools.routes if isinstance(route, Route))
+    page = _mounted(app, site.page, service)
+    app.router.routes.insert(0, Route("/logout", partial(_log_out, page), methods=["POST"]))
+    app.add_middleware(
+        Gate, page=page, accounts=service.accounts, megabytes=service.megabytes, proxied=bool(service.root)
+    )
+    app.add_middleware(OwnNamesOnly, service.names)
+    app.add_middleware(StayHome)
+    return app
+
+
+def _mounted(app: FastAPI, page: gr.Blocks, service: Service) -> GradioApp:
+    """Gradio's application for the page, which is part of the other one from now on."""
+    page.queue(status_update_rate=QUEUE_TOLD_SECONDS, max_size=service.queue_size, api_open=False)
+    page.delete_cache = UPLOADS_KEPT
+    gr.mount_gradio_app(
+        app,
+        page,
+        "/",
+        theme=theme(),
+        head=_head(),  # not css=, of which Gradio rewrites each rule, and those in media queries wrongly
+        auth=service.accounts.check if service.accounts else None,
+        auth_message=_way_in(),
+        root_path=service.root or None,
+        footer_links=[],
+        run_history=False,
+        max_file_size=service.megabytes * 1_000_000 or 1,
+        show_error=False,
+        ssr_mode=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        pwa=False,
+    )
+    # Gradio checks that a file which an event names was uploaded only of pages that it has launched itself.
+    page.has_launched = True
+    mounted = mounted_pages(app)[0]
+    mounted.add_exception_handler(RequestValidationError, _not_as_described)
+    for kind in MISTAKES:
+        mounted.add_exception_handler(kind, _not_understood)
+    return mounted
+
+
+def mounted_pages(app: FastAPI) -> list[GradioApp]:
+    """Gradio's applications that are part of this one."""
+    mounted = (route.app for route in app.routes if isinstance(route, Mount))
+    return [page for page in mounted if isinstance(page, GradioApp)]
+
+
+async def _not_as_described(_: Request, error: Exception) -> JSONResponse:
+    """FastAPI's answer to a request of another form, which would repeat all of it."""
+    errors = error.errors()[:10] if isinstance(error, RequestValidationError) else []
+    told = [{"loc": [cut(part) for part in one["loc"]], "msg": cut(one["msg"])} for one in errors]
+    return JSONResponse({"detail": told}, 422)
+
+
+async def _not_understood(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": f"The request is not understood ({cut(error)})."}, 400)
+
+
+async def _log_out(page: GradioApp, request: Request) -> RedirectResponse:
+    """Log an account out in all browsers. By POST alone, so that no link or picture can do it."""
+    names = f"access-token-{page.cookie_id}", f"access-token-unsecure-{page.cookie_id}"
+    user = next((user for name in names if (user := page.tokens.get(request.cookies.get(name)))), None)
+    for token in [token for token, owner in page.tokens.items() if owner == user]:
+        del page.tokens[token]
+    answer = RedirectResponse("./", 303)
+    answer.delete_cookie(names[0], secure=True, httponly=True, samesite="none")
+    answer.delete_cookie(names[1], httponly=True)
+    return answer
+
+
+def _health(healthy: Callable[[], object]) -> JSONResponse:
+    """What a supervisor asks; it tells nobody what is wrong, as anybody may ask."""
+    try:
+        healthy()
+    except PullquoteError:
+        return JSONResponse({"status": "unavailable"}, status_code=503)
+    return JSONResponse({"status": "ok"})
+
+
+def _way_in() -> str:
+    return f"<style>{asset('login.css')}</style>These articles are for those who have an account."
+
+
+def _head() -> str:
+    style, script = (asset(name) for name in ("style.css", "page.js"))
+    return f'<link rel="icon" href="{ICON}"><style>{style}</style><script>{script}</script>'
+
+
+@dataclass(frozen=True, slots=True)
+class StayHome:
+    """ASGI middleware that adds headers of policy; unlike Starlette's base class it leaves streams alone."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on, with the policy in the headers of each response."""
+
+        async def send_with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Content-Security-Policy"] = CONTENT_POLICY
+                headers["Referrer-Policy"] = "same-origin"  # to nobody else; without any, forms have no origin
+            await send(message)
+
+        await self.app(scope, receive, send_with_policy)
+
+
+def theme() -> gr.themes.Base:
+    """Ink on paper, one accent, system fonts only; `style.css` builds on these colours."""
+    return gr.themes.Base(
+        font=SANS,
+        font_mono=MONO,
+        radius_size=gr.themes.sizes.radius_none,
+    ).set(
+        body_background_fill="#fbf8f1",
+        body_background_fill_dark="#171512",
+        body_text_color="#1f1b16",
+        body_text_color_dark="#ece5d8",
+        body_text_color_subdued="#665d50",
+        body_text_color_subdued_dark="#a89e8f",
+        border_color_primary="#d9d0bf",
+        border_color_primary_dark="#3b352c",
+        background_fill_primary="#fffdf8",
+        background_fill_primary_dark="#1f1c18",
+        background_fill_secondary="#f3eddf",
+        background_fill_secondary_dark="#26221d",
+        color_accent="#8f1d21",
+        link_text_color="#8f1d21",
+        link_text_color_dark="#f0958c",
+        input_background_fill="#fbf8f1",
+        input_background_fill_dark="#171512",
+        input_border_width="1px",
+        input_border_color="#d9d0bf",
+        input_border_color_dark="#3b352c",
+        button_primary_background_fill="#8f1d21",
+        button_primary_background_fill_dark="#f0958c",
+        button_primary_background_fill_hover="#a5272c",
+        button_primary_background_fill_hover_dark="#f5aca5",
+        button_primary_border_color="#8f1d21",
+        button_primary_border_color_dark="#f0958c",
+        button_primary_text_color="#fffdf8",
+        button_primary_text_color_dark="#2a0f0d",
+        button_secondary_background_fill="transparent",
+        button_secondary_background_fill_dark="transparent",
+        button_secondary_background_fill_hover="#f3eddf",
+        button_secondary_background_fill_hover_dark="#26221d",
+        button_border_width="1px",
+        button_secondary_border_color="#a89e8f",
+        button_secondary_border_color_dark="#665d50",
+    )
+
+
+def serve(
+    build: Callable[[], Site], service: Service = Service(), ready: Callable[[str], object] | None = None
+) -> None:
+    """Serve a site until it is interrupted; `ready` is given its address. Raises AddressError before it is built."""
+    with listen(service.host, service.port) as listener:
+        app = asgi_app(build(), service)
+        if ready:
+            ready(address(listener))
+        with suppress(KeyboardInterrupt):  # uvicorn has closed down by then; Ctrl-C is how a page ends
+            Server(app).run(sockets=[listener])
+
+
+class Server(uvicorn.Server):
+    """A quiet server that ends the open pages' streams when it stops, instead of waiting for them."""
+
+    def __init__(self, app: FastAPI) -> None:
+        quiet = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, proxy_headers=False)
+        super().__init__(quiet)
+        self._pages = mounted_pages(app)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the streams, then everything else."""
+        for page in self._pages:
+            page.stop_event.set()
+        await super().shutdown(sockets)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to the address, so that a port in use is known before the model answers anything."""
+    try:
+        if not 0 <= port < 2**16:
+            # Left to create_server, this would be another kind of error, and a socket that is never closed.
+            raise OSError("ports go from 0 to 65535")
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise AddressError(f"cannot serve on {cut(host)}, port {port} ({error}); give another --port") from error
+
+
+def address(listener: socket.socket) -> str:
+    """Where a browser finds what listens there."""
+    host, port = listener.getsockname()[:2]
+    if host in EVERY_ADDRESS:
+        host = socket.gethostname()
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def is_own(host: str) -> bool:
+    """Can this address be reached from this machine alone?"""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

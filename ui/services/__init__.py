@@ -1,0 +1,1 @@
+"""What the page and the HTTP API do, without Gradio and without HTML."""

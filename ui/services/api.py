@@ -1,0 +1,132 @@
+"""What other programs can do over HTTP: ask, search, list articles and add some. Errors are those of `rag.errors`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError, validate_call
+
+from rag.chain import Chain
+from rag.config import Config
+from rag.errors import QuestionError, ReadError, cut
+from rag.schema import Filters
+from ui.export import json as as_json
+from ui.schema import MOST_PASSAGES
+from ui.services import scope
+from ui.services.article_list import ArticleList, TableView
+from ui.services.uploads import Added, Pasted, Uploads
+
+MOST_LISTED = 1000
+"""Articles that are listed at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """A page's endpoints; their parameters' names and the keys of what they return are relied on by others.
+
+    Without an `intake`, no articles can be added. `upload_path` checks an uploaded file and returns its path; it raises
+    ReadError for a path that the caller chose.
+    """
+
+    chain: Chain
+    catalogue: ArticleList
+    intake: Uploads | None = None
+    upload_path: Callable[[Any], Path] = Path
+
+    def ask(
+        self, question: str, published_after: str = "", published_before: str = "", source: str | list[str] = ""
+    ) -> dict[str, Any]:
+        """The answer to a question out of the articles, every sentence with the quotes that it stands on.
+
+        Dates are written as YYYY-MM-DD; several sources stand in a list, or in a text with commas between them. The
+        answer is `text`, with the numbers of its `citations`; where it is not `grounded`, the articles do not say.
+        """
+        filters = self._filters(published_after, published_before, source)
+        return as_json.answer_json(self.chain.ask(question, filters=filters))
+
+    def search(
+        self,
+        question: str,
+        limit: int = Config().hits,
+        published_after: str = "",
+        published_before: str = "",
+        source: str | list[str] = "",
+    ) -> dict[str, Any]:
+        """The passages of the articles that are nearest to a question, the best one first.
+
+        Dates and sources are as in `ask`; `limit` is how many passages are wanted at most.
+        """
+        filters = self._filters(published_after, published_before, source)
+        sentences, hits = Config().sentences, min(max(1, limit), MOST_PASSAGES)
+        found = self.chain.with_lengths(sentences, hits).retrieve(question, filters=filters)
+        return {"question": question, "hits": [as_json.found_json(hit) for hit in found]}
+
+    def articles(self, words: str = "", limit: int = 50, offset: int = 0) -> dict[str, Any]:
+        """The articles that have all the words in their title, source, author or date; the one added last first.
+
+        `total` says how many there are; `limit` of them are listed, from `offset` on.
+        """
+        found = self.catalogue.found(TableView(words))
+        first = max(0, offset)
+        listed = found[first : first + min(max(0, limit), MOST_LISTED)]
+        return {"total": len(found), "articles": [as_json.article_json(entry) for entry in listed]}
+
+    def ingest(  # noqa: PLR0913, PLR0917 - what can be added stands in one place for programs
+        self,
+        files: list[dict[str, Any]] | None = None,
+        urls: list[str] | None = None,
+        text: str = "",
+        title: str = "",
+        source: str = "",
+        date: str = "",
+    ) -> dict[str, Any]:
+        """Add uploaded files, or pages and feeds by their addresses, or a text; tells what became of each.
+
+        `title`, `source` and `date` (as YYYY-MM-DD) are said of the text.
+        """
+        intake = self.intake
+        if not intake:
+            raise ReadError("articles cannot be added here; run pullquote ingest on the server")
+        if bool(files) + bool(urls) + bool(text) != 1:
+            raise ReadError("give files, urls or a text, one of these at a time")
+        if files:
+            steps = intake.files([self.upload_path(file) for file in files], taken=True)
+        else:
+            steps = intake.urls("\n".join(urls)) if urls else intake.text(Pasted(text, title, source, date))
+        added = [step for step in steps if isinstance(step, Added)][-1]
+        return {**asdict(added.report), "outcomes": [asdict(outcome) for outcome in added.outcomes]}
+
+    def _filters(self, after: str, before: str, source: str | Sequence[str]) -> Filters:
+        return scope.filters(after, before, self._sources_of(source))
+
+    def _sources_of(self, source: str | Sequence[str]) -> list[str]:
+        if not source:
+            return []
+        known = self.chain.index.lexical.sources()
+        if isinstance(source, str):  # of one source, whose name may hold a comma, or of several
+            source = [source] if source in known else [name for name in source.split(",") if name.strip()]
+        return scope.spelled(source, known)
+
+
+def checked(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """An endpoint that raises QuestionError for what is not of its parameters' types."""
+    typed = validate_call(function)
+
+    @wraps(function)
+    def call(*values: Any, **named: Any) -> dict[str, Any]:
+        try:
+            return typed(*values, **named)
+        except ValidationError as error:
+            first = error.errors()[0]
+            names = function.__annotations__
+            at = first["loc"][0] if first["loc"] else ""
+            name = [*names][at] if isinstance(at, int) and at < len(names) else at
+            raise QuestionError(
+                f"{cut(name)} is not as it should be ({cut(first['msg'])}); see the endpoint's description"
+            ) from error
+
+    return call

@@ -1,0 +1,163 @@
+"""The index at a glance: its articles over time, by source, and on a map of what they are about."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from math import log
+
+import numpy as np
+
+from rag.schema import ArticleEntry, long_date
+from rag.store.index import Index
+from ui.services.article_list import ArticleList
+
+MOST_BARS = 120
+MOST_SOURCES = 12
+MOST_PLACED = 1500
+"""Articles on the map; t-SNE takes some seconds for as many."""
+LEAST_PLACED = 5
+PERPLEXITY = 30
+"""t-SNE's neighbours of a point, by the advice of its authors (van der Maaten and Hinton, 2008): 5 to 50."""
+ARTICLES_PER_REGION, MOST_REGIONS = 12, 9
+WORDS_PER_REGION = 2
+WORD = re.compile(r"[^\W\d_][\w’'-]{3,}")
+MARGIN = 0.04
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """How many articles there are of a time or a source, and the words that find them in the table."""
+
+    name: str
+    words: str
+    articles: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands on the map, as shares of its width and height."""
+
+    x: float
+    y: float
+    name: str
+    article: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """Articles by what they are about, those alike beside each other; regions are named after words of their titles."""
+
+    articles: tuple[Place, ...] = ()
+    regions: tuple[Place, ...] = ()
+
+
+@dataclass(slots=True)
+class Overview:
+    """Charts of an index; the map is computed again when something was written. Safe to share between threads."""
+
+    index: Index
+    catalogue: ArticleList
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _entries: tuple[ArticleEntry, ...] | None = None
+    _map: Map = field(default_factory=Map)
+
+    def counts(self) -> tuple[list[Bar], list[Bar]]:
+        """Articles over time and by source. Raises IndexMissing, IndexMismatch or StoreError."""
+        entries = self.catalogue.entries()
+        return over_time(entries), by_source(entries)
+
+    def map(self) -> tuple[Map, int]:
+        """The map, and the number of all articles. Raises IndexMissing, IndexMismatch or StoreError."""
+        entries = self.catalogue.entries()
+        with self._lock:
+            if self._entries is not entries:
+                self._map, self._entries = map_of(self.index, entries), entries
+            return self._map, len(entries)
+
+
+def over_time(entries: Iterable[ArticleEntry]) -> list[Bar]:
+    """Articles by day, by month or by year, whichever is the shortest that needs no more than MOST_BARS bars."""
+    days = sorted(entry.published for entry in entries if entry.published)
+    if not days:
+        return []
+    periods = _periods(days[0], days[-1])
+    found = Counter(str(day)[: len(periods[0])] for day in days)
+    return [Bar(_period_name(period), f"date:{period}", found[period]) for period in periods]
+
+
+def _periods(first: date, last: date) -> list[str]:
+    """What dates of each period begin with, from the first to the last: 2024-11-24, 2024-11 or 2024."""
+    days = (last - first).days + 1
+    months = range(12 * first.year + first.month - 1, 12 * last.year + last.month)
+    if days <= MOST_BARS:
+        return [str(first + timedelta(n)) for n in range(days)]
+    if len(months) <= MOST_BARS:
+        return [f"{month // 12:04}-{month % 12 + 1:02}" for month in months]
+    return [f"{year:04}" for year in range(first.year, last.year + 1)][-MOST_BARS:]
+
+
+def _period_name(period: str) -> str:
+    if len(period) == 4:
+        return period
+    whole = long_date(date.fromisoformat(period if len(period) == 10 else f"{period}-01"))
+    return whole if len(period) == 10 else whole.split(" ", 1)[1]
+
+
+def by_source(entries: Iterable[ArticleEntry]) -> list[Bar]:
+    """Articles of the sources that have the most."""
+    found = Counter(entry.source for entry in entries if entry.source)
+    return [Bar(source, f"source:{_quoted(source)}", count) for source, count in found.most_common(MOST_SOURCES)]
+
+
+def _quoted(name: str) -> str:
+    """In quotes, as the table looks for it; one that has quotes itself is found by its longest part without."""
+    part = max(name.split('"'), key=len)
+    return f'"{part}"' if part else name
+
+
+def map_of(index: Index, entries: Sequence[ArticleEntry]) -> Map:
+    """The articles' vectors laid out in the plane by t-SNE; of many articles, evenly drawn ones."""
+    drawn = entries[:: -(-len(entries) // MOST_PLACED) or 1]
+    vectors = index.vectors_of([entry.id for entry in drawn])
+    placed = [entry for entry in drawn if entry.id in vectors]
+    if len(placed) < LEAST_PLACED:
+        return Map()
+    from sklearn.cluster import KMeans
+    from sklearn.manifold import TSNE
+
+    perplexity = min(PERPLEXITY, (len(placed) - 1) / 3)
+    layout = TSNE(metric="cosine", init="random", perplexity=perplexity, random_state=0)
+    plane = layout.fit_transform(np.stack([vectors[entry.id] for entry in placed]))
+    low, high = plane.min(axis=0), plane.max(axis=0)
+    plane = MARGIN + (1 - 2 * MARGIN) * (plane - low) / np.maximum(high - low, 1e-9)
+    places = tuple(
+        Place(float(x), float(y), entry.title or entry.id, entry.id)
+        for (x, y), entry in zip(plane, placed, strict=True)
+    )
+    regions = min(MOST_REGIONS, len(placed) // ARTICLES_PER_REGION)
+    found = KMeans(regions, random_state=0, n_init=3).fit_predict(plane) if regions > 1 else []
+    return Map(places, _regions(places, [int(region) for region in found]))
+
+
+def _regions(places: Sequence[Place], regions: Sequence[int]) -> tuple[Place, ...]:
+    """A name in the middle of each region: the words that its titles have more often than others do."""
+    words = [{word.casefold(): word for word in WORD.findall(place.name)} for place in places]
+    everywhere = Counter(key for of_one in words for key in of_one)
+    members: dict[int, list[int]] = defaultdict(list)
+    for number, region in enumerate(regions):
+        members[region].append(number)
+    named = []
+    for numbers in members.values():
+        here = Counter(key for number in numbers for key in words[number])
+        ranked = sorted(here, key=lambda key: (-here[key] * log(len(places) / everywhere[key]), key))
+        spelled = {key: word for number in numbers for key, word in words[number].items()}
+        name = ", ".join(spelled[key] for key in ranked[:WORDS_PER_REGION] if here[key] > 1)
+        x, y = (sum(getattr(places[n], axis) for n in numbers) / len(numbers) for axis in ("x", "y"))
+        if name:
+            named.append(Place(x, y, name))
+    return tuple(named)
