@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_BEGINS = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
-_ENDS = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+_REASONING_BEGINS = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
+_REASONING_ENDS = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _LONGEST_TAG = len("</thinking>")
 
 
@@ -24,12 +24,12 @@ class ReasoningFilter:
             return piece
         self._held = (self._held + piece).lstrip()
         if not self._thinks:
-            begins = _BEGINS.match(self._held)
+            begins = _REASONING_BEGINS.match(self._held)
             if not begins and "<thinking>".startswith(self._held[:_LONGEST_TAG].lower()):
                 return ""
             self._thinks, self._held = bool(begins), self._held[begins.end() :] if begins else self._held
         if self._thinks:
-            ends = _ENDS.search(self._held)
+            ends = _REASONING_ENDS.search(self._held)
             self._held = self._held[ends.end() :].lstrip() if ends else self._held[-_LONGEST_TAG:]
             self._thinks = not ends
         self._begun = not self._thinks and bool(self._held)

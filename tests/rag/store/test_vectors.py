@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
@@ -34,18 +35,18 @@ SMALL, MANY = 3, 5600
 
 def test_nothing_but_rows_calls_a_collection() -> None:
     """Each library has one door (tests/test_layout.py); behind Chroma's, there is one class that cuts requests."""
-    tree = ast.parse((ROOT / "rag" / "chroma.py").read_text("utf-8"))
+    tree = ast.parse((ROOT / "rag" / "store" / "vectors.py").read_text("utf-8"))
     rows, database = (
         next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
-        for name in ("Rows", "Database")
+        for name in ("BatchedCollection", "Database")
     )
     uses = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "_collection"]
     assert uses
     assert {id(node) for node in uses} <= {id(node) for node in ast.walk(rows)}
     opened = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "get_collection"]
     assert {id(node) for node in opened} <= {id(node) for node in ast.walk(database)}
-    others = [path for path in (ROOT / "rag").glob("*.py") if path.name != "chroma.py"]
-    assert not [path.name for path in others if "_collection" in path.read_text("utf-8").replace("_collections", "")]
+    others = [path for path in (ROOT / "rag").rglob("*.py") if path.name != "vectors.py"]
+    assert not [path.name for path in others if re.search(r"\._collection\b", path.read_text("utf-8"))]
 
 
 def stored(name: str, vector: Sequence[float], text: str = "", **fields: Any) -> StoredArticle:
