@@ -142,7 +142,7 @@ def rebuild(config: Config, embedding_model: str, progress: Progress) -> int:
 def _found(index: Index, stamps: SourceStates, progress: Progress) -> Findings:
     findings = Findings(*index.counts())
     entries = {entry.id: entry for entry in index.articles()}
-    dimension, searchable = index.dimension, index.lexical_ids()
+    dimension, searchable = index.dimension, index.fulltext_ids()
     committed: set[str] = set()
     count: dict[str, int] = {}
     looked_at = 0

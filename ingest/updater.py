@@ -301,7 +301,7 @@ class Updater:
         vectors, sentences, spans = self._writer.vectors(before.id)
         if spans != [passage.sentences for passage in passages]:
             return None
-        return StoredArticle(article, passages, vectors, sentences, story=before.story)
+        return StoredArticle(article, passages, vectors, sentences, duplicate_group=before.duplicate_group)
 
     def _write(self, step: _Step) -> None:
         self._writer.put(self._with_stories(step.stored))
@@ -320,7 +320,10 @@ class Updater:
             near_duplicate_groups(means, sketches, own, self._writer.neighbours(means, NEAREST)),
             strict=True,
         )
-        return [replace(one, sketch=drawn, story=one.story or story) for one, drawn, story in told]
+        return [
+            replace(one, sketch=drawn, duplicate_group=one.duplicate_group or duplicate_group)
+            for one, drawn, duplicate_group in told
+        ]
 
 
 def _without(copies: Iterable[Copy], article: Article) -> tuple[Copy, ...]:

@@ -134,7 +134,7 @@ class Chain:
         question = checked(question)
         query, read = self._understood(question, history, scope)
         plan = Plan(query)
-        for plan in planned(self.model, query, history, self.index.lexical) if self.model else ():
+        for plan in planned(self.model, query, history, self.index.fulltext) if self.model else ():
             if plan.doing:
                 yield clock.timed(Answer(question, "", (), (), grounded=False, confidence=0.0, doing=plan.doing))
         clock.ends("understand")
@@ -178,8 +178,8 @@ class Chain:
     def _understood(self, question: str, history: Sequence[Turn], scope: Scope) -> tuple[Query, QuestionFilters]:
         """What is searched for, and the filters the question asks for, but those that were taken off."""
         query = in_context(Query(question, scope.get("filters", NO_FILTERS)), history, self.index)
-        lexical = self.index.lexical
-        known = Known(tuple(lexical.sources()), *(lexical.published() or (None, None)))
+        fulltext = self.index.fulltext
+        known = Known(tuple(fulltext.sources()), *(fulltext.published() or (None, None)))
         return query, QuestionFilters.read(question, known, scope.get("today") or date.today(), scope.get("lifted", ()))
 
     def _find(self, plan: Plan, read: QuestionFilters) -> tuple[Finding, tuple[ReadFilter, ...], str]:
@@ -201,7 +201,7 @@ class Chain:
         filters, rest = query.filters, read.without(query.question)
         for each in read.found:
             filters = filters.and_also(each.filters)
-        return replace(query, filters=filters, question=rest if self.index.lexical.terms(rest) else query.question)
+        return replace(query, filters=filters, question=rest if self.index.fulltext.terms(rest) else query.question)
 
     def _finding(self, plan: Plan, read: QuestionFilters) -> Finding:
         """Hits for the question and for each of its parts, taken from all of them in turn."""
@@ -219,24 +219,26 @@ class Chain:
         for article_id, entry in self.index.entries(unknown).items() if unknown else ():
             known[article_id] = (self.index.elsewhere(entry), entry.extra)
         more = [(citation, *known.get(citation.passage.article_id, ((), ()))) for citation in answer.citations]
-        return replace(answer, citations=tuple(replace(c, also=also, extra=extra) for c, also, extra in more))
+        return replace(
+            answer, citations=tuple(replace(c, duplicates=duplicates, extra=extra) for c, duplicates, extra in more)
+        )
 
     def _confidence(self, query: Query, hits: Sequence[Hit]) -> float:
         """As the question alone is met, or with what it may take from the conversation, if that is better met.
 
         Less for a follow-up of whose own words the hits have none: they are about what was said before.
         """
-        lexical = self.index.lexical
-        alone = Need.of(query.question, lexical)
-        needs = [alone, Need.of(query.question, lexical, query.carried, query.weight)] if query.weight else [alone]
-        sure = max(self.confidence.of(features_of(need, hits, lexical)) for need in needs)
-        if not query.weight or not alone.rarity or _heard(alone, hits, lexical):
+        fulltext = self.index.fulltext
+        alone = Need.of(query.question, fulltext)
+        needs = [alone, Need.of(query.question, fulltext, query.carried, query.weight)] if query.weight else [alone]
+        sure = max(self.confidence.of(features_of(need, hits, fulltext)) for need in needs)
+        if not query.weight or not alone.rarity or _heard(alone, hits, fulltext):
             return sure
-        return sure * (UNHEARD if lexical.knows(alone.rarity) else UNKNOWN)
+        return sure * (UNHEARD if fulltext.knows(alone.rarity) else UNKNOWN)
 
 
-def _heard(need: Need, hits: Sequence[Hit], lexical: FullTextIndex) -> bool:
-    return any(need.rarity.keys() & set(lexical.terms(hit.passage.indexed_text)) for hit in hits)
+def _heard(need: Need, hits: Sequence[Hit], fulltext: FullTextIndex) -> bool:
+    return any(need.rarity.keys() & set(fulltext.terms(hit.passage.indexed_text)) for hit in hits)
 
 
 def _noted(draft: Draft, failed: str) -> Draft:

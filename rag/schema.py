@@ -80,8 +80,8 @@ class Copy:
 class ArticleEntry:
     """What the index knows of an article without reading its text.
 
-    `copies` are where else it stands; articles of one `story` tell it in nearly the same words. `added` is when it
-    first came into the index, in UTC; None where the index was filled by a version that did not say.
+    `copies` are the other places of the same text; articles of one `duplicate_group` are near duplicates. `added` is
+    when it was first indexed, in UTC; None where the index was filled by a version that did not record it.
     """
 
     id: str
@@ -96,7 +96,7 @@ class ArticleEntry:
     language: str = ""
     extra: Extra = ()
     text_digest: str = ""
-    story: str = ""
+    duplicate_group: str = ""
     copies: tuple[Copy, ...] = ()
     added: datetime | None = None
 
@@ -111,7 +111,7 @@ class Passage:
     """A run of whole sentences: `article.text[start:end] == text`, and an article's passages join to its text.
 
     `sentences` are the spans (in the article's text) that may be quoted; `digest` is that of the article's
-    version the passage belongs to, `story` as in ArticleEntry.
+    version the passage belongs to, `duplicate_group` as in ArticleEntry.
     """
 
     id: str
@@ -127,7 +127,7 @@ class Passage:
     url: str
     author: str
     published: date | None
-    story: str = ""
+    duplicate_group: str = ""
 
     @property
     def indexed_text(self) -> str:
@@ -221,17 +221,16 @@ class Query:
 class Hit:
     """A passage that was found. Lists of hits are best-first.
 
-    Beside `passage.sentences` stand `similarities`, the cosine of each sentence to the question, and `fit`, how well it
-    fits in all. `also` are passages of other articles that say the same in nearly the same words. `side_fits` is
-    `fit` for each side of a question that has several.
+    For each of `passage.sentences`: `similarities`, its cosine to the question, and `fit`, its score in all.
+    `duplicates` are near-duplicate passages of other articles. `sub_question_fits` is `fit` for each sub-question.
     """
 
     passage: Passage
     score: float
     similarities: tuple[float, ...] = ()
     fit: tuple[float, ...] = ()
-    also: tuple[Passage, ...] = ()
-    side_fits: tuple[tuple[float, ...], ...] = ()
+    duplicates: tuple[Passage, ...] = ()
+    sub_question_fits: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,8 +280,7 @@ class Draft:
 class Citation:
     """What `[number]` in an answer refers to: `article.text[start:end] == quote`.
 
-    `also` are other places where its article's story stands, word by word or nearly so: they confirm nothing. `extra`
-    is as in Article.
+    `duplicates` are copies and near duplicates of its article: no independent confirmation. `extra` is as in Article.
     """
 
     number: int
@@ -290,7 +288,7 @@ class Citation:
     quote: str
     start: int
     end: int
-    also: tuple[Copy, ...] = ()
+    duplicates: tuple[Copy, ...] = ()
     extra: Extra = ()
 
 

@@ -51,9 +51,9 @@ def test_a_program_that_asks_the_page_runs(tmp_path: Path, capsys: pytest.Captur
     ingest([SAMPLE], config)
     (tmp_path / "notes.md").write_text("# Notes\n\nThe council of Tolm closed the pier on Tuesday after a storm.")
     chain = Chain.from_config(config)
-    intake = Uploads(config, chain.index, Model(config.embedding_model, chain.retriever.embedder))
+    uploads = Uploads(config, chain.index, Model(config.embedding_model, chain.retriever.embedder))
     [block] = [block for block in BLOCKS if "gradio_client" in block]
-    with served(build_app(chain, stores=Stores(intake=intake)), Service(megabytes=1)) as url:
+    with served(build_app(chain, stores=Stores(uploads=uploads)), Service(megabytes=1)) as url:
         exec(compile(block.replace("http://127.0.0.1:7860/", url), "README.md", "exec"), {})
     out = capsys.readouterr().out
     assert "'passage_id'" in out

@@ -19,7 +19,7 @@ from rag.schema import (
 MOST_SENTENCES, MOST_PASSAGES = 10, 30
 """What a reader may choose at most."""
 
-CONVERSATION_FORMAT = 1
+CONVERSATION_FORMAT = 2
 """Raised when what is kept changes its meaning."""
 
 
@@ -85,7 +85,7 @@ class Reading:
     """
 
     article: Article
-    also: tuple[Copy, ...] = ()
+    duplicates: tuple[Copy, ...] = ()
     quotes: tuple[tuple[int, Span], ...] = ()
     at: int = 0
     turn: int = 0

@@ -51,7 +51,7 @@ class Example:
 
     corpus: str
     kind: str
-    signs: Features
+    features: Features
     right: bool
     held_out: bool
 
@@ -75,15 +75,15 @@ def examples(folders: Sequence[Path]) -> Iterator[Example]:
 
 def fit(found: Sequence[Example]) -> Confidence:
     """Weighted logistic regression with a little ridge, each weight held to its direction."""
-    signs = np.array([astuple(example.signs) for example in found])
+    features = np.array([astuple(example.features) for example in found])
     right = np.array([example.right for example in found], dtype=float)
     mass = np.array([NEAR_MISS_WEIGHT if example.kind == NEAR_MISS else 1.0 for example in found])
 
     def loss(parameters: Floats) -> float:
-        z = parameters[0] + signs @ parameters[1:]
+        z = parameters[0] + features @ parameters[1:]
         return float((mass * (np.logaddexp(0, z) - right * z)).sum() + RIDGE * (parameters[1:] ** 2).sum())
 
-    bounds = [(None, None), *[SAME_DIRECTION] * signs.shape[1]]
+    bounds = [(None, None), *[SAME_DIRECTION] * features.shape[1]]
     best = minimize(loss, np.zeros(len(bounds)), method="L-BFGS-B", bounds=bounds).x
     return Confidence(round(float(best[0]), 3), Features(*(round(float(weight), 3) for weight in best[1:])))
 
@@ -92,13 +92,13 @@ def table(found: Sequence[Example], curve: Confidence, threshold: float) -> Iter
     """How the curve does, line by line: answered and right by group, then said against right by confidence."""
     for corpus, kind in sorted({(example.corpus, example.kind) for example in found}):
         group = [example for example in found if (example.corpus, example.kind) == (corpus, kind)]
-        answered = [example for example in group if curve.of(example.signs) >= threshold]
+        answered = [example for example in group if curve.of(example.features) >= threshold]
         right = sum(example.right for example in group) / len(group)
         yield f"{corpus:<12} {kind:<12} n={len(group):<4} answered {len(answered) / len(group):.2f}  right {right:.2f}"
     for low in (0.0, 0.2, 0.4, 0.6, 0.8):
-        band = [example for example in found if low <= curve.of(example.signs) < low + 0.2]
+        band = [example for example in found if low <= curve.of(example.features) < low + 0.2]
         if band:
-            said = sum(curve.of(example.signs) for example in band) / len(band)
+            said = sum(curve.of(example.features) for example in band) / len(band)
             yield f"confidence {said:.2f}: right {sum(e.right for e in band) / len(band):.2f} of {len(band)}"
 
 
@@ -126,15 +126,15 @@ def _sample(folder: Path) -> list[QAPair]:
 
 
 def _example(chain: Chain, corpus: str, pair: QAPair, kind: str) -> Example:
-    lexical = chain.index.lexical
+    fulltext = chain.index.fulltext
     hits = chain.retrieve(pair.question, **day_of(pair))
     drafts = deque(chain.generator.generate(pair.question, hits), maxlen=1)
     cited = cite([statement for draft in drafts for statement in draft.statements])
     answer = Answer(pair.question, cited.text, cited.citations, tuple(hits), grounded=True, confidence=1.0)
     scores = score(pair, Row.of(pair, answer, chain.index, run=""))
-    signs = features_of(Need.of(pair.question, lexical), hits, lexical)
+    features = features_of(Need.of(pair.question, fulltext), hits, fulltext)
     held_out = zlib.crc32(pair.id.encode()) % 2 == 1
-    return Example(corpus, kind, signs, kind == OWN and scores["right"] == 1, held_out)
+    return Example(corpus, kind, features, kind == OWN and scores["right"] == 1, held_out)
 
 
 if __name__ == "__main__":

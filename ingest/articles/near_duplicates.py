@@ -52,8 +52,8 @@ def near_duplicate_groups(
     rows, found = normalized(vectors), list[str]()
     for i, mine in enumerate(sketches):
         before = [(float(rows[j] @ rows[i]), found[j], sketches[j]) for j in range(i)]
-        near = [*before, *((n.similarity, n.story, n.sketch) for n in known[i])]
-        same = [(resemblance(mine, other), story) for cosine, story, other in near if cosine >= NEAR]
+        near = [*before, *((n.similarity, n.duplicate_group, n.sketch) for n in known[i])]
+        same = [(resemblance(mine, other), group) for cosine, group, other in near if cosine >= NEAR]
         best = max(same, default=(0.0, ""))
         found.append(best[1] if best[0] >= SAME else own[i])
     return found

@@ -65,15 +65,15 @@ class ExtractiveGenerator:
 
         A question with several sides gets the best sentence for each, in the order of its sides.
         """
-        lexical, kind = self.index.lexical, asked(question)
-        told = with_leads(one_a_side(question, hits, lexical, self.sentences), self.sentences)
+        fulltext, kind = self.index.fulltext, asked(question)
+        told = with_leads(one_a_side(question, hits, fulltext, self.sentences), self.sentences)
         if not told:
-            best = select(candidates(question, hits, lexical), self.sentences)
+            best = select(candidates(question, hits, fulltext), self.sentences)
             told = in_reading_order(with_leads(best, self.sentences))
         draft = Draft()
         for candidate in told:
             text = in_lines(candidate.quote.text)
-            support = supporting(candidate, hits, lexical)
+            support = supporting(candidate, hits, fulltext)
             statement = Statement(text, (candidate.quote, *support), answering(text, kind, question))
             draft = replace(draft, statements=(*draft.statements, statement))
             yield draft
@@ -84,7 +84,7 @@ def in_lines(text: str) -> str:
     return "\n".join(filter(None, (" ".join(line.split()) for line in text.split("\n"))))
 
 
-def candidates(question: str, hits: Sequence[Hit], lexical: FullTextIndex, side: int | None = None) -> list[Candidate]:
+def candidates(question: str, hits: Sequence[Hit], fulltext: FullTextIndex, side: int | None = None) -> list[Candidate]:
     """Every sentence of the hits that can be quoted, best first: by how well it fits, and a little by its passage.
 
     With a `side`, by how well it fits that side of the question.
@@ -92,12 +92,14 @@ def candidates(question: str, hits: Sequence[Hit], lexical: FullTextIndex, side:
     kind, found = asked(question), []
     for hit in hits:
         lead: Quote | None = None
-        for span, fit in zip(hit.passage.sentences, hit.fit if side is None else hit.side_fits[side], strict=True):
+        for span, fit in zip(
+            hit.passage.sentences, hit.fit if side is None else hit.sub_question_fits[side], strict=True
+        ):
             quote = Quote(hit.passage, *span)
             if is_prose(quote.text):
                 score, offered = fit + PASSAGE_WEIGHT * hit.score, offers(quote.text, kind, question)
                 needed = lead if lead and leans(quote.text) and _adjacent(lead, quote) else None
-                found.append(Candidate(quote, frozenset(lexical.terms(quote.text)), score, offered, needed))
+                found.append(Candidate(quote, frozenset(fulltext.terms(quote.text)), score, offered, needed))
                 lead = quote
     return sorted(found, key=lambda c: -c.score)
 
@@ -131,11 +133,11 @@ def repeats(candidate: Candidate, other: Candidate) -> bool:
     )
 
 
-def one_a_side(question: str, hits: Sequence[Hit], lexical: FullTextIndex, limit: int) -> list[Candidate]:
+def one_a_side(question: str, hits: Sequence[Hit], fulltext: FullTextIndex, limit: int) -> list[Candidate]:
     """The best sentence for each side of a question that has several; none if one sentence is the best for all."""
     chosen: list[Candidate] = []
-    for side in range(min((len(hit.side_fits) for hit in hits), default=0)):
-        ranked = candidates(question, hits, lexical, side)
+    for side in range(min((len(hit.sub_question_fits) for hit in hits), default=0)):
+        ranked = candidates(question, hits, fulltext, side)
         best = next((c for c in ranked if not any(repeats(c, other) for other in chosen)), None)
         if best:
             chosen.append(best)
@@ -162,31 +164,31 @@ def with_leads(chosen: Sequence[Candidate], limit: int) -> list[Candidate]:
     return told
 
 
-def supporting(candidate: Candidate, hits: Iterable[Hit], lexical: FullTextIndex) -> list[Quote]:
+def supporting(candidate: Candidate, hits: Iterable[Hit], fulltext: FullTextIndex) -> list[Quote]:
     """Quotes of other articles that say the same in nearly the same words, one an article.
 
     Those that tell the very story of the candidate's article, as wire copy does, support nothing: they repeat it.
     """
-    terms = frozenset(lexical.terms(candidate.quote.text))
+    terms = frozenset(fulltext.terms(candidate.quote.text))
     found: dict[str, Quote] = {}
     for passage in _passages(hits):
         own = passage.article_id == candidate.article_id or _one_story(passage, candidate.quote.passage)
         if not own and passage.article_id not in found:
             same = (Quote(passage, *span) for span in passage.sentences)
-            best = next((q for q in same if _says(q.text, candidate.quote.text, terms, lexical)), None)
+            best = next((q for q in same if _says(q.text, candidate.quote.text, terms, fulltext)), None)
             found |= {passage.article_id: best} if best else {}
     return list(found.values())[:MOST_SOURCES]
 
 
 def _one_story(a: Passage, b: Passage) -> bool:
-    return bool(a.story) and a.story == b.story
+    return bool(a.duplicate_group) and a.duplicate_group == b.duplicate_group
 
 
-def _says(text: str, other: str, terms: frozenset[str], lexical: FullTextIndex) -> bool:
-    same = jaccard(terms, frozenset(lexical.terms(text))) >= SAME_SENTENCE
+def _says(text: str, other: str, terms: frozenset[str], fulltext: FullTextIndex) -> bool:
+    same = jaccard(terms, frozenset(fulltext.terms(text))) >= SAME_SENTENCE
     return same and sorted(FIGURE.findall(text)) == sorted(FIGURE.findall(other))
 
 
 def _passages(hits: Iterable[Hit]) -> Iterator[Passage]:
     for hit in hits:
-        yield from (hit.passage, *hit.also)
+        yield from (hit.passage, *hit.duplicates)

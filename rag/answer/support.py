@@ -60,13 +60,13 @@ class Claim:
     clauses: tuple[frozenset[str], ...]
 
     @classmethod
-    def of(cls, text: str, vector: Vectors, plain: Collection[str], lexical: FullTextIndex) -> Self:
+    def of(cls, text: str, vector: Vectors, plain: Collection[str], fulltext: FullTextIndex) -> Self:
         """`plain` are words that begin a sentence without being a name; names tell less: they must be there anyhow."""
         facts = facts_of(text, plain)
-        names = set(lexical.terms(" ".join(word for name in facts.names for word in name)))
-        rarity = lexical.rarity(lexical.terms(text))
+        names = set(fulltext.terms(" ".join(word for name in facts.names for word in name)))
+        rarity = fulltext.rarity(fulltext.terms(text))
         weighted = {term: weight * (NAMES_WEIGHT if term in names else 1) for term, weight in rarity.items()}
-        return cls(text, vector, facts, weighted, clauses_of(text, lexical))
+        return cls(text, vector, facts, weighted, clauses_of(text, fulltext))
 
     def share(self, terms: frozenset[str], of: frozenset[str] | None = None) -> float:
         """The share of its words, or of some of them, that are among the terms, weighted by rarity."""
@@ -90,14 +90,14 @@ class Ground:
     plain: frozenset[str]
 
     @classmethod
-    def of(cls, passage: Passage, vectors: Vectors, lexical: FullTextIndex) -> Self:
+    def of(cls, passage: Passage, vectors: Vectors, fulltext: FullTextIndex) -> Self:
         """`vectors` are those of its sentences, a row each."""
         texts = [passage.slice(span) for span in passage.sentences]
         told = facts_of(". ".join(filter(None, (passage.title, passage.source, passage.author))))
         return cls(
             passage,
             np.asarray(vectors, dtype=np.float32),
-            tuple(frozenset(lexical.terms(text)) for text in texts),
+            tuple(frozenset(fulltext.terms(text)) for text in texts),
             tuple(map(facts_of, texts)),
             told.without_figures(),
             lower_words(passage.text),
@@ -194,7 +194,8 @@ class Checker:
         except IndexChanging:  # an ingest has replaced one of them since it was found
             stored = {}
         return [
-            Ground.of(p, self._vectors(p) if p.id not in stored else stored[p.id], self.index.lexical) for p in passages
+            Ground.of(p, self._vectors(p) if p.id not in stored else stored[p.id], self.index.fulltext)
+            for p in passages
         ]
 
     def check(self, text: str, grounds: Sequence[Ground], cited: Collection[str]) -> Supported:
@@ -222,7 +223,7 @@ class Checker:
     def _claim(self, text: str, grounds: Sequence[Ground]) -> Claim:
         [vector] = self.embedder.embed_questions([text])
         plain = frozenset[str]().union(*(ground.plain for ground in grounds))
-        return Claim.of(text, vector, plain, self.index.lexical)
+        return Claim.of(text, vector, plain, self.index.fulltext)
 
     def _best(self, claim: Claim, ground: Ground) -> Run | None:
         """The sentences of a passage that support it best, no more of them than it takes."""
@@ -257,7 +258,7 @@ def _nearly_best(claim: Claim, runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if support(claim, [run]) >= best - FAR_LESS]
 
 
-def clauses_of(text: str, lexical: FullTextIndex) -> tuple[frozenset[str], ...]:
+def clauses_of(text: str, fulltext: FullTextIndex) -> tuple[frozenset[str], ...]:
     """The words of each clause that has some; none for a sentence of one clause."""
     parts = [part for part in _CLAUSES.split(text) if len(part.split()) >= LEAST_WORDS_OF_A_CLAUSE]
-    return tuple(frozenset(lexical.terms(part)) for part in parts) if len(parts) > 1 else ()
+    return tuple(frozenset(fulltext.terms(part)) for part in parts) if len(parts) > 1 else ()

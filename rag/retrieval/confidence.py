@@ -52,35 +52,35 @@ class Confidence:
         fitted = json.loads(files("rag.retrieval").joinpath(FITTED).read_text("utf-8"))
         return cls(fitted["intercept"], Features(**fitted["weights"]))
 
-    def of(self, signs: Features) -> float:
+    def of(self, features: Features) -> float:
         """Probability, 0–1, that an answer made of such hits is right."""
-        pairs = zip(astuple(self.weights), astuple(signs), strict=True)
+        pairs = zip(astuple(self.weights), astuple(features), strict=True)
         return 1 / (1 + math.exp(-self.intercept - sum(weight * sign for weight, sign in pairs)))
 
 
-def features_of(need: Need, hits: Sequence[Hit], lexical: FullTextIndex) -> Features:
+def features_of(need: Need, hits: Sequence[Hit], fulltext: FullTextIndex) -> Features:
     """Measure how well the hits fit the question, before any answer is made of them; all signs are 0 without hits."""
     if not hits:
         return Features(0.0, 0.0, 0.0, 0.0, 0.0)
     first = hits[0]
     similarity = max((score for hit in hits for score in hit.similarities), default=0.0)
-    covered = need.share(frozenset(lexical.terms(first.passage.indexed_text)))
+    covered = need.share(frozenset(fulltext.terms(first.passage.indexed_text)))
     length = min(len(need.rarity), LONG_QUESTION) / LONG_QUESTION
     return Features(
         similarity=similarity,
         extent=similarity * length,
         alike=1 - (1 - similarity) * (1 - covered),
-        named=_named(need.question, hits, lexical),
+        named=_named(need.question, hits, fulltext),
         agreed=1 - (1 - length) * (denies(need.question) and not can_deny(_best_sentence(first))),
     )
 
 
-def _named(question: str, hits: Sequence[Hit], lexical: FullTextIndex) -> float:
+def _named(question: str, hits: Sequence[Hit], fulltext: FullTextIndex) -> float:
     """The share of the question's names and figures that the hits have; 1 if there are none."""
-    asked = set(lexical.terms(" ".join(named(question))))
+    asked = set(fulltext.terms(" ".join(named(question))))
     if not asked:
         return 1.0
-    told = {term for hit in hits for term in lexical.terms(_told_of(hit.passage))}
+    told = {term for hit in hits for term in fulltext.terms(_told_of(hit.passage))}
     return len(asked & told) / len(asked)
 
 

@@ -38,7 +38,7 @@ _NAMES = re.compile(r"\b[A-Z][\w’-]+(?: (?:(?:of|the|de|von|van|al|bin|for) )?
 
 def in_context(query: Query, history: Sequence[Turn], index: Index) -> Query:
     """The query with what it takes from these turns, oldest first: nothing if it stands alone."""
-    weight = leaning_of(query.question, index.lexical) if history else STANDS
+    weight = leaning_of(query.question, index.fulltext) if history else STANDS
     if not weight:
         return query
     recent = list(dict.fromkeys([history[0], *history[-TURNS:]]))
@@ -48,7 +48,7 @@ def in_context(query: Query, history: Sequence[Turn], index: Index) -> Query:
     return replace(query, weight=weight, carried=carried(titles, recent), articles=articles, said=said)
 
 
-def leaning_of(question: str, lexical: FullTextIndex) -> float:
+def leaning_of(question: str, fulltext: FullTextIndex) -> float:
     """How much a question needs what was said before it, as far as its words tell."""
     name = NAMED.search(question)
     person, thing = _PERSON.search(question), _THING.search(question)
@@ -56,11 +56,11 @@ def leaning_of(question: str, lexical: FullTextIndex) -> float:
         return LEANS
     if person and not (name and name.start() < person.start()):
         return LEANS
-    if thing and not name and len(lexical.terms(question[: thing.start()])) < FEW_WORDS:
+    if thing and not name and len(fulltext.terms(question[: thing.start()])) < FEW_WORDS:
         return LEANS
     if name:
         return STANDS
-    return LEANS if len(lexical.terms(question)) < FEW_WORDS else MAY_LEAN
+    return LEANS if len(fulltext.terms(question)) < FEW_WORDS else MAY_LEAN
 
 
 def cited(history: Sequence[Turn]) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ def cited(history: Sequence[Turn]) -> tuple[str, ...]:
 def located(turns: Sequence[Turn], index: Index) -> tuple[str, ...]:
     """The article in which most of what these turns said stands, by its words; for turns that say no article."""
     said = " ".join(f"{turn.question} {turn.answer}" for turn in turns)
-    best = index.lexical.search(said, 1)
+    best = index.fulltext.search(said, 1)
     try:
         return tuple(stored.passage.article_id for stored in index.passages([passage_id for passage_id, _ in best]))
     except IndexChanging:

@@ -73,12 +73,12 @@ class Retriever:
         if query.weight >= 1 and query.carried:  # a question that leans is read after what it leans on
             [vectors[0]] = self.embedder.embed_questions([f"{query.carried}. {query.question}"])
         found = self._found(query, vectors[0])
-        lexical = self.index.lexical
-        whole = Need.of(query.question, lexical, query.carried, query.weight)
-        needs = [whole, *(Need.of(side, lexical) for side in asked[1:])]
-        sharpened = [_sharpened(each, query, needs, vectors[1:], lexical) for each in found]
+        fulltext = self.index.fulltext
+        whole = Need.of(query.question, fulltext, query.carried, query.weight)
+        needs = [whole, *(Need.of(side, fulltext) for side in asked[1:])]
+        sharpened = [_sharpened(each, query, needs, vectors[1:], fulltext) for each in found]
         ranked = sorted(sharpened, key=lambda hit: -hit.score)
-        return self._spread(self._folded(self._reranked(query.question, ranked), lexical), query, whole, lexical)
+        return self._spread(self._folded(self._reranked(query.question, ranked), fulltext), query, whole, fulltext)
 
     def _stands_alone(self, query: Query, vector: Vectors) -> bool:
         """Does a question that may lean on the conversation find far more elsewhere than in what that was about?"""
@@ -112,14 +112,14 @@ class Retriever:
         scored = [replace(hit, score=score) for hit, score in zip(first, scores, strict=True)]
         return sorted(scored, key=lambda hit: -hit.score)
 
-    def _folded(self, hits: Sequence[Hit], lexical: FullTextIndex) -> list[Hit]:
+    def _folded(self, hits: Sequence[Hit], fulltext: FullTextIndex) -> list[Hit]:
         """Passages that say the same as a better one of another article become part of it."""
         kept: list[tuple[Hit, frozenset[str]]] = []
         for hit in hits:
-            words = frozenset(lexical.terms(hit.passage.text))
+            words = frozenset(fulltext.terms(hit.passage.text))
             for place, (other, of_other) in enumerate(kept):
                 if other.passage.article_id != hit.passage.article_id and jaccard(words, of_other) >= SAME_PASSAGE:
-                    kept[place] = (replace(other, also=(*other.also, hit.passage)), of_other)
+                    kept[place] = (replace(other, duplicates=(*other.duplicates, hit.passage)), of_other)
                     break
             else:
                 if len(kept) == 2 * self.hits:
@@ -127,7 +127,7 @@ class Retriever:
                 kept.append((hit, words))
         return [hit for hit, _ in kept]
 
-    def _spread(self, hits: Sequence[Hit], query: Query, need: Need, lexical: FullTextIndex) -> list[Hit]:
+    def _spread(self, hits: Sequence[Hit], query: Query, need: Need, fulltext: FullTextIndex) -> list[Hit]:
         """The first hits, not too many of one article; those left out come last, should there be room."""
         most = max(1, int(self.hits * MOST_OF_ONE_ARTICLE))
         counts: dict[str, int] = {}
@@ -139,7 +139,7 @@ class Retriever:
             meant = (
                 query.filters.article_ids
                 or article in query.articles
-                or need.rarity.keys() >= set(lexical.terms(hit.passage.title) or [""])
+                or need.rarity.keys() >= set(fulltext.terms(hit.passage.title) or [""])
             )
             (within if meant or counts[article] <= most else beyond).append(hit)
         return [*within, *beyond][: self.hits]
@@ -149,25 +149,25 @@ def _similarities(stored: StoredPassage, vector: Vectors) -> tuple[float, ...]:
     return tuple(map(float, stored.sentence_vectors @ vector))
 
 
-def _sharpened(found: Found, query: Query, needs: Sequence[Need], others: Vectors, lexical: FullTextIndex) -> Hit:
+def _sharpened(found: Found, query: Query, needs: Sequence[Need], others: Vectors, fulltext: FullTextIndex) -> Hit:
     """Score a passage by its best sentence, its words, and what it had; the longer the question, the more of that."""
     passage, whole = found.stored.passage, needs[0]
     similar = [found.similarities, *(_similarities(found.stored, side) for side in others)]
-    fits = [fit(need, passage, similarities, lexical) for need, similarities in zip(needs, similar, strict=True)]
+    fits = [fit(need, passage, similarities, fulltext) for need, similarities in zip(needs, similar, strict=True)]
     weight = PASSAGE_WEIGHT * max(1.0, len(whole.rarity) / WORDS_OF_A_QUESTION)
-    words = frozenset(lexical.terms(passage.indexed_text))
+    words = frozenset(fulltext.terms(passage.indexed_text))
     score = weight * found.score + COVERAGE_WEIGHT * whole.share(words)
     if passage.article_id in query.articles:
         score += PREFERRED_WEIGHT * query.weight
     if query.said:
-        fits[0] = tuple(f - SAID_WEIGHT * was for f, was in zip(fits[0], _said(passage, query, lexical), strict=True))
-    return Hit(passage, score + max(fits[0], default=0.0), similar[0], fits[0], side_fits=tuple(fits[1:]))
+        fits[0] = tuple(f - SAID_WEIGHT * was for f, was in zip(fits[0], _said(passage, query, fulltext), strict=True))
+    return Hit(passage, score + max(fits[0], default=0.0), similar[0], fits[0], sub_question_fits=tuple(fits[1:]))
 
 
-def _said(passage: Passage, query: Query, lexical: FullTextIndex) -> list[bool]:
+def _said(passage: Passage, query: Query, fulltext: FullTextIndex) -> list[bool]:
     """Which of a passage's sentences the conversation has told already."""
-    told = [frozenset(lexical.terms(answer)) for answer in query.said]
-    own = [frozenset(lexical.terms(passage.slice(span))) for span in passage.sentences]
+    told = [frozenset(fulltext.terms(answer)) for answer in query.said]
+    own = [frozenset(fulltext.terms(passage.slice(span))) for span in passage.sentences]
     return [any(len(words & of) >= SAID * len(words) for of in told if of) and bool(words) for words in own]
 
 

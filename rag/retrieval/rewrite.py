@@ -35,7 +35,7 @@ class Plan:
     failed: str = ""
 
 
-def planned(model: LanguageModel, query: Query, history: Sequence[Turn], lexical: FullTextIndex) -> Iterator[Plan]:
+def planned(model: LanguageModel, query: Query, history: Sequence[Turn], fulltext: FullTextIndex) -> Iterator[Plan]:
     """How a model would look a question up, in at most two requests; the last plan is the one.
 
     A question that leans on its conversation is written anew, and one that compares is taken apart. What the model
@@ -48,12 +48,12 @@ def planned(model: LanguageModel, query: Query, history: Sequence[Turn], lexical
             for lines in _lines(model, prompts.rewrite(query.question, history[-TURNS:])):  # noqa: B007 - the last counts
                 yield replace(plan, doing="Reading the conversation …")
             said = " ".join([query.question, *(f"{turn.question} {turn.answer}" for turn in history)])
-            if fitting := _fitting(lines, said, lexical)[:1]:
+            if fitting := _fitting(lines, said, fulltext)[:1]:
                 plan = Plan(replace(query, question=fitting[0], weight=0.0, carried="", articles=()))
         if compares(plan.query.question):
             for lines in _lines(model, prompts.split(plan.query.question, MOST_SUB_QUESTIONS)):  # noqa: B007 - the last counts
                 yield replace(plan, doing="Taking the question apart …")
-            parts = _fitting(lines, plan.query.question, lexical)[:MOST_SUB_QUESTIONS]
+            parts = _fitting(lines, plan.query.question, fulltext)[:MOST_SUB_QUESTIONS]
             plan = replace(plan, parts=tuple(parts) if len(parts) > 1 else ())
     except ModelError as error:
         plan = Plan(query, failed=str(error))
@@ -72,9 +72,9 @@ def _lines(model: LanguageModel, request: prompts.Prompt) -> Iterator[list[str]]
                 return
 
 
-def _fitting(lines: Sequence[str], said: str, lexical: FullTextIndex) -> list[str]:
+def _fitting(lines: Sequence[str], said: str, fulltext: FullTextIndex) -> list[str]:
     """The questions among a reply's lines that are about what was said."""
-    known = set(lexical.terms(said))
+    known = set(fulltext.terms(said))
     found = (_NUMBERED.sub("", line).strip(" \t\"'“”*`") for line in lines)
     whole = (line for line in dict.fromkeys(found) if len(line) <= LONGEST and len(line.split()) >= FEWEST_WORDS)
-    return [line for line in whole if line[0] not in "{[<" and known & set(lexical.terms(line))]
+    return [line for line in whole if line[0] not in "{[<" and known & set(fulltext.terms(line))]

@@ -51,10 +51,10 @@ class Need:
     rarity: Mapping[str, float]
 
     @classmethod
-    def of(cls, question: str, lexical: FullTextIndex, carried: str = "", weight: float = 0.0) -> Self:
+    def of(cls, question: str, fulltext: FullTextIndex, carried: str = "", weight: float = 0.0) -> Self:
         """The words of `carried` count as the question's do, times `weight`."""
-        added = {term: weight * rarity for term, rarity in lexical.rarity(lexical.terms(carried)).items() if weight}
-        return cls(question, asked(question), {**added, **lexical.rarity(lexical.terms(question))})
+        added = {term: weight * rarity for term, rarity in fulltext.rarity(fulltext.terms(carried)).items() if weight}
+        return cls(question, asked(question), {**added, **fulltext.rarity(fulltext.terms(question))})
 
     def share(self, terms: frozenset[str]) -> float:
         """The share of the question's words that are among `terms`, each weighted by its rarity; 0 for no words."""
@@ -62,7 +62,7 @@ class Need:
         return sum(weight for term, weight in self.rarity.items() if term in terms) / total if total else 0.0
 
 
-def fit(need: Need, passage: Passage, similarities: Sequence[float], lexical: FullTextIndex) -> tuple[float, ...]:
+def fit(need: Need, passage: Passage, similarities: Sequence[float], fulltext: FullTextIndex) -> tuple[float, ...]:
     """A score for each sentence of a passage.
 
     It is the sentence's similarity to the question, plus the share of the question's words that it has by itself,
@@ -70,13 +70,13 @@ def fit(need: Need, passage: Passage, similarities: Sequence[float], lexical: Fu
     sentence before, and a heading or an interviewer's question in between), plus a bonus if it offers the kind of thing
     the question asks for.
     """
-    title = frozenset(lexical.terms(passage.title))
+    title = frozenset(fulltext.terms(passage.title))
     texts = [passage.slice(span) for span in passage.sentences]
-    terms = [frozenset[str](), *(frozenset(lexical.terms(text)) for text in texts)]
+    terms = [frozenset[str](), *(frozenset(fulltext.terms(text)) for text in texts)]
     ends = (passage.start, *(end for _, end in passage.sentences))
     between = (passage.slice((end, start)) for end, (start, _) in zip(ends, passage.sentences, strict=False))
     nearest = (text.strip().rpartition("\n")[2] for text in between)
-    headings = [frozenset(lexical.terms(line)) if line else frozenset[str]() for line in nearest]
+    headings = [frozenset(fulltext.terms(line)) if line else frozenset[str]() for line in nearest]
     return tuple(
         similarity
         + WORDS_WEIGHT * need.share(own)

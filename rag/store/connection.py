@@ -34,7 +34,7 @@ FORMAT = 3
 PAGE = 1000
 COLLECTION = re.compile(r"(?:articles|passages)(?:-\d+)?")
 """The names of our collections; any other is left alone."""
-LEXICAL_FOLDER = "lexical"
+FULLTEXT_FOLDER = "lexical"
 DATABASE = "chroma.sqlite3"
 
 
@@ -135,10 +135,10 @@ def whole_fulltext(folder: Path, generation: int, passages: int | None) -> FullT
     if FullTextIndex.stamp(folder) != generation:
         return None
     try:
-        lexical = FullTextIndex(folder)
+        fulltext = FullTextIndex(folder)
     except ValueError:
         return None
-    return lexical if passages in (None, lexical.count) else None
+    return fulltext if passages in (None, fulltext.count) else None
 
 
 def all_entries(store: Connection) -> Iterator[ArticleEntry]:

@@ -27,7 +27,7 @@ from rag.errors import IndexChanging
 from rag.models.embedding import Vectors
 from rag.schema import Article, ArticleEntry, Copy, Filters, Passage, Query
 from rag.store.connection import (
-    LEXICAL_FOLDER,
+    FULLTEXT_FOLDER,
     PAGE,
     Connection,
     all_entries,
@@ -104,7 +104,7 @@ class View:
     """
 
     store: Connection
-    lexical: FullTextIndex
+    fulltext: FullTextIndex
     generation: int
     file: int
     mark: tuple[int, int] | None
@@ -124,9 +124,9 @@ class Index:
         self._view = self._open()
 
     @property
-    def lexical(self) -> FullTextIndex:
+    def fulltext(self) -> FullTextIndex:
         """The full-text side, of the newest generation."""
-        return self._fresh().lexical
+        return self._fresh().fulltext
 
     @settled
     def candidates(self, query: Query, vector: Vectors, limit: int) -> list[Candidate]:
@@ -136,7 +136,7 @@ class Index:
         articles the query prefers are among the candidates, at most `limit` of them.
         """
         view = self._fresh()
-        bm25 = dict(view.lexical.search(query.question, limit, query.filters, query.carried, query.weight))
+        bm25 = dict(view.fulltext.search(query.question, limit, query.filters, query.carried, query.weight))
         with store_errors(self.folder):
             near = _nearest(view.store, vector, limit, query.filters)
             if query.articles:
@@ -204,7 +204,7 @@ class Index:
         """Where else an article's story stands: its copies, and the articles that tell it in nearly the same words."""
         view = self._fresh()
         with store_errors(self.folder):
-            of_it = [{"story": entry.story}]
+            of_it = [{"story": entry.duplicate_group}]
             found = entries(view.store.articles.find(of_it, "metadatas", limit=MOST_ELSEWHERE))
         others = [e for e in found if e.id != entry.id]
         near = [place for e in others for place in (Copy(e.id, e.origin, e.title, e.source, e.url), *e.copies)]
@@ -232,7 +232,11 @@ class Index:
             except LostVectors:  # another article's vector is lost, and what is near cannot be told
                 return []
         near = entries({"ids": [one.id for one in found], "metadatas": [one.row or None for one in found]})
-        stories = {entry.story: entry for entry in reversed(near) if entry.story != own[article_id].story}
+        stories = {
+            entry.duplicate_group: entry
+            for entry in reversed(near)
+            if entry.duplicate_group != own[article_id].duplicate_group
+        }
         return list(reversed(stories.values()))[:limit]
 
     @settled
@@ -298,10 +302,10 @@ class Index:
                 lost += [article_id for article_id in ids if article_id not in vectors]
         return lost
 
-    def lexical_ids(self) -> set[str]:
+    def fulltext_ids(self) -> set[str]:
         """The passages in the full text's folder, which a reader does not use where it is out of step."""
         try:
-            return FullTextIndex(self.folder / LEXICAL_FOLDER).ids()
+            return FullTextIndex(self.folder / FULLTEXT_FOLDER).ids()
         except ValueError:
             return set()
 
@@ -334,7 +338,7 @@ class Index:
 
     def _fresh(self) -> View:
         view = self._view
-        if view.mark and view.mark == FullTextIndex.mark(self.folder / LEXICAL_FOLDER):
+        if view.mark and view.mark == FullTextIndex.mark(self.folder / FULLTEXT_FOLDER):
             return view
         with store_errors(self.folder):
             current = (*newest(view.store.database, self.folder), database_file_number(self.folder))
@@ -348,18 +352,18 @@ class Index:
 
     @settled
     def _open(self) -> View:
-        folder = self.folder / LEXICAL_FOLDER
+        folder = self.folder / FULLTEXT_FOLDER
         for left in reversed(range(LOOKS)):
             file, mark, store = database_file_number(self.folder), FullTextIndex.mark(folder), connect(self.folder)
             with store_errors(self.folder):
                 check_made_with(store.metadata, self.embedding_model, self.folder)
                 generation = int(store.metadata.get("generation", 0))
-                lexical = _stored_lexical(folder, generation, store, counted=self._counts)
-            if lexical or not left or FullTextIndex.mark(folder) == mark:
+                fulltext = _stored_lexical(folder, generation, store, counted=self._counts)
+            if fulltext or not left or FullTextIndex.mark(folder) == mark:
                 break
             time.sleep(LOOK_SECONDS)  # another process writes, and what was looked at first is out of date
         settled = mark if mark and mark[0] == generation else None
-        return View(store, lexical or _lexical_in_memory(store, self.folder), generation, file, settled)
+        return View(store, fulltext or _lexical_in_memory(store, self.folder), generation, file, settled)
 
 
 def _stored_lexical(folder: Path, generation: int, store: Connection, *, counted: bool) -> FullTextIndex | None:
@@ -371,10 +375,10 @@ def _stored_lexical(folder: Path, generation: int, store: Connection, *, counted
 
 def _lexical_in_memory(store: Connection, folder: Path) -> FullTextIndex:
     log.info("building the full-text index of %s in memory", folder)
-    lexical = FullTextIndex()
+    fulltext = FullTextIndex()
     with store_errors(folder):
-        lexical.replace([], committed_passages(store))
-    return lexical
+        fulltext.replace([], committed_passages(store))
+    return fulltext
 
 
 def _nearest(store: Connection, vector: Vectors, limit: int, filters: Filters) -> dict[str, float]:

@@ -10,7 +10,7 @@ import numpy as np
 from rag.models.embedding import Vectors
 from rag.schema import Passage
 from rag.store.connection import (
-    LEXICAL_FOLDER,
+    FULLTEXT_FOLDER,
     Connection,
     check_made_with,
     collection_names,
@@ -65,12 +65,12 @@ def rebuild(folder: Path, embedding_model: str, embed: Embed, progress: Callable
             vectors = _embedded_anew(page, old, new, embed)
             done, dimension = done + len(vectors), vectors.shape[1] if len(vectors) else dimension
             progress(done, total)
-        lexical = folder / LEXICAL_FOLDER
-        if not whole_fulltext(lexical, generation - 1, done):
-            build_fulltext(new, lexical, generation)
-        FullTextIndex.write_stamp(lexical, generation)  # ahead, as by any other write
+        fulltext = folder / FULLTEXT_FOLDER
+        if not whole_fulltext(fulltext, generation - 1, done):
+            build_fulltext(new, fulltext, generation)
+        FullTextIndex.write_stamp(fulltext, generation)  # ahead, as by any other write
         articles.modify({**made_with, "built": 1, **({"dimension": dimension} if dimension else {})})
-        FullTextIndex.write_stamp(lexical, generation)
+        FullTextIndex.write_stamp(fulltext, generation)
         drop_all_but(old.database, articles.name)
     return done
 
@@ -84,7 +84,7 @@ def _embedded_anew(found: Found, old: Connection, new: Connection, embed: Embed)
     if not parts:
         return np.zeros((0, 0), dtype=np.float32)
     vectors, sentences = embed(parts)
-    rows = [passage_row(p, of_p, p.story) for p, of_p in zip(parts, sentences, strict=True)]
+    rows = [passage_row(p, of_p, p.duplicate_group) for p, of_p in zip(parts, sentences, strict=True)]
     upsert_passages(new, parts, vectors, rows)
     own = {i: [n for n, p in enumerate(parts) if p.article_id == i] for i in found["ids"]}
     means = np.stack([vectors[own[i]].mean(axis=0) if own[i] else np.zeros(vectors.shape[1]) for i in found["ids"]])

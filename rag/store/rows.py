@@ -22,14 +22,14 @@ SENTENCE_VECTORS = "sentence_vectors"
 class StoredArticle:
     """An article with all that is written for it: its passages and their vectors, row by row.
 
-    `story` and `copies` are as in ArticleEntry; `sketch` is what articles are known by that tell the same.
+    `duplicate_group` and `copies` are as in ArticleEntry; `sketch` finds near duplicates.
     """
 
     article: Article
     passages: Sequence[Passage]
     vectors: Vectors
     sentence_vectors: Sequence[Vectors]
-    story: str = ""
+    duplicate_group: str = ""
     copies: tuple[Copy, ...] = ()
     sketch: str = ""
 
@@ -39,7 +39,7 @@ class Neighbour:
     """An article near to another one: the cosine of their vectors, its story and its sketch."""
 
     similarity: float
-    story: str
+    duplicate_group: str
     sketch: str
 
 
@@ -57,7 +57,7 @@ def unpacked(packed: str) -> Vectors:
     return normalized(scaled.reshape(-1, int(dimension)).astype(np.float32))
 
 
-def passage_row(passage: Passage, sentence_vectors: Vectors, story: str) -> dict[str, str | int]:
+def passage_row(passage: Passage, sentence_vectors: Vectors, duplicate_group: str) -> dict[str, str | int]:
     """The metadata of a passage's row; its text is the row's document."""
     return {
         "article_id": passage.article_id,
@@ -72,7 +72,7 @@ def passage_row(passage: Passage, sentence_vectors: Vectors, story: str) -> dict
         "url": passage.url,
         "author": passage.author,
         "published": date_number(passage.published),
-        "story": story,
+        "story": duplicate_group,
     }
 
 
@@ -91,7 +91,7 @@ def article_row(stored: StoredArticle, added: datetime) -> dict[str, str | int]:
         "language": article.language,
         "extra": json.dumps(article.extra),
         "text_digest": article.text_digest,
-        "story": stored.story or article.text_digest,
+        "story": stored.duplicate_group or article.text_digest,
         "copies": copies_row(stored.copies),
         "sketch": stored.sketch,
         "added": added.isoformat(timespec="seconds"),
@@ -129,7 +129,7 @@ def _passage(passage_id: str, text: str, row: Mapping[str, Any]) -> Passage:
         url=row["url"],
         author=row["author"],
         published=number_date(row["published"]) if row["published"] else None,
-        story=row["story"],
+        duplicate_group=row["story"],
     )
 
 
@@ -150,7 +150,7 @@ def entries(found: Any) -> list[ArticleEntry]:
             language=row["language"],
             extra=tuple((name, value) for name, value in json.loads(row["extra"])),
             text_digest=row["text_digest"],
-            story=row["story"],
+            duplicate_group=row["story"],
             copies=tuple(Copy(*copy) for copy in json.loads(row["copies"])),
             added=datetime.fromisoformat(row["added"]) if row.get("added") else None,
         )

@@ -16,7 +16,7 @@ from rag.models.embedding import Vectors
 from rag.schema import ArticleEntry, Copy, Span
 from rag.store.connection import (
     FORMAT,
-    LEXICAL_FOLDER,
+    FULLTEXT_FOLDER,
     Connection,
     built_collections,
     check_made_with,
@@ -80,8 +80,8 @@ class IndexWriter(Index):
         view = self._fresh()
         ids = [stored.article.id for stored in batch]
         parts = [passage for stored in batch for passage in stored.passages]
-        told = ([stored.story or stored.article.text_digest] * len(stored.passages) for stored in batch)
-        stories = [story for of_one in told for story in of_one]
+        told = ([stored.duplicate_group or stored.article.text_digest] * len(stored.passages) for stored in batch)
+        stories = [duplicate_group for of_one in told for duplicate_group in of_one]
         vectors = np.concatenate([stored.vectors for stored in batch])
         sentences = [of_one for stored in batch for of_one in stored.sentence_vectors]
         self._check_dimension(view, vectors.shape[1])
@@ -91,7 +91,7 @@ class IndexWriter(Index):
             old = self._passage_ids(view, ids)
             rows = [passage_row(*row) for row in zip(parts, sentences, stories, strict=True)]
             upsert_passages(view.store, parts, vectors, rows)
-            view.lexical.replace(ids, parts)
+            view.fulltext.replace(ids, parts)
             view.store.articles.upsert(
                 ids,
                 np.stack([stored.vectors.mean(axis=0) for stored in batch]),
@@ -159,7 +159,7 @@ class IndexWriter(Index):
             with self._writing(view):
                 old = self._passage_ids(view, part)
                 view.store.articles.delete(part)
-                view.lexical.replace(part, [])
+                view.fulltext.replace(part, [])
                 view.store.passages.delete(old)
         return len(known)
 
@@ -169,7 +169,7 @@ class IndexWriter(Index):
         if self._interrupted:
             raise StoreError(f"an earlier write to {self.folder} failed; run the command again, which mends it")
         self._interrupted = True
-        generation, folder = view.generation + 1, self.folder / LEXICAL_FOLDER
+        generation, folder = view.generation + 1, self.folder / FULLTEXT_FOLDER
         with store_errors(self.folder):
             FullTextIndex.write_stamp(folder, generation)
             yield
@@ -222,15 +222,15 @@ def _create(folder: Path, embedding_model: str, splitter: str) -> None:
 
 def repair(folder: Path) -> None:
     """After an interrupted write, drop the passages that no article's row commits and build the full text anew."""
-    store, lexical = connect(folder), folder / LEXICAL_FOLDER
+    store, fulltext = connect(folder), folder / FULLTEXT_FOLDER
     put_back(folder, store)
     generation = int(store.metadata.get("generation", 0))
-    if whole_fulltext(lexical, generation, store.passages.count()):
+    if whole_fulltext(fulltext, generation, store.passages.count()):
         return
     live = digests(store)
     for page in passage_pages(store):
         store.passages.delete(p.id for p in page if live.get(p.article_id) != p.digest)
-    build_fulltext(store, lexical, generation)
+    build_fulltext(store, fulltext, generation)
 
 
 def keep_in_file(folder: Path, found: Found) -> None:

@@ -22,7 +22,7 @@ from rag.config import PACKAGED_MODEL, Config
 from rag.errors import IndexMismatch, IndexMissing, StoreError
 from rag.models.embedding import Embedder
 from rag.schema import Query
-from rag.store.connection import LEXICAL_FOLDER, collection_names
+from rag.store.connection import FULLTEXT_FOLDER, collection_names
 from rag.store.fulltext import FullTextIndex
 from rag.store.index import Index
 from rag.store.vectors import client as open_client
@@ -102,7 +102,7 @@ def test_vectors_that_are_lost_are_embedded_anew(tmp_path: Path, monkeypatch: py
     passages = ingest([corpus], config).passages
     assert passages > 2000, "Chroma keeps its last thousand in a log, from which it would read them again"
     for folder in config.index.iterdir():
-        if folder.is_dir() and folder.name != LEXICAL_FOLDER:
+        if folder.is_dir() and folder.name != FULLTEXT_FOLDER:
             shutil.rmtree(folder)
     findings = check(config, quiet)
     assert findings.passages == passages
@@ -158,12 +158,12 @@ def test_what_was_written_after_a_check_is_not_removed_by_mending(config: Config
 
 
 def test_full_text_out_of_step_is_built_anew(config: Config) -> None:
-    folder = config.index / LEXICAL_FOLDER
+    folder = config.index / FULLTEXT_FOLDER
     FullTextIndex(folder).replace(["a1"], [])
     index = Index(config.index, PACKAGED_MODEL)
     of_a1 = [p.id for page in index.rows() for _, p, _ in page if p and p.article_id == "a1"]
     assert check(config, quiet).unsearchable == len(of_a1)
-    found = {passage_id for passage_id, _ in index.lexical.search("hive", 500)}
+    found = {passage_id for passage_id, _ in index.fulltext.search("hive", 500)}
     assert found >= set(of_a1), "a reader builds for itself what it cannot use"
     repair(config, check(config, quiet), quiet)
     assert FullTextIndex(folder).ids() == {i for page in index.rows() for i, _, _ in page}
@@ -215,12 +215,12 @@ def test_a_rebuild_that_stops_half_way_changes_nothing(config: Config, monkeypat
 
 
 def test_damaged_full_text_is_told_and_built_anew(config: Config) -> None:
-    for file in (config.index / LEXICAL_FOLDER).glob("*"):
+    for file in (config.index / FULLTEXT_FOLDER).glob("*"):
         if file.suffix in (".store", ".term", ".idx"):
             file.write_bytes(b"junk\n")
     assert check(config, quiet).unsearchable > 0
     assert repair(config, check(config, quiet), quiet).lines == []
-    assert Index(config.index, PACKAGED_MODEL).lexical.search("hive", 5)
+    assert Index(config.index, PACKAGED_MODEL).fulltext.search("hive", 5)
 
 
 def test_rows_that_lost_what_belongs_to_them(config: Config, corpus: Path, embedder: Embedder) -> None:

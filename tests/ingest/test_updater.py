@@ -196,13 +196,13 @@ def test_near_duplicates_tell_one_story(folder: Path, run: Ingest, config: Confi
     write(folder / "edited.md", "Islands", long.replace("forty", "thirty"), source="The Age")
     run(folder)
     found = entries(config)
-    assert found["wire.md"].story == found["edited.md"].story
-    assert len({entry.story for entry in found.values()}) == 3
+    assert found["wire.md"].duplicate_group == found["edited.md"].duplicate_group
+    assert len({entry.duplicate_group for entry in found.values()}) == 3
     index = Index(config.index, config.embedding_model)
     assert [(copy.id, copy.source) for copy in index.elsewhere(found["wire.md"])] == [("edited.md", "The Age")]
     write(folder / "late.md", "Islands", long.replace("two crowns", "three crowns"))
     run(folder)
-    assert entries(config)["late.md"].story == found["wire.md"].story
+    assert entries(config)["late.md"].duplicate_group == found["wire.md"].duplicate_group
 
 
 @pytest.mark.parametrize("spoil", [lambda file: file.write_bytes(b"rubbish" * 1000), lambda file: file.unlink()])

@@ -32,7 +32,7 @@ def assert_quotes(answer: Answer, chain: Chain) -> None:
     """Every marker is a citation of a hit, and every citation an exact quote."""
     markers = {int(number) for number in re.findall(r"\[(\d+)\]", answer.text)}
     assert markers == {citation.number for citation in answer.citations}
-    hits = {passage.id for hit in answer.hits for passage in (hit.passage, *hit.also)}
+    hits = {passage.id for hit in answer.hits for passage in (hit.passage, *hit.duplicates)}
     for citation in answer.citations:
         article = chain.index.article(citation.passage.article_id)
         assert article is not None
@@ -248,15 +248,15 @@ def test_a_question_that_a_model_wrote_anew_is_looked_for_without_its_filters_to
 def test_a_story_in_three_outlets_is_cited_once_and_its_places_are_named(config: Config, tmp_path: Path) -> None:
     folder = tmp_path / "wire"
     folder.mkdir()
-    story = (
+    duplicate_group = (
         "The ferry to the islands of Kelm will stop at noon on Friday, the harbour master said. A strike of the crews "
         "is planned for the weekend. Nobody has said how long it will last, and the council did not meet. Bread and "
         "milk were brought over by fishermen on Thursday evening, and the school remains closed until further notice."
     )
     for name, text in (
-        ("wire", story),
-        ("copy", story),
-        ("edited", story.replace("Bread and milk", "Bread, milk, tea")),
+        ("wire", duplicate_group),
+        ("copy", duplicate_group),
+        ("edited", duplicate_group.replace("Bread and milk", "Bread, milk, tea")),
     ):
         front = f"title: Ferry stops\nsource: {name.title()} News\nurl: https://{name}.example/ferry\nsection: Islands"
         (folder / f"{name}.md").write_text(f"---\n{front}\n---\n{text}")
@@ -266,7 +266,7 @@ def test_a_story_in_three_outlets_is_cited_once_and_its_places_are_named(config:
     assert "noon on Friday" in answer.text
     assert len({citation.passage.article_id for citation in answer.citations}) == 1
     [first, *_] = answer.citations
-    places = {first.passage.source, *(copy.source for copy in first.also)}
+    places = {first.passage.source, *(copy.source for copy in first.duplicates)}
     assert places == {"Wire News", "Copy News", "Edited News"}
-    assert all(copy.url.endswith(".example/ferry") for copy in first.also)
+    assert all(copy.url.endswith(".example/ferry") for copy in first.duplicates)
     assert first.extra == (("section", "Islands"),)

@@ -117,7 +117,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 def page(config: Config, tab: Page) -> Iterator[Page]:  # noqa: F811
     """The chat over them, to which others can be added."""
     chain = Chain.from_config(config)
-    stores = Stores(intake=Uploads(config, chain.index, Model(config.embedding_model, chain.retriever.embedder)))
+    stores = Stores(uploads=Uploads(config, chain.index, Model(config.embedding_model, chain.retriever.embedder)))
     with served(build_app(chain, Openers(chain), stores=stores), Service(megabytes=1)) as url:
         yield opened(tab, url)
         expect_harmless(tab)

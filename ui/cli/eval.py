@@ -264,9 +264,9 @@ def label(
         names = ArticleNames.of(chain.index.articles())
         read = [draft.with_known(names) for draft in found if isinstance(draft, Draft)]
         labels = Labels.beside(drafts)
-        desk = LabelDesk(read, labels, chain, names)
+        controller = LabelDesk(read, labels, chain, names)
         with labels.alone():
-            serve(lambda: Site(build_label_app(desk)), Service(port=port), announce)
+            serve(lambda: Site(build_label_app(controller)), Service(port=port), announce)
 
 
 @contextmanager

@@ -122,7 +122,7 @@ def _spelled(names: Sequence[str] | None, index: Path | None) -> list[str]:
     from rag.store.index import Index
 
     config = Config.load(index=index)
-    return scope.spelled(names, Index(config.index, config.embedding_model).lexical.sources())
+    return scope.spelled(names, Index(config.index, config.embedding_model).fulltext.sources())
 
 
 @app.command()
@@ -166,8 +166,8 @@ def _print_answer(answer: Answer, *, told: bool) -> None:
 
 def _print_more(citations: Sequence[Citation], answer: str) -> None:
     """Where else the story of one article stands, and its quotes that are not in the answer."""
-    if also := ", ".join(dict.fromkeys(copy.source or copy.title or copy.id for copy in citations[0].also)):
-        say(_indented(f"The same story in {also}"))
+    if duplicates := ", ".join(dict.fromkeys(copy.source or copy.title or copy.id for copy in citations[0].duplicates)):
+        say(_indented(f"The same story in {duplicates}"))
     for citation in citations:
         if " ".join(citation.quote.split()) not in " ".join(answer.split()):
             say(_indented(f"[{citation.number}] “{citation.quote}”"))

@@ -88,7 +88,7 @@ def _citation_json(citation: Citation) -> dict[str, Any]:
         "quote": citation.quote,
         "start": citation.start,
         "end": citation.end,
-        "also": [{"article_id": c.id, "title": c.title, "source": c.source, "url": c.url} for c in citation.also],
+        "also": [{"article_id": c.id, "title": c.title, "source": c.source, "url": c.url} for c in citation.duplicates],
         "extra": dict(citation.extra),
     }
 

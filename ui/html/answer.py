@@ -257,7 +257,7 @@ def _card_html(passages: Sequence[Passage], citations: Sequence[Citation], turn:
     )
     article_id = passages[0].article_id
     told = next((c for c in citations if c.passage.article_id == article_id), None)
-    more = duplicates_html(told.also) + extra_html(told.extra) if told else ""
+    more = duplicates_html(told.duplicates) + extra_html(told.extra) if told else ""
     read = action_html("read", "Read the article", article=article_id, turn=turn, number=told.number if told else 0)
     whole = f'<p class="pq-whole">{read}</p>'
     return f'<article class="pq-card">{head_html(passages[0])}{blocks}{more}{whole}</article>'

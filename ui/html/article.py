@@ -45,7 +45,7 @@ def reading_html(reading: Reading) -> str:
     more = f'<section class="pq-related"><h3>Related articles</h3><ul>{related}</ul></section>' if related else ""
     return (
         f'<article class="pq-reading" aria-label="{escape(article.title or article.id)}">'
-        f'<p class="pq-bar">{back}{only}</p>{head_html(article, level=2)}{duplicates_html(reading.also)}'
+        f'<p class="pq-bar">{back}{only}</p>{head_html(article, level=2)}{duplicates_html(reading.duplicates)}'
         f"{extra_html(article.extra)}{notice}"
         f'<div class="pq-body" dir="auto">{_read_text_html(reading)}</div>{more}</article>'
     )
@@ -93,9 +93,9 @@ def _read_number_html(number: int, turn: int) -> str:
     return f'<a class="pq-number" href="#pq-a-{turn}-{number}" title="Back to the answer">{number}</a>'
 
 
-def duplicates_html(also: Iterable[Copy]) -> str:
+def duplicates_html(duplicates: Iterable[Copy]) -> str:
     """Where else the same story stands."""
-    places = ", ".join(_titled_html(copy.source or copy.title or copy.id, copy.url) for copy in also)
+    places = ", ".join(_titled_html(copy.source or copy.title or copy.id, copy.url) for copy in duplicates)
     return f'<p class="pq-more"><b>The same story</b> in {places}</p>' if places else ""
 
 

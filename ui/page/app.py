@@ -48,10 +48,10 @@ document.dispatchEvent(new Event("pq-ready"));
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Where the page writes to. Without `histories` the browser keeps conversations; `intake` adds articles."""
+    """Where the page writes to. Without `histories` the browser keeps conversations; `uploads` adds articles."""
 
     histories: ServerHistory | None = None
-    intake: Uploads | None = None
+    uploads: Uploads | None = None
 
 
 NO_STORES = Stores()
@@ -130,34 +130,34 @@ def build_app(
     """
     own_name = wording.writer_label(chain.model.name if chain.model else "") if others else ""
     motto = wording.CHECKED_WORDS if chain.model else wording.OWN_WORDS
-    desk = ChatController(chain, {own_name: chain, **(others or {})}, *lengths, examples)
-    catalogue = ArticleList(chain.index)
+    controller = ChatController(chain, {own_name: chain, **(others or {})}, *lengths, examples)
+    article_list = ArticleList(chain.index)
     page = _Page(title="Pullquote", analytics_enabled=False, fill_width=True, fill_height=True)
     with page:
-        wire = gr.HTML("", visible="hidden", elem_id="pq-wire", js_on_load=EVENT_BRIDGE)
+        bridge = gr.HTML("", visible="hidden", elem_id="pq-wire", js_on_load=EVENT_BRIDGE)
         with gr.Row(elem_id="pq-head"):
             gr.HTML(elements.masthead_html(motto, VIEWS), elem_id="pq-masthead")
             again = gr.Button("New conversation", elem_id="pq-again", scale=0, min_width=0)
         with gr.Row(elem_id="pq-desk"):
             with gr.Column(elem_id="pq-main", scale=5, min_width=0):
-                talk = ChatView.built(desk)
-                past = HistoryView.built(stores.histories)
-                shelf = ArticlesView.built(stores.intake)
-                pictures = OverviewView.built()
-                settings = SettingsView.built(desk, talk.writer)
+                chat = ChatView.built(controller)
+                history = HistoryView.built(stores.histories)
+                articles = ArticlesView.built(stores.uploads)
+                overview = OverviewView.built()
+                settings = SettingsView.built(controller, chat.writer)
             with gr.Column(elem_id="pq-panel", scale=4, min_width=0):
                 reading = gr.HTML(elem_id="pq-reader", apply_default_css=False)
                 sources = gr.HTML(answer_page.sources_html(()), elem_id="pq-sources")
-        answers = talk.connect(desk, wire, sources, again, [settings.sentences, settings.passages])
+        answers = chat.connect(controller, bridge, sources, again, [settings.sentences, settings.passages])
         for answered in answers:
-            answered.then(past.keep, [talk.conversation, talk.floor], past.tell, **READING)
-        past.connect(wire, [talk.chat, sources, talk.conversation], talk.conversation, talk.floor)
-        settings.connect(desk, wire)
-        shelf.connect(catalogue, wire)
-        pictures.connect(Overview(chain.index, catalogue), wire)
-        connect_reader(Reader(chain.index), wire, talk.conversation, reading)
-        page.load(desk.opened, outputs=[talk.chat, talk.only.sources], **PRIVATE)
-        _connect_endpoints(Endpoints(chain, catalogue, stores.intake, upload_path), concurrency(desk))
+            answered.then(history.keep, [chat.conversation, chat.session], history.tell, **READING)
+        history.connect(bridge, [chat.chat, sources, chat.conversation], chat.conversation, chat.session)
+        settings.connect(controller, bridge)
+        articles.connect(article_list, bridge)
+        overview.connect(Overview(chain.index, article_list), bridge)
+        connect_reader(Reader(chain.index), bridge, chat.conversation, reading)
+        page.load(controller.opened, outputs=[chat.chat, chat.only.sources], **PRIVATE)
+        _connect_endpoints(Endpoints(chain, article_list, stores.uploads, upload_path), concurrency(controller))
     return page
 
 
@@ -167,7 +167,7 @@ def _connect_endpoints(endpoints: Endpoints, answers: dict[str, Any]) -> None:
         (endpoints.ask, answers),
         (endpoints.search, answers),
         (endpoints.articles, {"concurrency_limit": None}),
-        *([(endpoints.ingest, additions)] if endpoints.intake else []),
+        *([(endpoints.ingest, additions)] if endpoints.uploads else []),
     ]
     for function, limits in offered:
         api(errors_as_notices()(checked(function)), api_name=function.__name__, **limits)

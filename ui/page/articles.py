@@ -28,9 +28,9 @@ SHOW_CONFIRM = """() => {
 
 @dataclass(frozen=True, slots=True)
 class ArticlesView:
-    """The view of all articles; with an `intake`, articles are added and removed there."""
+    """The view of all articles; with an `uploads`, articles are added and removed there."""
 
-    intake: Uploads | None
+    uploads: Uploads | None
     view: gr.State
     doomed: gr.State
     words: gr.Textbox
@@ -39,29 +39,29 @@ class ArticlesView:
     add: _AddGroup | None
 
     @classmethod
-    def built(cls, intake: Uploads | None) -> Self:
+    def built(cls, uploads: Uploads | None) -> Self:
         """Where it is called."""
         with gr.Column(elem_id="pq-articles", elem_classes="pq-view", min_width=0):
-            add = _AddGroup.built() if intake else None
+            add = _AddGroup.built() if uploads else None
             find = "Title, source, author or date"
             words = gr.Textbox(label="Find articles", placeholder=find, elem_id="pq-find", max_lines=1)
             table = gr.HTML(elem_id="pq-table", apply_default_css=False)
             confirm = gr.HTML(elem_id="pq-confirm", apply_default_css=False)
-        return cls(intake, gr.State(TableView()), gr.State(()), words, confirm, table, add)
+        return cls(uploads, gr.State(TableView()), gr.State(()), words, confirm, table, add)
 
-    def connect(self, catalogue: ArticleList, wire: gr.HTML) -> None:
+    def connect(self, article_list: ArticleList, bridge: gr.HTML) -> None:
         """Say what happens when its parts are used."""
 
         def shown(view: TableView) -> tuple[str, TableView]:
             try:
-                view = replace(view, generation=catalogue.index.generation)
-                return table_html(catalogue.found(view), view, removable=self.intake is not None), view
+                view = replace(view, generation=article_list.index.generation)
+                return table_html(article_list.found(view), view, removable=self.uploads is not None), view
             except PullquoteError as error:
                 return elements.error_html(str(error)), view
 
         def opened(view: TableView, event: gr.EventData) -> tuple[Any, Any]:
             seen = value_of(event, "view")
-            due = seen == "articles" or (seen is None and catalogue.is_newer(view))
+            due = seen == "articles" or (seen is None and article_list.is_newer(view))
             return shown(view) if due else (gr.skip(), gr.skip())
 
         def found(words: str, view: TableView) -> tuple[str, TableView]:
@@ -74,35 +74,35 @@ class ArticlesView:
             return shown(replace(view, page=number_of(event, "leaf")))
 
         table = [self.table, self.view]
-        wire.view(opened, self.view, table, **LISTING)
-        wire.look(opened, self.view, table, **LISTING)
-        wire.sort(sorted_by, self.view, table, **LISTING)
-        wire.leaf(turned, self.view, table, **LISTING)
+        bridge.view(opened, self.view, table, **LISTING)
+        bridge.look(opened, self.view, table, **LISTING)
+        bridge.sort(sorted_by, self.view, table, **LISTING)
+        bridge.leaf(turned, self.view, table, **LISTING)
         self.words.change(found, [self.words, self.view], table, trigger_mode="always_last", **LISTING)
-        if self.intake and self.add:
-            self._connect_removal(self.intake, catalogue, wire).then(shown, self.view, table, **LISTING)
-            for added in self.add.connect(self.intake):
+        if self.uploads and self.add:
+            self._connect_removal(self.uploads, article_list, bridge).then(shown, self.view, table, **LISTING)
+            for added in self.add.connect(self.uploads):
                 added.then(shown, self.view, table, **LISTING)
 
-    def _connect_removal(self, intake: Uploads, catalogue: ArticleList, wire: gr.HTML) -> Any:
+    def _connect_removal(self, uploads: Uploads, article_list: ArticleList, bridge: gr.HTML) -> Any:
         def asked(event: gr.EventData) -> tuple[str, tuple[str, ...]]:
             ids = value_of(event, "articles")
             wanted = {i for i in ids if isinstance(i, str)} if isinstance(ids, list) else set()
             with errors_as_notices():
-                entries = [entry for entry in catalogue.entries() if entry.id in wanted]
+                entries = [entry for entry in article_list.entries() if entry.id in wanted]
             return confirm_html(entries), tuple(entry.id for entry in entries)
 
         def removed(doomed: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
             try:
-                intake.remove(doomed)
+                uploads.remove(doomed)
             except PullquoteError as error:
                 return elements.error_html(str(error)), ()
             return "", ()
 
         confirm = [self.confirm, self.doomed]
-        wire.remove(asked, None, confirm, **READING).then(None, js=SHOW_CONFIRM, **PRIVATE)
-        wire.keep(lambda: ("", ()), None, confirm, **READING)
-        return wire.removed(removed, self.doomed, confirm, **ADDING)
+        bridge.remove(asked, None, confirm, **READING).then(None, js=SHOW_CONFIRM, **PRIVATE)
+        bridge.keep(lambda: ("", ()), None, confirm, **READING)
+        return bridge.removed(removed, self.doomed, confirm, **ADDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,21 +133,21 @@ class _AddGroup:
             progress = gr.HTML(elem_id="pq-progress", apply_default_css=False)
         return cls(files, folder, urls, fetch, (text, *about), paste, progress)
 
-    def connect(self, intake: Uploads) -> list[Any]:
+    def connect(self, uploads: Uploads) -> list[Any]:
         """Say what happens when its parts are used; returns the events that add something."""
 
-        def files(uploads: list[str] | None) -> Iterator[Any]:
-            if not uploads:
+        def files(paths: list[str] | None) -> Iterator[Any]:
+            if not paths:
                 return
-            for step in _progress(intake.files([Path(upload) for upload in uploads], taken=True)):
+            for step in _progress(uploads.files([Path(path) for path in paths], taken=True)):
                 yield step, gr.skip()
             yield gr.skip(), None
 
         def urls(lines: str) -> Iterator[str]:
-            yield from _progress(intake.urls(lines))
+            yield from _progress(uploads.urls(lines))
 
         def pasted(text: str, title: str, source: str, date: str) -> Iterator[str]:
-            yield from _progress(intake.text(Pasted(text, title, source, date)))
+            yield from _progress(uploads.text(Pasted(text, title, source, date)))
 
         return [
             self.files.upload(files, self.files, [self.progress, self.files], **ADDING),

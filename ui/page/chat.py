@@ -169,7 +169,7 @@ class ChatController:
         sentences: int = 0,
         passages: int = 0,
         *,
-        floor: ChatSession | None = None,
+        session: ChatSession | None = None,
     ) -> Steps:
         """The page as the answer grows; an error that is raised on purpose becomes a line of the conversation."""
         if not question.strip():
@@ -181,9 +181,9 @@ class ChatController:
         except PullquoteError as error:
             yield show((*earlier, Exchange(question, error=str(error), done=True)))
         else:
-            yield from self._answered(earlier, asked, floor or ChatSession())
+            yield from self._answered(earlier, asked, session or ChatSession())
 
-    def _answered(self, earlier: Conversation, exchange: Exchange, floor: ChatSession) -> Steps:
+    def _answered(self, earlier: Conversation, exchange: Exchange, session: ChatSession) -> Steps:
         yield show((*earlier, exchange))
         narrowed: Scope = {"filters": exchange.filters, "lifted": exchange.lifted}
         chain = self.writers.get(exchange.writer, self.chain)
@@ -194,7 +194,7 @@ class ChatController:
             with unexpected("the question could not be answered"), closing(stream) as answers:
                 drawn, begun = 0.0, False
                 for answer in answers:
-                    if floor.stopped:
+                    if session.stopped:
                         exchange = replace(exchange, answer=answers.throw(Stopped()))
                         break
                     exchange = replace(exchange, answer=answer)
@@ -207,7 +207,7 @@ class ChatController:
         except PullquoteError as error:
             exchange = replace(exchange, answer=None, error=str(error))
         done = replace(exchange, done=True)
-        floor.answered = True
+        session.answered = True
         yield show((*earlier, done))
         if following := self._following((*earlier, done)):
             yield show((*earlier, replace(done, next=following)))
@@ -229,60 +229,60 @@ class ChatController:
         return min(max(1, chosen[0]), MOST_SENTENCES), min(max(1, chosen[1]), MOST_PASSAGES)
 
     def reply_to_box(
-        self, question: str, conversation: Conversation, floor: ChatSession, *chosen: Any
+        self, question: str, conversation: Conversation, session: ChatSession, *chosen: Any
     ) -> Iterator[tuple[Any, ...]]:
         """As `reply`; the box is emptied once, not again when the next question may be half written.
 
         A question always takes the floor: what a click asked for ends there.
         """
-        floor.ask(conversation)
-        for step, shown in enumerate(floor.held(self.reply(question, conversation, *chosen, floor=floor))):
+        session.ask(conversation)
+        for step, shown in enumerate(session.held(self.reply(question, conversation, *chosen, session=session))):
             keep = step or shown is NOTHING or shown[2][-1].error
             yield (gr.skip() if keep else "", *shown)
 
     def reply_to_click(
-        self, question: str, conversation: Conversation, floor: ChatSession, *chosen: Any
+        self, question: str, conversation: Conversation, session: ChatSession, *chosen: Any
     ) -> Iterator[Shown]:
         """As `reply`, for a question that was clicked: it waits for no answer that is coming in, and cuts none off."""
-        if not floor.busy:
-            floor.ask(conversation)
-            yield from floor.held(self.reply(question, conversation, *chosen, floor=floor))
+        if not session.busy:
+            session.ask(conversation)
+            yield from session.held(self.reply(question, conversation, *chosen, session=session))
 
-    def reply_without(self, conversation: Conversation, floor: ChatSession, event: gr.SelectData) -> Iterator[Shown]:
+    def reply_without(self, conversation: Conversation, session: ChatSession, event: gr.SelectData) -> Iterator[Shown]:
         """The last question asked again without the filter whose chip was clicked, in place of its answer.
 
         A chip of an answer that is no longer the last one does nothing, nor does any while an answer comes in.
         """
-        for last in conversation[-1:] if not floor.busy else ():
+        for last in conversation[-1:] if not session.busy else ():
             values = [chip["value"] for chip in answer_page.chips(last, len(conversation))]
             if last.answer and event.value in values:
                 words = last.answer.read[values.index(event.value)].words
                 again = afresh(replace(last, lifted=(*last.lifted, words)))
-                yield from floor.held(self._answered(conversation[:-1], again, floor))
+                yield from session.held(self._answered(conversation[:-1], again, session))
 
-    def stop(self, floor: ChatSession) -> None:
+    def stop(self, session: ChatSession) -> None:
         """End the answer under way; what there is of it stays."""
-        floor.stopped = True
+        session.stopped = True
 
-    def ask_again(self, conversation: Conversation, floor: ChatSession) -> Iterator[Shown]:
+    def ask_again(self, conversation: Conversation, session: ChatSession) -> Iterator[Shown]:
         """The last question asked once more, as it was asked, in place of its answer."""
-        for last in conversation[-1:] if not floor.busy else ():
-            yield from floor.held(self._answered(conversation[:-1], afresh(last), floor))
+        for last in conversation[-1:] if not session.busy else ():
+            yield from session.held(self._answered(conversation[:-1], afresh(last), session))
 
-    def take_back(self, conversation: Conversation, floor: ChatSession) -> tuple[Any, ...]:
+    def take_back(self, conversation: Conversation, session: ChatSession) -> tuple[Any, ...]:
         """The last question back in the box, to be asked otherwise; nothing while an answer comes in."""
-        if floor.busy or not conversation:
+        if session.busy or not conversation:
             return (gr.skip(),) * 4
-        floor.holder = None  # what to ask next would bring the question back
-        floor.edited = len(conversation) == 1
+        session.holder = None  # what to ask next would bring the question back
+        session.edited = len(conversation) == 1
         return (conversation[-1].question, *show(conversation[:-1]))
 
-    def start_anew(self, floor: ChatSession) -> Shown:
+    def start_anew(self, session: ChatSession) -> Shown:
         """An empty page, into which no answer under way may write."""
-        floor.begin()
+        session.begin()
         return show(())
 
-    def rate(self, conversation: Conversation, floor: ChatSession, event: gr.LikeData) -> Any:
+    def rate(self, conversation: Conversation, session: ChatSession, event: gr.LikeData) -> Any:
         """Write down that a reader liked or disliked an answer, and ask why it was disliked.
 
         A rating that is taken back stays as it is until another one comes.
@@ -290,15 +290,15 @@ class ChatController:
         turn = int(event.index if isinstance(event.index, int) else event.index[0]) // 2
         if turn < len(conversation) and isinstance(event.liked, bool):
             self._rated(conversation, turn, liked=event.liked)
-            floor.disliked = None if event.liked else conversation[turn].id
-        return gr.update(visible=floor.disliked is not None)
+            session.disliked = None if event.liked else conversation[turn].id
+        return gr.update(visible=session.disliked is not None)
 
-    def explain(self, reason: str, conversation: Conversation, floor: ChatSession) -> Any:
+    def explain(self, reason: str, conversation: Conversation, session: ChatSession) -> Any:
         """Write down why a reader disliked the answer that was disliked last."""
-        turn = next((n for n, exchange in enumerate(conversation) if exchange.id == floor.disliked), None)
+        turn = next((n for n, exchange in enumerate(conversation) if exchange.id == session.disliked), None)
         if turn is not None and reason.strip():
             self._rated(conversation, turn, liked=False, reason=reason.strip()[:LONGEST_REASON])
-        floor.disliked = None
+        session.disliked = None
         return gr.update(visible=False, value="")
 
     def _rated(self, conversation: Conversation, turn: int, *, liked: bool, reason: str = "") -> None:
@@ -356,7 +356,7 @@ class ChatController:
 
     def _choices(self) -> Any:
         try:
-            known = self.chain.index.lexical.sources()
+            known = self.chain.index.fulltext.sources()
         except PullquoteError:
             known = []
         return gr.update(choices=known, visible=len(known) > 1)

@@ -16,9 +16,9 @@ from ui.page.chat import ChatController, ChatSession, Shown, examples_of
 from ui.page.events import PRIVATE, text_of
 
 
-def concurrency(desk: ChatController) -> dict[str, Any]:
+def concurrency(controller: ChatController) -> dict[str, Any]:
     """How many questions are answered side by side, however they were asked; Gradio's default is one."""
-    return {"concurrency_limit": desk.at_once, "concurrency_id": "answers"}
+    return {"concurrency_limit": controller.at_once, "concurrency_id": "answers"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class ChatView:
     """The view in which questions are asked."""
 
     conversation: gr.State
-    floor: gr.State
+    session: gr.State
     aimed: gr.State
     chat: gr.Chatbot
     stop: gr.Button
@@ -36,38 +36,43 @@ class ChatView:
     writer: gr.Dropdown
 
     @classmethod
-    def built(cls, desk: ChatController) -> Self:
+    def built(cls, controller: ChatController) -> Self:
         """Where it is called."""
-        conversation, floor, aimed = gr.State(()), session_state(ChatSession), gr.State(())
+        conversation, session, aimed = gr.State(()), session_state(ChatSession), gr.State(())
         with gr.Column(elem_id="pq-talk", elem_classes="pq-view", min_width=0):
-            chat = _chat(desk)
+            chat = _chat(controller)
             stop = gr.Button("Stop", elem_id="pq-stop", size="sm", min_width=0)
             why = _why()
             box = _box()
             with gr.Row(elem_id="pq-choices"):
                 only = _FilterGroup.built()
-                writer = _writer(list(desk.writers))
-        return cls(conversation, floor, aimed, chat, stop, why, box, only, writer)
+                writer = _writer(list(controller.writers))
+        return cls(conversation, session, aimed, chat, stop, why, box, only, writer)
 
     def connect(
-        self, desk: ChatController, wire: gr.HTML, sources: gr.HTML, again: gr.Button, lengths: Sequence[gr.Slider]
+        self,
+        controller: ChatController,
+        bridge: gr.HTML,
+        sources: gr.HTML,
+        again: gr.Button,
+        lengths: Sequence[gr.Slider],
     ) -> list[Any]:
         """Say what happens when its parts are used; returns the events that answer a question."""
         shown = [self.chat, sources, self.conversation]
         narrowed = [self.only.sources, self.only.after, self.only.before]
-        talk, chosen = [self.conversation, self.floor], [*narrowed, self.aimed, self.writer, *lengths]
+        talk, chosen = [self.conversation, self.session], [*narrowed, self.aimed, self.writer, *lengths]
 
         def example(event: gr.SelectData, *values: Any) -> Iterator[Shown]:
             text = event.value.get("text") if isinstance(event.value, dict) else event.value
-            yield from desk.reply_to_click(str(text or ""), *values)
+            yield from controller.reply_to_click(str(text or ""), *values)
 
         def asked_for(event: gr.EventData, *values: Any) -> Iterator[Shown]:
-            yield from desk.reply_to_click(text_of(event, "question"), *values)
+            yield from controller.reply_to_click(text_of(event, "question"), *values)
 
-        answering = {**PRIVATE, **concurrency(desk)}
+        answering = {**PRIVATE, **concurrency(controller)}
         # A question sent while an answer still comes in is asked next; by default it would be dropped.
         asked = self.box.submit(
-            desk.reply_to_box,
+            controller.reply_to_box,
             [self.box, *talk, *chosen],
             [self.box, *shown],
             trigger_mode="always_last",
@@ -76,16 +81,16 @@ class ChatView:
         answers = [
             asked,
             self.chat.example_select(example, [*talk, *chosen], shown, **answering),
-            wire.ask(asked_for, [*talk, *chosen], shown, **answering),
-            wire.again(desk.ask_again, talk, shown, **answering),
-            self.chat.option_select(desk.reply_without, talk, shown, **answering),
+            bridge.ask(asked_for, [*talk, *chosen], shown, **answering),
+            bridge.again(controller.ask_again, talk, shown, **answering),
+            self.chat.option_select(controller.reply_without, talk, shown, **answering),
         ]
-        wire.edit(desk.take_back, talk, [self.box, *shown], **PRIVATE)
-        self.stop.click(desk.stop, self.floor, concurrency_limit=None, **PRIVATE)
-        again.click(desk.start_anew, self.floor, shown, cancels=answers, **PRIVATE)
-        self.chat.like(desk.rate, talk, self.why, **PRIVATE)
-        self.why.submit(desk.explain, [self.why, *talk], self.why, **PRIVATE)
-        self.only.connect(desk, wire, self.aimed, narrowed)
+        bridge.edit(controller.take_back, talk, [self.box, *shown], **PRIVATE)
+        self.stop.click(controller.stop, self.session, concurrency_limit=None, **PRIVATE)
+        again.click(controller.start_anew, self.session, shown, cancels=answers, **PRIVATE)
+        self.chat.like(controller.rate, talk, self.why, **PRIVATE)
+        self.why.submit(controller.explain, [self.why, *talk], self.why, **PRIVATE)
+        self.only.connect(controller, bridge, self.aimed, narrowed)
         return answers
 
 
@@ -114,16 +119,16 @@ class _FilterGroup:
                 problems = gr.HTML(elem_id="pq-problems")
         return cls(group, sources, after, before, problems, aim)
 
-    def connect(self, desk: ChatController, wire: gr.HTML, aimed: gr.State, narrowed: Sequence[Any]) -> None:
+    def connect(self, controller: ChatController, bridge: gr.HTML, aimed: gr.State, narrowed: Sequence[Any]) -> None:
         """A filter counts once it is chosen, a date when it is written to its end."""
         ended = [event for box in (self.after, self.before) for event in (box.blur, box.submit)]
-        gr.on([self.sources.change, *ended], desk.chosen, narrowed, [self.group, self.problems], **PRIVATE)
+        gr.on([self.sources.change, *ended], controller.chosen, narrowed, [self.group, self.problems], **PRIVATE)
 
         def aim(event: gr.EventData) -> tuple[tuple[str, ...], str]:
             article = text_of(event, "article")
             return (article,) if article else (), answer_page.aim_html(text_of(event, "title")) if article else ""
 
-        wire.only(aim, None, [aimed, self.aim], **PRIVATE)
+        bridge.only(aim, None, [aimed, self.aim], **PRIVATE)
 
 
 def session_state(make: Callable[[], object]) -> gr.State:
@@ -137,7 +142,7 @@ def session_state(make: Callable[[], object]) -> gr.State:
     return state
 
 
-def _chat(desk: ChatController) -> gr.Chatbot:
+def _chat(controller: ChatController) -> gr.Chatbot:
     return gr.Chatbot(
         elem_id="pq-chat",
         show_label=False,
@@ -148,8 +153,8 @@ def _chat(desk: ChatController) -> gr.Chatbot:
         buttons=[],
         feedback_options=("Like", "Dislike"),
         latex_delimiters=[],
-        placeholder=desk.empty(),
-        examples=examples_of(desk.examples()),
+        placeholder=controller.empty(),
+        examples=examples_of(controller.examples()),
     )
 
 

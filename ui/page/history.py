@@ -44,15 +44,15 @@ class HistoryView:
             listed = gr.HTML(elem_id="pq-listed", apply_default_css=False)
         return cls(histories, words, listed, tell)
 
-    def connect(self, wire: gr.HTML, shown: Sequence[Any], conversation: gr.State, floor: gr.State) -> None:
+    def connect(self, bridge: gr.HTML, shown: Sequence[Any], conversation: gr.State, session: gr.State) -> None:
         """Say what happens when its parts are used; `shown` is what a conversation changes."""
         # Asked for again while a list is made: something was kept since, and by default Gradio would drop the event.
-        wire.list(self.list, None, self.listed, trigger_mode="always_last", **READING)
-        wire.reopen(self.reopened, floor, shown, **READING)
-        wire.fork(self.forked, [conversation, floor], self.tell, **READING)
-        wire.rename(self.renamed, None, self.tell, **READING)
-        wire.delete(self.deleted, None, self.tell, **READING)
-        wire.export(self.exported, None, self.tell, **READING)
+        bridge.list(self.list, None, self.listed, trigger_mode="always_last", **READING)
+        bridge.reopen(self.reopened, session, shown, **READING)
+        bridge.fork(self.forked, [conversation, session], self.tell, **READING)
+        bridge.rename(self.renamed, None, self.tell, **READING)
+        bridge.delete(self.deleted, None, self.tell, **READING)
+        bridge.export(self.exported, None, self.tell, **READING)
 
     def list(self, request: gr.Request, event: gr.EventData) -> str:
         """What is kept, and has the words that are looked for."""
@@ -61,29 +61,29 @@ class HistoryView:
             return history_html(self.histories.entries(user_of(request), words), words)
         return history_html(entries_in(value_of(event, "kept"), words), words)
 
-    def keep(self, conversation: Conversation, floor: ChatSession, request: gr.Request) -> Any:
+    def keep(self, conversation: Conversation, session: ChatSession, request: gr.Request) -> Any:
         """Keep a conversation as far as it is."""
-        if not conversation or not conversation[-1].done or floor.is_kept(conversation):
+        if not conversation or not conversation[-1].done or session.is_kept(conversation):
             return gr.skip()
         if self.histories:
             with errors_as_notices():
-                kept = self.histories.update(user_of(request), floor.id, partial(floor.kept, conversation))
-            floor.note(kept)
+                kept = self.histories.update(user_of(request), session.id, partial(session.kept, conversation))
+            session.note(kept)
             return message_to_page(keep={"id": kept.id})
-        kept, last = floor.kept(conversation), floor.last
-        floor.note(kept)
+        kept, last = session.kept(conversation), session.last
+        session.note(kept)
         return message_to_page(keep={"id": kept.id, "text": to_text(kept), "last": entry_json(last) if last else None})
 
-    def forked(self, conversation: Conversation, floor: ChatSession, request: gr.Request) -> Any:
+    def forked(self, conversation: Conversation, session: ChatSession, request: gr.Request) -> Any:
         """Keep a conversation under an id of its own, because another tab of the browser asked something in it."""
-        floor.fork()
-        return self.keep(conversation, floor, request)
+        session.fork()
+        return self.keep(conversation, session, request)
 
-    def reopened(self, floor: ChatSession, request: gr.Request, event: gr.EventData) -> Any:
+    def reopened(self, session: ChatSession, request: gr.Request, event: gr.EventData) -> Any:
         """A conversation that was kept, in the place of the one that is there."""
         with errors_as_notices():
             kept = from_text(self._text(request, event))
-        floor.begin(kept)
+        session.begin(kept)
         return show(kept.exchanges)
 
     def renamed(self, request: gr.Request, event: gr.EventData) -> Any:

@@ -168,7 +168,7 @@ class LabelDesk:
         return [(known[i].title or i if i in known else i, i) for i in ids]
 
 
-def build_label_app(desk: LabelDesk) -> gr.Blocks:
+def build_label_app(controller: LabelDesk) -> gr.Blocks:
     """The page to label drafts on; `ui.server` puts it on an address."""
     page = gr.Blocks(title="Pullquote: label pairs", analytics_enabled=False, fill_width=True, fill_height=True)
     with page:
@@ -203,15 +203,15 @@ def build_label_app(desk: LabelDesk) -> gr.Blocks:
             "concurrency_limit": 1,
             "concurrency_id": "label",
         }
-        page.load(desk.open, outputs=shown, **own)
-        accept.click(desk.accept, [position, *fields], shown, **own)
-        reject.click(desk.reject, [position, *fields], shown, **own)
-        skip.click(desk.skip, position, shown, **own)
-        undo.click(desk.undo, position, shown, **own)
+        page.load(controller.open, outputs=shown, **own)
+        accept.click(controller.accept, [position, *fields], shown, **own)
+        reject.click(controller.reject, [position, *fields], shown, **own)
+        skip.click(controller.skip, position, shown, **own)
+        undo.click(controller.undo, position, shown, **own)
         answerable.input(lambda holds: gr.update(interactive=holds), answerable, answers, **own)
-        articles.input(desk.read, [articles, evidence], panel, **own)
-        evidence.blur(desk.read, [articles, evidence], panel, **own)
-        quote.click(None, evidence, evidence, js=QUOTE).then(desk.read, [articles, evidence], panel, **own)
+        articles.input(controller.read, [articles, evidence], panel, **own)
+        evidence.blur(controller.read, [articles, evidence], panel, **own)
+        quote.click(None, evidence, evidence, js=QUOTE).then(controller.read, [articles, evidence], panel, **own)
     return page
 
 

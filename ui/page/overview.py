@@ -30,7 +30,7 @@ class OverviewView:
             drawn = gr.HTML(elem_id="pq-drawn", apply_default_css=False)
         return cls(counts, drawn)
 
-    def connect(self, overview: Overview, wire: gr.HTML) -> None:
+    def connect(self, overview: Overview, bridge: gr.HTML) -> None:
         """Draw it anew whenever it is looked at."""
 
         def opened(event: gr.EventData) -> Iterator[Any]:
@@ -44,4 +44,4 @@ class OverviewView:
             except PullquoteError as error:
                 yield elements.error_html(str(error)), ""
 
-        wire.view(opened, None, [self.counts, self.map], **READING)
+        bridge.view(opened, None, [self.counts, self.map], **READING)

@@ -16,7 +16,7 @@ from ui.services.reader import Reader
 GONE = "This article is no longer in the index."
 
 
-def connect_reader(reader: Reader, wire: gr.HTML, conversation: gr.State, panel: gr.HTML) -> None:
+def connect_reader(reader: Reader, bridge: gr.HTML, conversation: gr.State, panel: gr.HTML) -> None:
     """Open the article that a citation or a title was clicked for."""
 
     def read(exchanges: Conversation, event: gr.EventData) -> str:
@@ -25,7 +25,7 @@ def connect_reader(reader: Reader, wire: gr.HTML, conversation: gr.State, panel:
             return opened_html(lambda: reader.cited(exchanges, turn, number))
         return opened_html(lambda: reader.article(text_of(event, "article")))
 
-    opened = wire.read(read, conversation, panel, **READING)
+    opened = bridge.read(read, conversation, panel, **READING)
     opened.then(None, js="() => { document.dispatchEvent(new Event('pq-read')); }", **PRIVATE)
 
 

@@ -26,28 +26,30 @@ class SettingsView:
     used: gr.HTML
 
     @classmethod
-    def built(cls, desk: ChatController, writer: gr.Dropdown) -> Self:
+    def built(cls, controller: ChatController, writer: gr.Dropdown) -> Self:
         """Where it is called; `writer` is the list from which who writes the answers is chosen."""
         with gr.Column(elem_id="pq-settings", elem_classes="pq-view", min_width=0):
             sentences = gr.Slider(
-                1, MOST_SENTENCES, value=desk.sentences, step=1, label="Sentences in an answer, at most"
+                1, MOST_SENTENCES, value=controller.sentences, step=1, label="Sentences in an answer, at most"
             )
-            passages = gr.Slider(1, MOST_PASSAGES, value=desk.passages, step=1, label="Passages it is made of, at most")
+            passages = gr.Slider(
+                1, MOST_PASSAGES, value=controller.passages, step=1, label="Passages it is made of, at most"
+            )
             gr.HTML(elements.heading_html("Who writes the answers"), apply_default_css=False)
-            gr.HTML(elements.writers_html(list(desk.writers)), apply_default_css=False)
-            trial = gr.Button("Try the language model", elem_id="pq-trial", visible=desk.has_model, scale=0)
+            gr.HTML(elements.writers_html(list(controller.writers)), apply_default_css=False)
+            trial = gr.Button("Try the language model", elem_id="pq-trial", visible=controller.has_model, scale=0)
             found = gr.HTML(elem_id="pq-tried", apply_default_css=False)
             gr.HTML(elements.heading_html("In use"), apply_default_css=False)
             used = gr.HTML(elem_id="pq-used", apply_default_css=False)
         return cls(sentences, passages, writer, trial, found, used)
 
-    def connect(self, desk: ChatController, wire: gr.HTML) -> None:
+    def connect(self, controller: ChatController, bridge: gr.HTML) -> None:
         """Say what happens when its parts are used."""
 
         def opened(request: gr.Request, event: gr.EventData) -> Any:
-            return desk.in_use(user_of(request)) if text_of(event, "view") == "settings" else gr.skip()
+            return controller.in_use(user_of(request)) if text_of(event, "view") == "settings" else gr.skip()
 
-        wire.view(opened, None, self.used, **READING)
+        bridge.view(opened, None, self.used, **READING)
         self.trial.click(
-            desk.tried, self.writer, self.found, concurrency_limit=2, **PRIVATE | {"show_progress": "full"}
+            controller.tried, self.writer, self.found, concurrency_limit=2, **PRIVATE | {"show_progress": "full"}
         )

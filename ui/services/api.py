@@ -26,15 +26,15 @@ MOST_LISTED = 1000
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """A page's endpoints; their parameters' names and the keys of what they return are relied on by others.
+    """The HTTP endpoints; other programs rely on the names of their parameters and the keys of their results.
 
-    Without an `intake`, no articles can be added. `upload_path` checks an uploaded file and returns its path; it raises
+    Without `uploads`, no articles can be added. `upload_path` checks an uploaded file and returns its path; it raises
     ReadError for a path that the caller chose.
     """
 
     chain: Chain
-    catalogue: ArticleList
-    intake: Uploads | None = None
+    article_list: ArticleList
+    uploads: Uploads | None = None
     upload_path: Callable[[Any], Path] = Path
 
     def ask(
@@ -70,7 +70,7 @@ class Endpoints:
 
         `total` says how many there are; `limit` of them are listed, from `offset` on.
         """
-        found = self.catalogue.found(TableView(words))
+        found = self.article_list.found(TableView(words))
         first = max(0, offset)
         listed = found[first : first + min(max(0, limit), MOST_LISTED)]
         return {"total": len(found), "articles": [as_json.article_json(entry) for entry in listed]}
@@ -88,15 +88,15 @@ class Endpoints:
 
         `title`, `source` and `date` (as YYYY-MM-DD) are said of the text.
         """
-        intake = self.intake
-        if not intake:
+        uploads = self.uploads
+        if not uploads:
             raise ReadError("articles cannot be added here; run pullquote ingest on the server")
         if bool(files) + bool(urls) + bool(text) != 1:
             raise ReadError("give files, urls or a text, one of these at a time")
         if files:
-            steps = intake.files([self.upload_path(file) for file in files], taken=True)
+            steps = uploads.files([self.upload_path(file) for file in files], taken=True)
         else:
-            steps = intake.urls("\n".join(urls)) if urls else intake.text(Pasted(text, title, source, date))
+            steps = uploads.urls("\n".join(urls)) if urls else uploads.text(Pasted(text, title, source, date))
         added = [step for step in steps if isinstance(step, Added)][-1]
         return {**asdict(added.report), "outcomes": [asdict(outcome) for outcome in added.outcomes]}
 
@@ -106,7 +106,7 @@ class Endpoints:
     def _sources_of(self, source: str | Sequence[str]) -> list[str]:
         if not source:
             return []
-        known = self.chain.index.lexical.sources()
+        known = self.chain.index.fulltext.sources()
         if isinstance(source, str):  # of one source, whose name may hold a comma, or of several
             source = [source] if source in known else [name for name in source.split(",") if name.strip()]
         return scope.spelled(source, known)

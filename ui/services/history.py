@@ -34,6 +34,8 @@ BEFORE, AFTER = 60, 100
 MOST_KEPT = 1000
 """Conversations of one user on the server; the oldest ones make room."""
 ID = re.compile(r"[A-Za-z0-9_-]{8,64}", re.ASCII)
+_FORMER_NAMES = {"also": "duplicates", "side_fits": "sub_question_fits", "story": "duplicate_group"}
+"""What fields are called in conversations of format 1."""
 NOT_READABLE = "this conversation cannot be read; delete it, and start a new one"
 
 
@@ -62,13 +64,21 @@ def from_text(text: str) -> SavedConversation:
     if len(text) > LONGEST_KEPT:
         raise HistoryError(NOT_READABLE)
     try:
-        kept = _kept().validate_json(text.partition("\n")[2], strict=True)
-    except (ValidationError, ValueError) as error:
+        kept = _kept().validate_json(_in_this_format(text.partition("\n")[2]), strict=True)
+    except (ValidationError, ValueError, RecursionError) as error:
         raise HistoryError(NOT_READABLE) from error
     if not _sound(kept):
         raise HistoryError(NOT_READABLE)
     exchanges = tuple(replace(_trimmed(exchange), done=True) for exchange in kept.exchanges)
     return replace(kept, title=shortened(kept.title), exchanges=exchanges)
+
+
+def _in_this_format(document: str) -> str:
+    """The JSON of a conversation, with the field names of today. Raises ValueError or RecursionError."""
+    if '"format":1' not in document:
+        return document
+    found = json.loads(document, object_hook=lambda one: {_FORMER_NAMES.get(name, name): one[name] for name in one})
+    return json.dumps({**found, "format": CONVERSATION_FORMAT} if isinstance(found, dict) else found)
 
 
 def entry_of(text: str) -> HistoryEntry | None:
@@ -172,7 +182,7 @@ def _trimmed(exchange: Exchange) -> Exchange:
     hits = (
         ()
         if answer.grounded
-        else tuple(replace(h, fit=(), similarities=(), also=(), side_fits=()) for h in answer.hits)
+        else tuple(replace(h, fit=(), similarities=(), duplicates=(), sub_question_fits=()) for h in answer.hits)
     )
     return replace(exchange, answer=replace(answer, hits=hits[:NEAREST_SHOWN], stages=()))
 

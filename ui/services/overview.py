@@ -61,19 +61,19 @@ class Overview:
     """Charts of an index; the map is computed again when something was written. Safe to share between threads."""
 
     index: Index
-    catalogue: ArticleList
+    article_list: ArticleList
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _entries: tuple[ArticleEntry, ...] | None = None
     _map: Map = field(default_factory=Map)
 
     def counts(self) -> tuple[list[Bar], list[Bar]]:
         """Articles over time and by source. Raises IndexMissing, IndexMismatch or StoreError."""
-        entries = self.catalogue.entries()
+        entries = self.article_list.entries()
         return over_time(entries), by_source(entries)
 
     def map(self) -> tuple[Map, int]:
         """The map, and the number of all articles. Raises IndexMissing, IndexMismatch or StoreError."""
-        entries = self.catalogue.entries()
+        entries = self.article_list.entries()
         with self._lock:
             if self._entries is not entries:
                 self._map, self._entries = map_of(self.index, entries), entries

@@ -40,10 +40,10 @@ class Reader:
         citations = [citation for citation in cited if citation.passage.article_id == article_id]
         quotes = tuple((c.number, span) for c in citations if (span := _span(article, c)))
         entry = self.index.entries([article_id]).get(article_id)
-        also = self.index.elsewhere(entry) if entry else ()  # it may have been removed since it was read
+        duplicates = self.index.elsewhere(entry) if entry else ()  # it may have been removed since it was read
         related = tuple(self.index.related(article_id, RELATED))
         notice = CHANGED if len(quotes) < len(citations) else ""
-        return Reading(article, also, quotes, at, turn, related, notice)
+        return Reading(article, duplicates, quotes, at, turn, related, notice)
 
 
 def _span(article: Article, citation: Citation) -> Span | None:

@@ -173,7 +173,7 @@ def test_the_names_of_a_copy_are_names_of_the_article_that_holds_it() -> None:
     entries = [
         replace(entry("a", "Storm"), copies=(copy, Copy("b", "b.txt"), Copy("both", "c.txt"))),
         entry("b", "Bread"),
-        replace(entry("d"), copies=(Copy("both", "d.txt"),), story="a"),
+        replace(entry("d"), copies=(Copy("both", "d.txt"),), duplicate_group="a"),
     ]
     names = ArticleNames.of(entries)
     gold = ("wire/7", "https://wire.example/7", "Storm at Tolm", "a")

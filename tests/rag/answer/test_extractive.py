@@ -20,7 +20,7 @@ def passage(name: str = "a", text: str = TEXT) -> Passage:
 
 
 def hit(of: Passage, *fit: float, score: float = 0.0, sides: tuple[tuple[float, ...], ...] = ()) -> Hit:
-    return Hit(of, score, fit, fit, side_fits=sides)
+    return Hit(of, score, fit, fit, sub_question_fits=sides)
 
 
 def candidate(words: str, score: float, offered: bool = False, name: str = "a") -> Candidate:
@@ -57,22 +57,25 @@ def test_when_the_best_offers_what_is_asked_the_others_must_too() -> None:
 def test_a_repetition_with_other_figures_is_not_left_out() -> None:
     told = "The fire on the ferry killed {} people in the port of Tolm."
     a, b, c = (passage(name, told.format(n)) for name, n in (("a", 12), ("b", 15), ("c", 12)))
-    lexical = FullTextIndex()
-    ranked = candidates("How many did the fire kill?", [hit(a, 1.0), hit(b, 0.99), hit(c, 0.98)], lexical)
+    fulltext = FullTextIndex()
+    ranked = candidates("How many did the fire kill?", [hit(a, 1.0), hit(b, 0.99), hit(c, 0.98)], fulltext)
     assert [c.article_id for c in select(ranked, 3)] == ["a", "b"]
     assert [
-        q.passage.article_id for q in supporting(ranked[0], [hit(a, 1.0), hit(b, 0.99), hit(c, 0.98)], lexical)
+        q.passage.article_id for q in supporting(ranked[0], [hit(a, 1.0), hit(b, 0.99), hit(c, 0.98)], fulltext)
     ] == ["c"]
 
 
 def test_what_was_folded_into_a_hit_supports_its_sentence() -> None:
-    folded = replace(hit(passage("a"), 0.9, 0.0, 0.2), also=(passage("b"),))
+    folded = replace(hit(passage("a"), 0.9, 0.0, 0.2), duplicates=(passage("b"),))
     [best, *_] = candidates("storm", [folded], FullTextIndex())
     assert [q.passage.article_id for q in supporting(best, [folded], FullTextIndex())] == ["b"]
 
 
 def test_what_tells_the_very_same_story_supports_nothing() -> None:
-    a, b, c = (replace(passage(name), story=story) for name, story in (("a", "x"), ("b", "x"), ("c", "y")))
+    a, b, c = (
+        replace(passage(name), duplicate_group=duplicate_group)
+        for name, duplicate_group in (("a", "x"), ("b", "x"), ("c", "y"))
+    )
     hits = [hit(a, 0.9, 0.0, 0.2), hit(b, 0.8, 0.0, 0.1), hit(c, 0.7, 0.0, 0.1)]
     [best, *_] = candidates("storm", hits, FullTextIndex())
     assert [q.passage.article_id for q in supporting(best, hits, FullTextIndex())] == ["c"]

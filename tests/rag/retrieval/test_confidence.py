@@ -27,26 +27,26 @@ def hit(similarity: float = 0.6, best: int = 0, text: str = TEXT, **told: Any) -
     return Hit(replace(passage, **told), 1.0, (similarity, 0.1), fit)
 
 
-def signs(question: str, *hits: Hit) -> Features:
-    lexical = FullTextIndex()
-    lexical.replace([], [hit().passage])
-    return features_of(Need.of(question, lexical), hits or [hit()], lexical)
+def features(question: str, *hits: Hit) -> Features:
+    fulltext = FullTextIndex()
+    fulltext.replace([], [hit().passage])
+    return features_of(Need.of(question, fulltext), hits or [hit()], fulltext)
 
 
 def test_a_question_whose_words_are_all_there() -> None:
-    found = signs("Was the pier closed?")
+    found = features("Was the pier closed?")
     assert found == Features(0.6, extent=pytest.approx(0.6 * 2 / 20), alike=1.0, named=1.0, agreed=1.0)
 
 
 def test_a_question_with_words_that_are_not_there() -> None:
     closed, zeppelin = math.log(1 + 0.5 / 1.5), math.log(1 + 1.5 / 0.5)
     unlike = (1 - 0.6) * (1 - closed / (closed + zeppelin))
-    assert signs("Was the zeppelin closed?").alike == pytest.approx(1 - unlike)
+    assert features("Was the zeppelin closed?").alike == pytest.approx(1 - unlike)
 
 
 def test_a_long_question_is_met_less_nearly() -> None:
     words = " ".join(f"word{n}" for n in range(40))
-    assert signs(words).extent == pytest.approx(0.6), "no longer than the longest"
+    assert features(words).extent == pytest.approx(0.6), "no longer than the longest"
 
 
 @pytest.mark.parametrize(
@@ -62,26 +62,26 @@ def test_a_long_question_is_met_less_nearly() -> None:
     ],
 )
 def test_names_and_figures_are_looked_for(question: str, told: dict[str, Any], named: float) -> None:
-    assert signs(question, hit(**told)).named == pytest.approx(named)
+    assert features(question, hit(**told)).named == pytest.approx(named)
 
 
 def test_any_hit_may_have_the_names() -> None:
     other = hit(text="A ferry of Tolm was late, and it ran aground off the cape again.")
-    assert signs("Was Tolm late?").named == 0.0
-    assert signs("Was Tolm late?", hit(), other).named == 1.0
+    assert features("Was Tolm late?").named == 0.0
+    assert features("Was Tolm late?", hit(), other).named == 1.0
 
 
 def test_what_is_not_so_is_not_answered_by_what_is() -> None:
     asked = "What did not open?"
-    assert signs(asked).agreed == pytest.approx(1 / 20)
-    assert signs(asked, hit(best=1)).agreed == 1.0
-    assert signs(f"{asked} {' '.join(f'word{n}' for n in range(40))}").agreed == 1.0, "a long question asks for more"
+    assert features(asked).agreed == pytest.approx(1 / 20)
+    assert features(asked, hit(best=1)).agreed == 1.0
+    assert features(f"{asked} {' '.join(f'word{n}' for n in range(40))}").agreed == 1.0, "a long question asks for more"
 
 
 def test_no_hits_and_no_words_are_no_reason_for_confidence() -> None:
-    curve, lexical = Confidence.packaged(), FullTextIndex()
-    assert curve.of(features_of(Need.of("zeppelin", lexical), [], lexical)) < 0.1
-    assert curve.of(signs("what did they say?", hit(similarity=0.1))) < 0.1
+    curve, fulltext = Confidence.packaged(), FullTextIndex()
+    assert curve.of(features_of(Need.of("zeppelin", fulltext), [], fulltext)) < 0.1
+    assert curve.of(features("what did they say?", hit(similarity=0.1))) < 0.1
 
 
 @given(st.lists(shares, min_size=5, max_size=5), st.integers(0, 4), st.floats(0.01, 1))

@@ -66,7 +66,7 @@ def test_the_same_story_of_several_outlets_is_one_hit(config: Config, tmp_path: 
     chain = corpus(tmp_path, config, {"a": WIRE, "b": WIRE.replace("taken off", "saved"), "c": "Bees sleep at night."})
     hits = chain.retrieve("How many people were on the ferry that ran aground?")
     assert [hit.passage.article_id for hit in hits] in (["a.txt", "c.txt"], ["b.txt", "c.txt"])
-    assert {hits[0].passage.article_id, *(p.article_id for p in hits[0].also)} == {"a.txt", "b.txt"}
+    assert {hits[0].passage.article_id, *(p.article_id for p in hits[0].duplicates)} == {"a.txt", "b.txt"}
 
 
 @pytest.mark.slow
@@ -106,8 +106,8 @@ def test_each_side_of_a_question_is_measured(sample_chain: Chain) -> None:
     hits = sample_chain.retrieve(
         "Did the Iraqi letter reach the council before the complaint about the airspace was made?"
     )
-    assert {len(hit.side_fits) for hit in hits} == {2}
-    assert all(len(fits) == len(hit.passage.sentences) for hit in hits for fits in hit.side_fits)
+    assert {len(hit.sub_question_fits) for hit in hits} == {2}
+    assert all(len(fits) == len(hit.passage.sentences) for hit in hits for fits in hit.sub_question_fits)
 
 
 @pytest.mark.slow

@@ -14,14 +14,14 @@ TEXT = "The pier was closed by a storm. It opens again in May."
 PASSAGE = Passage("a#0", "a", "d", 0, 0, len(TEXT), TEXT, ((0, 31), (32, 54)), "Harbor", "", "", "", None)
 
 
-def lexical() -> FullTextIndex:
+def fulltext() -> FullTextIndex:
     index = FullTextIndex()
     index.replace([], [PASSAGE])
     return index
 
 
 def test_a_fit_is_the_weighted_sum_it_is_said_to_be() -> None:
-    index = lexical()
+    index = fulltext()
     first, second = fit(Need.of("When: harbor, pier, again?", index), PASSAGE, (0.4, 0.5), index)
     # All words are as rare. The first has "pier", with the title "harbor" too; it offers no date.
     assert first == pytest.approx(0.4 + 0.2 / 3 + 0.3 * 2 / 3 + 0.3 * 2 / 3)
@@ -30,7 +30,7 @@ def test_a_fit_is_the_weighted_sum_it_is_said_to_be() -> None:
 
 
 def test_what_is_carried_over_counts_less() -> None:
-    index = lexical()
+    index = fulltext()
     need = Need.of("pier", index, carried="storm pier", weight=0.5)
     assert need.rarity["storm"] == pytest.approx(need.rarity["pier"] / 2)
     assert need.share(frozenset({"pier"})) == pytest.approx(2 / 3)
@@ -38,7 +38,7 @@ def test_what_is_carried_over_counts_less() -> None:
 
 
 def test_a_share_is_weighted_by_rarity() -> None:
-    index = lexical()
+    index = fulltext()
     assert Need.of("", index).share(frozenset({"pier"})) == 0.0
     known, unknown = (index.rarity([term])[term] for term in ("pier", "zeppelin"))
     assert Need.of("pier zeppelin", index).share(frozenset({"pier"})) == pytest.approx(known / (known + unknown))
@@ -68,7 +68,7 @@ def test_rows_of_a_table_are_no_prose(text: str, quotable: bool) -> None:
 def test_a_sentence_is_read_after_the_heading_before_it() -> None:
     text = "The pier was closed by a storm. Ferry again\nIt opens in May."
     under = replace(PASSAGE, text=text, end=len(text), sentences=((0, 31), (44, 60)))
-    index = lexical()
+    index = fulltext()
     [_, plain] = fit(Need.of("zeppelin", index), under, (0.0, 0.0), index)
     [_, headed] = fit(Need.of("ferry", index), under, (0.0, 0.0), index)
     assert (plain, headed) == (0.0, pytest.approx(0.3))

@@ -22,7 +22,7 @@ from ingest.articles.passages import split
 from rag.errors import IndexChanging, IndexLocked, IndexMismatch, IndexMissing, StoreError
 from rag.models.embedding import Vectors, normalized
 from rag.schema import Article, Copy, Filters, Passage, Query
-from rag.store.connection import LEXICAL_FOLDER
+from rag.store.connection import FULLTEXT_FOLDER
 from rag.store.fulltext import FullTextIndex
 from rag.store.index import Index
 from rag.store.rebuild import rebuild
@@ -69,7 +69,7 @@ def test_what_is_put_is_found_and_whole(writer: IndexWriter) -> None:
     writer.put([a, b])
     assert writer.counts() == (2, len(a.passages) + 1)
     near = nearest(writer, axis(0), 100)
-    own = {replace(passage, story=a.article.text_digest) for passage in a.passages}
+    own = {replace(passage, duplicate_group=a.article.text_digest) for passage in a.passages}
     assert {passage for passage, _ in near[: len(a.passages)]} == own
     assert [round(similarity, 4) for _, similarity in near] == [1.0] * len(a.passages) + [0.0]
     read = writer.article("a")
@@ -77,7 +77,7 @@ def test_what_is_put_is_found_and_whole(writer: IndexWriter) -> None:
     assert (read.text, read.title, read.published) == (text, "Title a", date(2024, 1, 31))
     assert writer.article("c") is None
     assert {entry.id: entry.passages for entry in writer.articles()} == {"a": len(a.passages), "b": 1}
-    assert [i for i, _ in writer.lexical.search("exactly ten", 100)]
+    assert [i for i, _ in writer.fulltext.search("exactly ten", 100)]
 
 
 def test_an_update_replaces_every_passage(writer: IndexWriter) -> None:
@@ -85,8 +85,8 @@ def test_an_update_replaces_every_passage(writer: IndexWriter) -> None:
     writer.put([stored("a", 1, "The new text is short.")])
     assert writer.counts() == (1, 1)
     assert nearest(writer, axis(0), 5)[0][1] == pytest.approx(0)
-    assert writer.lexical.search("exactly", 5) == []
-    assert len(writer.lexical.search("new", 5)) == 1
+    assert writer.fulltext.search("exactly", 5) == []
+    assert len(writer.fulltext.search("new", 5)) == 1
 
 
 def test_an_article_keeps_the_time_when_it_came_in(writer: IndexWriter) -> None:
@@ -114,9 +114,9 @@ def test_related_articles_are_the_nearest_of_other_stories(writer: IndexWriter) 
     stories = {"a": "one", "copy": "one", "near": "two", "retold": "two", "far": "three"}
     for name, vector in vectors.items():
         unit = normalized(np.array([vector], dtype=np.float32))
-        writer.put([replace(stored(name, 0), vectors=unit, sentence_vectors=[unit], story=stories[name])])
-    assert [entry.story for entry in writer.related("a", 5)] == ["two", "three"]
-    assert [entry.story for entry in writer.related("a", 1)] == ["two"]
+        writer.put([replace(stored(name, 0), vectors=unit, sentence_vectors=[unit], duplicate_group=stories[name])])
+    assert [entry.duplicate_group for entry in writer.related("a", 5)] == ["two", "three"]
+    assert [entry.duplicate_group for entry in writer.related("a", 1)] == ["two"]
     assert writer.related("nobody", 5) == []
 
 
@@ -125,7 +125,7 @@ def test_removal_leaves_nothing(writer: IndexWriter) -> None:
     assert writer.remove(["a", "unknown"]) == 1
     assert writer.counts() == (1, 1)
     assert [p.article_id for p, _ in nearest(writer, axis(0), 5)] == ["b"]
-    assert [i for i, _ in writer.lexical.search("title", 5)] == [stored("b", 1).passages[0].id]
+    assert [i for i, _ in writer.fulltext.search("title", 5)] == [stored("b", 1).passages[0].id]
 
 
 def test_both_sides_find_and_filters_come_before_ranking(writer: IndexWriter) -> None:
@@ -165,7 +165,7 @@ def test_filters_hold_on_both_sides(writer: IndexWriter, filters: Filters, left:
     left = left if filters else {"a", "b", "c"}
     near = writer.candidates(Query("", filters), axis(0), 10)
     assert {c.passage_id.partition("#")[0] for c in near} == left
-    assert {i.partition("#")[0] for i, _ in writer.lexical.search("short", 10, filters)} == left
+    assert {i.partition("#")[0] for i, _ in writer.fulltext.search("short", 10, filters)} == left
 
 
 def test_the_vectors_of_sentences_are_kept_nearly_as_they_were(writer: IndexWriter) -> None:
@@ -247,7 +247,7 @@ def test_a_write_that_is_killed_at_any_step(
         assert_whole(writer)
         articles, passages = writer.counts()
         assert passages == articles, "nothing half-written is left"
-        assert len(writer.lexical.search("text", 10)) == articles
+        assert len(writer.fulltext.search("text", 10)) == articles
         writer.put([stored("a", 0, "The old text.")])
         assert_whole(writer)
 
@@ -305,7 +305,7 @@ def test_a_write_that_is_killed_between_any_two_requests(
             assert action == "remove" or listed.keys() == set(names)
             found = {name: article.text for name in listed if (article := reader.article(name))}
             assert set(found.values()) <= {OLD, NEW, "Short text.", "The end."}, "an article is half of one version"
-            assert reader.counts()[1] == sum(entry.passages for entry in listed.values()) == reader.lexical.count
+            assert reader.counts()[1] == sum(entry.passages for entry in listed.values()) == reader.fulltext.count
             assert all(entry.copies in ((), (copy,)) for entry in listed.values())
     assert request > 4, "each number of a request was tried"
 
@@ -429,7 +429,7 @@ def test_a_reader_sees_what_another_process_writes(tmp_path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", code, str(ROOT), str(ROOT / "tests"), str(folder)], check=True)
     assert nearest(reader, axis(1), 1)[0][0].article_id == "b"
-    assert len(reader.lexical.search("title", 5)) == 2
+    assert len(reader.fulltext.search("title", 5)) == 2
 
 
 def test_two_indexes_in_one_process_do_not_disturb_each_other(tmp_path: Path) -> None:
@@ -483,20 +483,20 @@ def test_the_full_text_side_is_built_again(tmp_path: Path, harm: str) -> None:
     with open_for_writing(folder, "model", "splitter") as writer:
         writer.put([stored("a", 0), stored("b", 1)])
     if harm == "lost":
-        FullTextIndex.delete(folder / LEXICAL_FOLDER)
+        FullTextIndex.delete(folder / FULLTEXT_FOLDER)
     elif harm == "empty":
-        FullTextIndex.delete(folder / LEXICAL_FOLDER)
-        FullTextIndex(folder / LEXICAL_FOLDER, create=True)
-        FullTextIndex.write_stamp(folder / LEXICAL_FOLDER, 1)
+        FullTextIndex.delete(folder / FULLTEXT_FOLDER)
+        FullTextIndex(folder / FULLTEXT_FOLDER, create=True)
+        FullTextIndex.write_stamp(folder / FULLTEXT_FOLDER, 1)
     elif harm == "stale":
-        (folder / LEXICAL_FOLDER / "generation").write_text("0")
+        (folder / FULLTEXT_FOLDER / "generation").write_text("0")
     else:
-        (folder / LEXICAL_FOLDER / "meta.json").write_text("{")
+        (folder / FULLTEXT_FOLDER / "meta.json").write_text("{")
     before = sorted(path.name for path in folder.rglob("*"))
-    assert len(Index(folder, "model").lexical.search("title", 5)) == 2
+    assert len(Index(folder, "model").fulltext.search("title", 5)) == 2
     assert sorted(path.name for path in folder.rglob("*")) == before, "reading writes nothing"
     with open_for_writing(folder, "model", "splitter") as writer:
-        assert len(writer.lexical.search("title", 5)) == 2
+        assert len(writer.fulltext.search("title", 5)) == 2
 
 
 def test_a_broken_database_is_one_clear_error(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_long_lists_in_filters_let_through_what_they_name(writer: IndexWriter, c
 def test_a_story_with_many_places_and_an_article_with_many_passages(writer: IndexWriter) -> None:
     long = stored("long", (1, 0), "\n\n".join(f"Sentence {n} of it {'goes on ' * 45}." for n in range(20)))
     assert len(long.passages) > 2 * SMALL
-    writer.put([long, *(replace(one, story="one") for one in fan(30))])
+    writer.put([long, *(replace(one, duplicate_group="one") for one in fan(30))])
     read = writer.article("long")
     assert read
     assert read.text == long.article.text

@@ -166,7 +166,7 @@ def answers(draw: st.DrawFn) -> Answer:
     of = passage(body, **names, start=draw(st.integers(0, 50)))
     edges = st.tuples(st.integers(0, len(body)), st.integers(0, len(body))).map(sorted)
     spans = draw(st.lists(edges, max_size=3))
-    more = {"also": (Copy("b", "/b", *(draw(texts) for _ in range(3))),), "extra": ((draw(texts), draw(texts)),)}
+    more = {"duplicates": (Copy("b", "/b", *(draw(texts) for _ in range(3))),), "extra": ((draw(texts), draw(texts)),)}
     citations = [Citation(n, of, body[a:b], of.start + a, of.start + b, **more) for n, (a, b) in enumerate(spans, 1)]  # type: ignore[arg-type]
     hits = (Hit(of, 1.0),)
     return Answer(draw(texts), draw(texts), tuple(citations), hits, draw(st.booleans()), 0.7, draw(texts))
@@ -564,11 +564,11 @@ def test_what_is_asked_in_a_line() -> None:
 
 
 def test_where_else_a_story_stands_and_what_else_is_said_of_it() -> None:
-    also = (
+    duplicates = (
         Copy("b", "/b", "Strike", "The Age", "https://age.example/b"),
         Copy("c", "/c", "Strike", "", "javascript:x"),
     )
-    citation = replace(cited(1, passage(), "One."), also=also, extra=(("section", "<World>"),))
+    citation = replace(cited(1, passage(), "One."), duplicates=duplicates, extra=(("section", "<World>"),))
     shown = answer_page.sources_html([Exchange("Why?", answer("One. [1]", citation), done=True)])
     assert '<b>The same story</b> in <a href="https&#58;&#47;&#47;age&#46;example&#47;b"' in shown
     assert ">The Age</a>, Strike</p>" in shown

@@ -89,10 +89,10 @@ def post(url: str, data: dict[str, Any]) -> None:
 
 def test_a_reader_chooses_who_writes() -> None:
     plain, tiny = Parrot(), Parrot()
-    desk = ChatController(plain, {"The articles": plain, "tiny": tiny})  # type: ignore[dict-item, arg-type]
-    list(desk.reply("A?", (), writer="tiny"))
-    list(desk.reply("B?", (), writer="The articles"))
-    list(desk.reply("C?", (), writer="gone"))
+    controller = ChatController(plain, {"The articles": plain, "tiny": tiny})  # type: ignore[dict-item, arg-type]
+    list(controller.reply("A?", (), writer="tiny"))
+    list(controller.reply("B?", (), writer="The articles"))
+    list(controller.reply("C?", (), writer="gone"))
     assert [[question for question, _, _ in chain.asked] for chain in (plain, tiny)] == [["B?", "C?"], ["A?"]]
     page = build_app(plain, others={"tiny": tiny})  # type: ignore[dict-item, arg-type]
     [chooser] = [block for block in page.blocks.values() if block.elem_id == "pq-writer"]

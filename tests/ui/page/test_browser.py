@@ -343,8 +343,8 @@ def shelf(tmp_path: Path) -> Iterator[str]:
     """A page on which articles can be added, over one article."""
     config = harbour_index(tmp_path)
     chain = Chain.from_config(config)
-    intake = Uploads(config, chain.index, Model(config.embedding_model, chain.retriever.embedder))
-    with served(build_app(chain, stores=Stores(intake=intake)), Service(megabytes=1)) as url:
+    uploads = Uploads(config, chain.index, Model(config.embedding_model, chain.retriever.embedder))
+    with served(build_app(chain, stores=Stores(uploads=uploads)), Service(megabytes=1)) as url:
         yield url
 
 

@@ -43,7 +43,7 @@ class Shelf:
         """No article is found to suggest a question of."""
 
     @property
-    def lexical(self) -> Shelf:
+    def fulltext(self) -> Shelf:
         return self
 
     def sources(self) -> list[str]:
@@ -111,11 +111,11 @@ def test_an_empty_question_changes_nothing(question: str) -> None:
 
 
 def test_an_error_is_one_line_of_the_conversation() -> None:
-    desk = ChatController(Parrot())  # type: ignore[arg-type]
-    failed = list(desk.reply("boom", ()))[-1]
+    controller = ChatController(Parrot())  # type: ignore[arg-type]
+    failed = list(controller.reply("boom", ()))[-1]
     assert "the question is too loud&#59; ask softly" in texts(failed)[1]
     assert [e.error for e in failed[2]] == ["the question is too loud;\nask softly"]
-    assert "pq-marker" in texts(list(desk.reply("And now?", failed[2]))[-1])[3]
+    assert "pq-marker" in texts(list(controller.reply("And now?", failed[2]))[-1])[3]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret"), KeyError("secret"), MemoryError()])
@@ -127,12 +127,12 @@ def test_an_answer_that_fails_for_no_known_reason_is_told_and_logged(
             yield next(super().stream(question, history, **scope))
             raise error
 
-    floor = ChatSession()
-    failed = list(ChatController(Broken()).reply_to_box("What is hot?", (), floor))[-1]  # type: ignore[arg-type]
+    session = ChatSession()
+    failed = list(ChatController(Broken()).reply_to_box("What is hot?", (), session))[-1]  # type: ignore[arg-type]
     assert "something unexpected went wrong" in texts(failed[1:])[1]
     assert "secret" not in str(failed)
     assert failed[3][-1].done
-    assert not floor.busy
+    assert not session.busy
     [record] = caplog.records
     assert record.exc_info
     assert record.exc_info[1] is error
@@ -177,18 +177,20 @@ def test_a_rating_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 def click(
-    desk: ChatController, conversation: chat.Conversation, chip: str, floor: ChatSession | None = None
+    controller: ChatController, conversation: chat.Conversation, chip: str, session: ChatSession | None = None
 ) -> list[chat.Shown]:
     return list(
-        desk.reply_without(conversation, floor or ChatSession(), gr.SelectData(None, {"index": 0, "value": chip}))
+        controller.reply_without(
+            conversation, session or ChatSession(), gr.SelectData(None, {"index": 0, "value": chip})
+        )
     )
 
 
 def test_the_history_is_what_was_answered_and_cited() -> None:
     parrot = Parrot()
-    desk, talk = ChatController(parrot), ()  # type: ignore[arg-type]
+    controller, talk = ChatController(parrot), ()  # type: ignore[arg-type]
     for question in ("A?", "boom", "unsure?", "B?"):
-        talk = list(desk.reply(question, talk))[-1][2]
+        talk = list(controller.reply(question, talk))[-1][2]
     assert [history for _, history, _ in parrot.asked][2:] == [
         (Turn("A?", "Tea is hot. [1] Ice is cold. [2]", ("d",)),),
         (Turn("A?", "Tea is hot. [1] Ice is cold. [2]", ("d",)), Turn("unsure?", "Tea is hot. [1] Ice is cold. [2]")),
@@ -197,10 +199,10 @@ def test_the_history_is_what_was_answered_and_cited() -> None:
 
 def test_a_chip_asks_again_without_its_words() -> None:
     parrot = Parrot()
-    desk = ChatController(parrot)  # type: ignore[arg-type]
-    talk = list(desk.reply("A?", ()))[-1][2]
-    talk = list(desk.reply("What did The Cup say in March 2024?", talk, ["The Cup"], "2024-01-02"))[-1][2]
-    pages = click(desk, talk, "2 in March 2024")
+    controller = ChatController(parrot)  # type: ignore[arg-type]
+    talk = list(controller.reply("A?", ()))[-1][2]
+    talk = list(controller.reply("What did The Cup say in March 2024?", talk, ["The Cup"], "2024-01-02"))[-1][2]
+    pages = click(controller, talk, "2 in March 2024")
     assert [len(page[2]) for page in pages] == [2, 2, 2, 2], "replaced, not appended"
     talk = pages[-1][2]
     question, history, scope = parrot.asked[-1]
@@ -208,62 +210,62 @@ def test_a_chip_asks_again_without_its_words() -> None:
     assert [turn.question for turn in history] == ["A?"]
     assert scope["filters"] == Filters(date(2024, 1, 2), None, ("The Cup",)), "what was chosen still holds"
     assert [option["value"] for option in pages[-1][0][-1]["options"]] == ["2 The Cup"]
-    talk = click(desk, talk, "2 The Cup")[-1][2]
+    talk = click(controller, talk, "2 The Cup")[-1][2]
     assert parrot.asked[-1][2]["lifted"] == ("in March 2024", "The Cup")
-    list(desk.reply("And in March 2024?", talk))
+    list(controller.reply("And in March 2024?", talk))
     assert parrot.asked[-1][2] == {"filters": Filters(), "lifted": ()}, "a new question starts with nothing lifted"
 
 
 def test_a_chip_that_is_out_of_date_does_nothing() -> None:
-    desk = ChatController(Parrot())  # type: ignore[arg-type]
-    assert click(desk, (), "1 in March 2024") == []
-    *_, growing, done = (page[2] for page in desk.reply("What was in March 2024?", ()))
-    assert click(desk, growing, "1 in March 2024") == [], "it is still coming in"
+    controller = ChatController(Parrot())  # type: ignore[arg-type]
+    assert click(controller, (), "1 in March 2024") == []
+    *_, growing, done = (page[2] for page in controller.reply("What was in March 2024?", ()))
+    assert click(controller, growing, "1 in March 2024") == [], "it is still coming in"
     for value in ("2 in March 2024", "1 The Cup", "", None, ["1 in March 2024"], {}):
-        assert click(desk, done, value) == []  # type: ignore[arg-type]
-    followed = list(desk.reply("And in March 2024?", done))[-1][2]
-    assert click(desk, followed, "1 in March 2024") == [], "another question came"
-    lifted = click(desk, done, "1 in March 2024")[-1][2]
-    assert click(desk, lifted, "1 in March 2024") == [], "a second click"
+        assert click(controller, done, value) == []  # type: ignore[arg-type]
+    followed = list(controller.reply("And in March 2024?", done))[-1][2]
+    assert click(controller, followed, "1 in March 2024") == [], "another question came"
+    lifted = click(controller, done, "1 in March 2024")[-1][2]
+    assert click(controller, lifted, "1 in March 2024") == [], "a second click"
 
 
 def test_one_event_at_a_time_writes_into_the_page() -> None:
-    desk, floor = ChatController(Parrot()), ChatSession()  # type: ignore[arg-type]
-    talk = list(desk.reply("What was in March 2024?", ()))[-1][2]
+    controller, session = ChatController(Parrot()), ChatSession()  # type: ignore[arg-type]
+    talk = list(controller.reply("What was in March 2024?", ()))[-1][2]
     event = gr.SelectData(None, {"index": 0, "value": "1 in March 2024"})
-    retried = desk.reply_without(talk, floor, event)
+    retried = controller.reply_without(talk, session, event)
     halfway = next(retried)[2]
-    assert click(desk, talk, "1 in March 2024", floor) == [], "a chip waits for nobody"
-    asked = desk.reply_to_box("A?", halfway, floor)
+    assert click(controller, talk, "1 in March 2024", session) == [], "a chip waits for nobody"
+    asked = controller.reply_to_box("A?", halfway, session)
     next(asked)
     assert list(retried) == [chat.NOTHING], "a question takes the floor"
     assert [e.question for e in list(asked)[-1][-1]] == ["What was in March 2024?", "A?"]
-    assert floor.holder is None
-    asked = desk.reply_to_box("B?", (), floor)
+    assert session.holder is None
+    asked = controller.reply_to_box("B?", (), session)
     next(asked)
-    assert desk.start_anew(floor)[2] == ()
+    assert controller.start_anew(session)[2] == ()
     assert list(asked) == [(gr.skip(), *chat.NOTHING)], "nothing comes into a new conversation"
 
 
 def test_nobody_waits_for_what_to_ask_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chat, "follow_ups", lambda *_: ("And then?",))
-    desk, floor = ChatController(Parrot()), ChatSession()  # type: ignore[arg-type]
-    assert list(desk.reply_to_click("A?", (), floor))[-1][2][-1].next == ("And then?",)
+    controller, session = ChatController(Parrot()), ChatSession()  # type: ignore[arg-type]
+    assert list(controller.reply_to_click("A?", (), session))[-1][2][-1].next == ("And then?",)
     for click_it in (
-        lambda talk: desk.ask_again(talk, floor),
-        lambda talk: desk.reply_to_click("B?", talk, floor),
-        lambda talk: iter([desk.take_back(talk, floor)[1:]]),
+        lambda talk: controller.ask_again(talk, session),
+        lambda talk: controller.reply_to_click("B?", talk, session),
+        lambda talk: iter([controller.take_back(talk, session)[1:]]),
     ):
-        coming = desk.reply_to_click("A?", (), floor)
+        coming = controller.reply_to_click("A?", (), session)
         done = next(shown for shown in coming if shown[2][-1].done)[2]
         assert next(click_it(done)) != chat.NOTHING
         assert next(coming) == chat.NOTHING, "it comes too late"
 
 
 def test_a_question_that_was_cut_off_says_so() -> None:
-    desk = ChatController(Parrot())  # type: ignore[arg-type]
-    half = list(desk.reply("A?", ()))[1]
-    talk = list(desk.reply("B?", half[2]))[-1]
+    controller = ChatController(Parrot())  # type: ignore[arg-type]
+    half = list(controller.reply("A?", ()))[1]
+    talk = list(controller.reply("B?", half[2]))[-1]
     assert "interrupted" in texts(talk)[1]
     assert [bool(exchange.answer) for exchange in talk[2]] == [False, True]
 
@@ -277,14 +279,14 @@ def test_filters_that_were_chosen_are_held_to() -> None:
 
 def test_a_date_that_is_none_is_told_and_the_question_stays_in_the_box() -> None:
     parrot = Parrot()
-    desk = ChatController(parrot)  # type: ignore[arg-type]
-    [step] = desk.reply_to_box("A?", (), ChatSession(), [], "31/3/2024", "")
+    controller = ChatController(parrot)  # type: ignore[arg-type]
+    [step] = controller.reply_to_box("A?", (), ChatSession(), [], "31/3/2024", "")
     assert step[0] == gr.skip()
     assert "is no date&#59; write it as YYYY&#45;MM&#45;DD" in step[1][1]["content"]
     assert parrot.asked == []
-    label, problem = desk.chosen([], "31/3/2024", "")
+    label, problem = controller.chosen([], "31/3/2024", "")
     assert "is no date" in problem
-    label, problem = desk.chosen(["The Cup"], "2024-03-01", "")
+    label, problem = controller.chosen(["The Cup"], "2024-03-01", "")
     assert (label["label"], problem) == ("Only articles published since 1 March 2024, from The Cup", "")
 
 
@@ -316,12 +318,12 @@ class Writer(Parrot):
 
 def stopped_at(number: int, writer: Writer) -> list[chat.Shown]:
     """The page as an answer grows that a reader stops at its state of this number."""
-    floor, desk = ChatSession(), ChatController(writer)  # type: ignore[arg-type]
+    session, controller = ChatSession(), ChatController(writer)  # type: ignore[arg-type]
     pages = []
-    for page in desk.reply("A?", (), floor=floor):
+    for page in controller.reply("A?", (), session=session):
         pages.append(page)
         if len(pages) == number:
-            desk.stop(floor)
+            controller.stop(session)
     return pages
 
 
@@ -363,12 +365,12 @@ def test_one_that_is_stopped_shows_what_is_finished() -> None:
 
 
 def test_a_new_conversation_ends_the_models_work() -> None:
-    writer, floor = Writer(), ChatSession()
-    desk = ChatController(writer)  # type: ignore[arg-type]
-    steps = desk.reply_to_box("A?", (), floor)
+    writer, session = Writer(), ChatSession()
+    controller = ChatController(writer)  # type: ignore[arg-type]
+    steps = controller.reply_to_box("A?", (), session)
     next(steps)
     next(steps)
-    desk.start_anew(floor)
+    controller.start_anew(session)
     assert list(steps) == [(gr.skip(), *chat.NOTHING)]
     assert writer.closed == 1
 

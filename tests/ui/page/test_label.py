@@ -55,7 +55,7 @@ class Parrot:
         return [Hit(TEA, 1.0)]
 
 
-def desk(folder: Path, drafts: Sequence[Draft] = DRAFTS) -> LabelDesk:
+def controller(folder: Path, drafts: Sequence[Draft] = DRAFTS) -> LabelDesk:
     return LabelDesk(drafts, Labels.beside(folder / "p.jsonl"), cast("Any", Parrot()))
 
 
@@ -70,19 +70,19 @@ def fields(pair: QAPair, **changed: Any) -> tuple[Any, ...]:
     return tuple({**given, **changed}.values())
 
 
-def accepted(desk: LabelDesk) -> list[QAPair]:
-    return [pair for pair in read_pairs(desk.labels.accepted) if isinstance(pair, QAPair)]
+def accepted(controller: LabelDesk) -> list[QAPair]:
+    return [pair for pair in read_pairs(controller.labels.accepted) if isinstance(pair, QAPair)]
 
 
 def test_a_draft_is_shown_beside_its_article(tmp_path: Path) -> None:
-    position, _, status, note, question, *_, problems, panel = desk(tmp_path).open()
+    position, _, status, note, question, *_, problems, panel = controller(tmp_path).open()
     assert (position, note, question, problems) == (0, "", "How is tea?", "")
     assert "1 of 2" in status
     assert "<mark>Tea is hot&#46;</mark>" in panel
 
 
 def test_accepted_as_corrected(tmp_path: Path) -> None:
-    at = desk(tmp_path)
+    at = controller(tmp_path)
     shown = at.accept(
         0, *fields(HOT, question="How?", answers="hot\nvery hot\n", evidence="Tea  is hot.\nIce is cold.")
     )
@@ -93,7 +93,7 @@ def test_accepted_as_corrected(tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_is_told_and_nothing_is_written(tmp_path: Path) -> None:
-    at = desk(tmp_path)
+    at = controller(tmp_path)
     shown = at.accept(0, *fields(HOT, evidence="Tea is warm."))
     assert shown[0] == 0
     assert "not in the article" in shown[-2]
@@ -109,20 +109,20 @@ def test_a_broken_index_is_told(tmp_path: Path) -> None:
 
 
 def test_an_unanswerable_question_needs_nothing_else(tmp_path: Path) -> None:
-    at = desk(tmp_path)
+    at = controller(tmp_path)
     at.accept(1, *fields(COLD, answerable=False, answers="left over"))
     assert [(pair.answerable, pair.answers) for pair in accepted(at)] == [(False, ())]
 
 
 def test_an_article_may_be_given_by_the_name_of_a_copy(tmp_path: Path) -> None:
-    at = replace(desk(tmp_path), names=ArticleNames({"tea": "tea", "wire/7": "tea"}))
+    at = replace(controller(tmp_path), names=ArticleNames({"tea": "tea", "wire/7": "tea"}))
     assert "<mark>Tea is hot&#46;</mark>" in at.read(["wire/7"], "Tea is hot.")
     at.accept(0, *fields(HOT, articles=["wire/7", "tea"]))
     assert [pair.articles for pair in accepted(at)] == [("tea",)]
 
 
 def test_the_day_of_asking_is_kept(tmp_path: Path) -> None:
-    at = desk(tmp_path, (Draft(replace(HOT, asked_on=date(2024, 3, 5))),))
+    at = controller(tmp_path, (Draft(replace(HOT, asked_on=date(2024, 3, 5))),))
     at.open()
     at.accept(0, *fields(HOT))
     assert [pair.asked_on for pair in accepted(at)] == [date(2024, 3, 5)]
@@ -130,7 +130,7 @@ def test_the_day_of_asking_is_kept(tmp_path: Path) -> None:
 
 
 def test_rejected_skipped_and_taken_back(tmp_path: Path) -> None:
-    at = desk(tmp_path)
+    at = controller(tmp_path)
     assert at.skip(0)[0] == 1
     assert at.skip(1)[0] == 0, "what was left for later comes again"
     at.reject(0, *fields(HOT, question="How so?"))
@@ -141,18 +141,18 @@ def test_rejected_skipped_and_taken_back(tmp_path: Path) -> None:
 
 
 def test_a_pair_decided_on_in_another_window_is_not_written_twice(tmp_path: Path) -> None:
-    at = desk(tmp_path)
+    at = controller(tmp_path)
     at.accept(0, *fields(HOT))
     assert at.accept(0, *fields(HOT))[0] == 1
     assert len(accepted(at)) == 1
 
 
 def test_in_the_end_it_says_where_the_pairs_are(tmp_path: Path) -> None:
-    at = desk(tmp_path, DRAFTS[:1])
+    at = controller(tmp_path, DRAFTS[:1])
     shown = at.accept(0, *fields(HOT))
     assert shown[0] == 1
     assert "p&#46;labelled&#46;jsonl" in shown[-1]
-    assert desk(tmp_path, DRAFTS[:1]).open()[0] == 1, "another day, too"
+    assert controller(tmp_path, DRAFTS[:1]).open()[0] == 1, "another day, too"
 
 
 @pytest.mark.slow
@@ -163,7 +163,7 @@ def test_a_persons_way_through_it(tmp_path: Path) -> None:
     sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
     from tests.ui.page.test_browser import FLAGS
 
-    at = desk(tmp_path, (*DRAFTS, Draft(QAPair("3", "?", (), (), (), True, history=(Turn("a", HOSTILE),)))))
+    at = controller(tmp_path, (*DRAFTS, Draft(QAPair("3", "?", (), (), (), True, history=(Turn("a", HOSTILE),)))))
     with served(build_label_app(at)) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS.split())
         page = browser.new_page(viewport={"width": 1280, "height": 800})

@@ -51,8 +51,8 @@ def shelf(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     config = Config(index=tmp_path / "index")
     ingest([SAMPLE], config)
     chain = Chain.from_config(config)
-    intake = Uploads(config, chain.index, Model(config.embedding_model, chain.retriever.embedder))
-    with served(build_app(chain, Openers(chain), stores=Stores(intake=intake)), Service(megabytes=1)) as url:
+    uploads = Uploads(config, chain.index, Model(config.embedding_model, chain.retriever.embedder))
+    with served(build_app(chain, Openers(chain), stores=Stores(uploads=uploads)), Service(megabytes=1)) as url:
         yield url, config.index
 
 

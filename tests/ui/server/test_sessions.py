@@ -202,24 +202,24 @@ def test_a_tab_that_the_server_has_forgotten_loses_no_conversation(
 
 
 def test_a_first_question_that_is_edited_stays_the_same_conversation() -> None:
-    desk, floor = ChatController(cast("Any", Parrot())), ChatSession()
-    talk = list(desk.reply_to_box("What is hot?", (), floor))[-1][3]
-    floor.note(floor.kept(talk))
-    first = floor.id
-    assert desk.take_back(talk, floor)[3] == ()
-    talk = list(desk.reply_to_box("What is cold?", (), floor))[-1][3]
-    assert (floor.id, floor.kept(talk, floor.last).title) == (first, "What is cold?")
-    list(desk.reply_to_box("Is tea a drink?", (), floor))
-    assert floor.id != first, "an empty page begins another one"
+    controller, session = ChatController(cast("Any", Parrot())), ChatSession()
+    talk = list(controller.reply_to_box("What is hot?", (), session))[-1][3]
+    session.note(session.kept(talk))
+    first = session.id
+    assert controller.take_back(talk, session)[3] == ()
+    talk = list(controller.reply_to_box("What is cold?", (), session))[-1][3]
+    assert (session.id, session.kept(talk, session.last).title) == (first, "What is cold?")
+    list(controller.reply_to_box("Is tea a drink?", (), session))
+    assert session.id != first, "an empty page begins another one"
 
 
 def test_what_is_kept_already_is_not_kept_again() -> None:
-    past, floor = HistoryView(None, *[cast("Any", None)] * 3), ChatSession()
-    talk = list(ChatController(cast("Any", Parrot())).reply_to_box("What is hot?", (), floor))[-1][3]
+    past, session = HistoryView(None, *[cast("Any", None)] * 3), ChatSession()
+    talk = list(ChatController(cast("Any", Parrot())).reply_to_box("What is hot?", (), session))[-1][3]
     request = cast("gr.Request", None)
-    assert "keep" in past.keep(talk, floor, request)
-    assert past.keep(talk, floor, request) == gr.skip()
-    assert "keep" in past.keep((replace(talk[-1], id="another"),), floor, request)
+    assert "keep" in past.keep(talk, session, request)
+    assert past.keep(talk, session, request) == gr.skip()
+    assert "keep" in past.keep((replace(talk[-1], id="another"),), session, request)
 
 
 def post(url: str, path: str, data: dict[str, Any]) -> dict[str, Any]:

@@ -66,10 +66,10 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]
     config = Config(index=folder / "index")
     ingest([SAMPLE], config)
     chain = Chain.from_config(config)
-    intake = Uploads(config, chain.index, Model(config.embedding_model, chain.retriever.embedder))
+    uploads = Uploads(config, chain.index, Model(config.embedding_model, chain.retriever.embedder))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
-        with served(build_app(chain, stores=Stores(intake=intake)), Service(megabytes=1)) as url:
+        with served(build_app(chain, stores=Stores(uploads=uploads)), Service(megabytes=1)) as url:
             yield url, folder
 
 
@@ -106,8 +106,8 @@ def test_articles_are_listed_a_page_at_a_time(client: gradio_client.Client) -> N
     assert everything["total"] == len(everything["articles"]) > 10
     pages = [client.predict(limit=4, offset=at, api_name="/articles") for at in range(0, everything["total"], 4)]
     assert [article for page in pages for article in page["articles"]] == everything["articles"]
-    wire = client.predict("harbour wire", api_name="/articles")
-    assert {article["source"] for article in wire["articles"]} == {"Harbour Wire"}
+    bridge = client.predict("harbour wire", api_name="/articles")
+    assert {article["source"] for article in bridge["articles"]} == {"Harbour Wire"}
     assert client.predict("no such words", api_name="/articles") == {"total": 0, "articles": []}
     assert client.predict(limit=-1, offset=-5, api_name="/articles")["articles"] == []
 

@@ -49,34 +49,34 @@ ENTRIES = (
     ],
 )
 def test_a_column_sorts_and_sorts_back(by: str, names: list[str]) -> None:
-    catalogue = ArticleList(Listed(*ENTRIES))  # type: ignore[arg-type]
+    article_list = ArticleList(Listed(*ENTRIES))  # type: ignore[arg-type]
     view = TableView(by="none").sorted_by(by)
-    assert [e.id for e in catalogue.found(view)] == names
-    back = catalogue.found(view.sorted_by(by))
+    assert [e.id for e in article_list.found(view)] == names
+    back = article_list.found(view.sorted_by(by))
     assert back[0].id == names[-1] or by == "source"
     assert {e.id for e in back} == set(names)
     assert TableView().sorted_by("__class__") == TableView(), "no column"
 
 
 def test_articles_are_found_by_all_their_words() -> None:
-    catalogue = ArticleList(Listed(*ENTRIES))  # type: ignore[arg-type]
-    assert [e.id for e in catalogue.found(TableView("MOOR 2024-05"))] == ["bread", "harbour"]
-    assert [e.id for e in catalogue.found(TableView("wire bre"))] == ["bread"]
-    assert catalogue.found(TableView("wire harbour")) == []
-    assert [e.id for e in catalogue.found(TableView("source:wire"))] == ["bread"]
-    assert [e.id for e in catalogue.found(TableView('source:"the age" date:2024'))] == ["harbour"]
-    assert catalogue.found(TableView("date:05")) == [], "a date has it from its beginning"
-    assert catalogue.found(TableView("title:wire")) == []
-    assert catalogue.found(TableView("id:bread")) == [], "no field of this name, so it is a word"
+    article_list = ArticleList(Listed(*ENTRIES))  # type: ignore[arg-type]
+    assert [e.id for e in article_list.found(TableView("MOOR 2024-05"))] == ["bread", "harbour"]
+    assert [e.id for e in article_list.found(TableView("wire bre"))] == ["bread"]
+    assert article_list.found(TableView("wire harbour")) == []
+    assert [e.id for e in article_list.found(TableView("source:wire"))] == ["bread"]
+    assert [e.id for e in article_list.found(TableView('source:"the age" date:2024'))] == ["harbour"]
+    assert article_list.found(TableView("date:05")) == [], "a date has it from its beginning"
+    assert article_list.found(TableView("title:wire")) == []
+    assert article_list.found(TableView("id:bread")) == [], "no field of this name, so it is a word"
 
 
 def test_articles_are_read_again_when_something_was_written() -> None:
     listed = Listed(*ENTRIES)
-    catalogue = ArticleList(listed)  # type: ignore[arg-type]
-    assert len(catalogue.entries()) == len(catalogue.entries()) == 3
+    article_list = ArticleList(listed)  # type: ignore[arg-type]
+    assert len(article_list.entries()) == len(article_list.entries()) == 3
     assert listed.read == 1
     listed.found, listed.generation = ENTRIES[:1], 2
-    assert [e.id for e in catalogue.entries()] == ["harbour"]
+    assert [e.id for e in article_list.entries()] == ["harbour"]
 
 
 def test_the_table_shows_a_page_and_what_it_was_told() -> None:

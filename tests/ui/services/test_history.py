@@ -61,11 +61,13 @@ def shown(exchanges: tuple[Exchange, ...]) -> tuple[Any, str]:
 
 def test_what_is_read_back_shows_the_same_page() -> None:
     nearest = tuple(Hit(passage(f"Text {n}.", id=f"{n}", article_id=f"{n}"), 1.0) for n in range(9))
-    also = replace(
-        TOLD.citations[0], also=(Copy("b", "", "Title", "Wire", "https://b.example/"),), extra=(("page", "4"),)
+    duplicates = replace(
+        TOLD.citations[0], duplicates=(Copy("b", "", "Title", "Wire", "https://b.example/"),), extra=(("page", "4"),)
     )
     talk = (
-        Exchange("A?", replace(TOLD, citations=(also,)), done=True, filters=Filters(sources=("Wire",)), lifted=("in",)),
+        Exchange(
+            "A?", replace(TOLD, citations=(duplicates,)), done=True, filters=Filters(sources=("Wire",)), lifted=("in",)
+        ),
         Exchange("B?", error="broken", done=True),
         Exchange(
             "C?", answer("No.", grounded=False, hits=nearest, notice="Only the nearest."), done=True, next=("D?",)
@@ -107,7 +109,7 @@ def test_an_answer_under_way_comes_back_as_far_as_it_was() -> None:
         lambda text: text.partition("\n")[0],
         lambda text: text[:-1],
         lambda text: "\n" + "[" * 100_000,
-        lambda text: text.replace('"format":1', '"format":2'),
+        lambda text: text.replace('"format":2', '"format":3'),
         lambda text: text.replace('"conversation-1"', '"../../etc/passwd"'),
         lambda text: text.replace('"confidence":', '"confidence":NaN,"x":'),
         lambda text: text.replace('"confidence":', '"confidence":1e999,"x":'),
@@ -222,6 +224,17 @@ def test_no_forged_quote_number_or_length_is_read(change: Any) -> None:
         from_text(forged(change))
 
 
+def test_a_conversation_of_an_earlier_format_is_read() -> None:
+    duplicated = replace(
+        TOLD, citations=(replace(TOLD.citations[0], duplicates=(Copy("b", "", "Title", "Wire", ""),)),)
+    )
+    now = to_text(kept(Exchange("A?", duplicated, done=True)))
+    then = now.replace('"duplicates":', '"also":').replace('"sub_question_fits":', '"side_fits":')
+    then = then.replace('"duplicate_group":', '"story":').replace('"format":2', '"format":1')
+    assert then != now
+    assert from_text(then) == from_text(now)
+
+
 @pytest.mark.parametrize("at", ["2026-11-26T09:30:00", "2026-11-26T09:30:00+01:00", "0001-01-01T00:00:00+23:59"])
 def test_times_are_in_utc(at: str) -> None:
     text = to_text(kept(Exchange("A?"))).replace("2026-11-26T09:30:00Z", at)
@@ -233,7 +246,7 @@ def test_times_are_in_utc(at: str) -> None:
 
 def test_what_is_read_may_be_far_more_than_what_is_kept() -> None:
     """Nearest passages without end, and with more measurements than the page shows, are cut to those it shows."""
-    hit = {"passage": 0, "score": 1.0, "fit": [0.5], "side_fits": [[0.5]]}
+    hit = {"passage": 0, "score": 1.0, "fit": [0.5], "sub_question_fits": [[0.5]]}
     text = forged(
         lambda _, told: told.update(
             citations=[], sentences=[], grounded=False, hits=[{**hit, **nearest_of(told, 1.0)[0]} for _ in range(50)]

@@ -54,9 +54,9 @@ def test_each_dated_article_is_counted_once(days: list[date]) -> None:
     assert len({bar.words for bar in bars}) == len(bars)
     if max(days) - min(days) < timedelta(365 * MOST_BARS):
         assert sum(bar.articles for bar in bars) == len(days)
-    catalogue = ArticleList(Listed(*map(dated, days)))  # type: ignore[arg-type]
+    article_list = ArticleList(Listed(*map(dated, days)))  # type: ignore[arg-type]
     for bar in bars[:5]:
-        assert len(catalogue.found(TableView(bar.words))) == bar.articles
+        assert len(article_list.found(TableView(bar.words))) == bar.articles
 
 
 @pytest.mark.parametrize("source", ["The Age", 'The "Age" of Tin', "Übersee & Söhne", "a:b", '"'])

@@ -34,7 +34,7 @@ BREAD = "Bread became dearer in Tavrin on Friday, since the grain ships did not 
 
 
 @pytest.fixture
-def intake(config: Config, tmp_path: Path) -> Uploads:
+def uploads(config: Config, tmp_path: Path) -> Uploads:
     """An intake for an index that holds one article, read from a folder."""
     folder = tmp_path / "news"
     folder.mkdir()
@@ -60,39 +60,39 @@ def done(steps: Steps) -> Added:
     return last
 
 
-def titles(intake: Uploads) -> list[str]:
-    return sorted(entry.title for entry in intake.index.articles())
+def titles(uploads: Uploads) -> list[str]:
+    return sorted(entry.title for entry in uploads.index.articles())
 
 
-def kept(intake: Uploads) -> list[str]:
-    return sorted(file.name for file in intake.folder.iterdir())
+def kept(uploads: Uploads) -> list[str]:
+    return sorted(file.name for file in uploads.folder.iterdir())
 
 
 def told(added: Added) -> dict[str, str]:
     return {outcome.name: outcome.told for outcome in added.outcomes}
 
 
-def test_files_become_articles_and_stay_beside_the_index(intake: Uploads, tmp_path: Path) -> None:
+def test_files_become_articles_and_stay_beside_the_index(uploads: Uploads, tmp_path: Path) -> None:
     ferry, bread = upload(tmp_path, "ferry.md", f"# Ferry\n\n{FERRY}"), upload(tmp_path, "bread.txt", BREAD)
-    added = done(intake.files([ferry, bread]))
+    added = done(uploads.files([ferry, bread]))
     assert told(added) == {"ferry.md": "1 article", "bread.txt": "1 article"}
-    assert kept(intake) == ["bread.txt", "ferry.md"]
-    assert titles(intake)[-2:] == ["First", "bread.txt"] or len(titles(intake)) == 3
-    assert intake.index.article("ferry.md")
+    assert kept(uploads) == ["bread.txt", "ferry.md"]
+    assert titles(uploads)[-2:] == ["First", "bread.txt"] or len(titles(uploads)) == 3
+    assert uploads.index.article("ferry.md")
     ferry.unlink()
-    again = done(intake.files([upload(tmp_path, "ferry.md", f"# Ferry\n\n{FERRY}")]))
+    again = done(uploads.files([upload(tmp_path, "ferry.md", f"# Ferry\n\n{FERRY}")]))
     assert again.report.unchanged == 1
-    assert kept(intake) == ["bread.txt", "ferry.md"], "the same file is kept once"
+    assert kept(uploads) == ["bread.txt", "ferry.md"], "the same file is kept once"
 
 
-def test_another_file_of_the_same_name_replaces_nothing(intake: Uploads, tmp_path: Path) -> None:
-    done(intake.files([upload(tmp_path, "story.md", f"# Ferry\n\n{FERRY}")]))
-    done(intake.files([upload(tmp_path, "story.md", f"# Bread\n\n{BREAD}", "others")]))
-    assert titles(intake) == ["Bread", "Ferry", "First"]
-    assert kept(intake) == ["story-2.md", "story.md"]
+def test_another_file_of_the_same_name_replaces_nothing(uploads: Uploads, tmp_path: Path) -> None:
+    done(uploads.files([upload(tmp_path, "story.md", f"# Ferry\n\n{FERRY}")]))
+    done(uploads.files([upload(tmp_path, "story.md", f"# Bread\n\n{BREAD}", "others")]))
+    assert titles(uploads) == ["Bread", "Ferry", "First"]
+    assert kept(uploads) == ["story-2.md", "story.md"]
 
 
-def test_what_cannot_be_read_is_told_and_not_kept(intake: Uploads, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_told_and_not_kept(uploads: Uploads, tmp_path: Path) -> None:
     files = [
         upload(tmp_path, "good.md", f"# Ferry\n\n{FERRY}"),
         upload(tmp_path, "broken.json", '{"title": '),
@@ -100,55 +100,55 @@ def test_what_cannot_be_read_is_told_and_not_kept(intake: Uploads, tmp_path: Pat
         upload(tmp_path, "empty.txt", ""),
         tmp_path / "uploads" / "missing.txt",
     ]
-    added = done(intake.files(files))
+    added = done(uploads.files(files))
     found = told(added)
     assert found["good.md"] == "1 article"
     assert found["broken.json"].startswith("holds no article")
     assert found["missing.txt"] == "was not taken: No such file or directory"
     assert [o.name for o in added.outcomes if not o.failed and "1 article" not in o.told] == []
-    assert kept(intake) == ["good.md"]
+    assert kept(uploads) == ["good.md"]
 
 
-def test_an_archive_is_unpacked(intake: Uploads, tmp_path: Path) -> None:
+def test_an_archive_is_unpacked(uploads: Uploads, tmp_path: Path) -> None:
     archive = tmp_path / "news.zip"
     with zipfile.ZipFile(archive, "w") as zipped:
         zipped.writestr("ferry.md", f"# Ferry\n\n{FERRY}")
         zipped.writestr("../../first.md", f"# Out\n\n{BREAD} {FERRY}")
         zipped.writestr("deep/bread.md", f"# Bread\n\n{BREAD}")
-    assert told(done(intake.files([archive])))["news.zip"].startswith("2 articles; has a path that leads out")
-    assert kept(intake) == ["news.zip"]
-    assert "Out" not in titles(intake)
-    ids = [entry.id for entry in intake.index.articles() if "zip" in entry.id]
-    assert intake.remove(ids[:1]) == 1
-    assert kept(intake) == ["news.zip"], "another article is in it"
-    assert intake.remove(ids) == 1
-    assert kept(intake) == []
-    assert titles(intake) == ["First"]
+    assert told(done(uploads.files([archive])))["news.zip"].startswith("2 articles; has a path that leads out")
+    assert kept(uploads) == ["news.zip"]
+    assert "Out" not in titles(uploads)
+    ids = [entry.id for entry in uploads.index.articles() if "zip" in entry.id]
+    assert uploads.remove(ids[:1]) == 1
+    assert kept(uploads) == ["news.zip"], "another article is in it"
+    assert uploads.remove(ids) == 1
+    assert kept(uploads) == []
+    assert titles(uploads) == ["First"]
 
 
-def test_what_is_left_out_is_told_and_is_no_failure(intake: Uploads, tmp_path: Path) -> None:
+def test_what_is_left_out_is_told_and_is_no_failure(uploads: Uploads, tmp_path: Path) -> None:
     posts = [{"title": "Ferry", "text": FERRY}, {"title": "Bread", "text": BREAD, "status": "draft"}]
-    added = done(intake.files([upload(tmp_path, "posts.json", json.dumps(posts))]))
+    added = done(uploads.files([upload(tmp_path, "posts.json", json.dumps(posts))]))
     assert told(added)["posts.json"].startswith("1 article; 1 entry that is not published was left out")
     assert not any(outcome.failed for outcome in added.outcomes)
     assert len(added.report.notices) == 1
-    added = done(intake.files([upload(tmp_path, "draft.md", f"---\ndraft: true\n---\n{BREAD}")]))
+    added = done(uploads.files([upload(tmp_path, "draft.md", f"---\ndraft: true\n---\n{BREAD}")]))
     assert told(added)["draft.md"].startswith("holds no article; 1 entry that is not published was left out")
     assert not any(outcome.failed for outcome in added.outcomes)
 
 
-def test_a_copy_of_what_is_there_is_told(intake: Uploads, tmp_path: Path) -> None:
+def test_a_copy_of_what_is_there_is_told(uploads: Uploads, tmp_path: Path) -> None:
     text = "# First\n\nThe council met on Tuesday and agreed on nothing at all."
-    assert told(done(intake.files([upload(tmp_path, "again.md", text)]))) == {
+    assert told(done(uploads.files([upload(tmp_path, "again.md", text)]))) == {
         "again.md": "is in the index already, word for word"
     }
-    assert titles(intake) == ["First"]
+    assert titles(uploads) == ["First"]
 
 
-def test_files_elsewhere_are_never_deleted(intake: Uploads, tmp_path: Path) -> None:
-    assert intake.remove(["first.md", "nobody"]) == 1
+def test_files_elsewhere_are_never_deleted(uploads: Uploads, tmp_path: Path) -> None:
+    assert uploads.remove(["first.md", "nobody"]) == 1
     assert (tmp_path / "news" / "first.md").exists()
-    assert titles(intake) == []
+    assert titles(uploads) == []
 
 
 @pytest.mark.parametrize(
@@ -159,11 +159,11 @@ def test_files_elsewhere_are_never_deleted(intake: Uploads, tmp_path: Path) -> N
         Pasted(FERRY),
     ],
 )
-def test_a_text_is_pasted(intake: Uploads, pasted: Pasted) -> None:
-    added = done(intake.text(pasted))
+def test_a_text_is_pasted(uploads: Uploads, pasted: Pasted) -> None:
+    added = done(uploads.text(pasted))
     assert [outcome.told for outcome in added.outcomes] == ["1 article"]
-    [entry] = [entry for entry in intake.index.articles() if entry.title != "First"]
-    article = intake.index.article(entry.id)
+    [entry] = [entry for entry in uploads.index.articles() if entry.title != "First"]
+    article = uploads.index.article(entry.id)
     assert article
     words = [word for word in pasted.text.split() if word != "---"]
     assert article.text.split() == words, "but for what only sets it off"
@@ -172,60 +172,60 @@ def test_a_text_is_pasted(intake: Uploads, pasted: Pasted) -> None:
     assert (entry.published.isoformat() if entry.published else "") == pasted.date
 
 
-def test_what_is_not_given_is_told_with_the_fix(intake: Uploads, tmp_path: Path) -> None:
+def test_what_is_not_given_is_told_with_the_fix(uploads: Uploads, tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="paste it"):
-        list(intake.text(Pasted("  \n")))
+        list(uploads.text(Pasted("  \n")))
     with pytest.raises(QuestionError, match="YYYY-MM-DD"):
-        list(intake.text(Pasted(FERRY, date="4 May")))
+        list(uploads.text(Pasted(FERRY, date="4 May")))
     for lines in ("", "ferry", "https://a.example\nftp://b.example", "/etc/passwd"):
         with pytest.raises(ReadError, match="begins with https"):
-            list(intake.urls(lines))
+            list(uploads.urls(lines))
     with pytest.raises(ReadError, match="pullquote ingest"):
-        list(intake.files([tmp_path] * (MOST_FILES + 1)))
-    assert not intake.folder.exists()
+        list(uploads.files([tmp_path] * (MOST_FILES + 1)))
+    assert not uploads.folder.exists()
 
 
-def test_an_address_on_this_machine_is_refused(intake: Uploads) -> None:
-    added = done(intake.urls("http://127.0.0.1:9/feed\nhttp://localhost/"))
+def test_an_address_on_this_machine_is_refused(uploads: Uploads) -> None:
+    added = done(uploads.urls("http://127.0.0.1:9/feed\nhttp://localhost/"))
     assert len(added.outcomes) == 2
     assert all("private" in outcome.told or "machine" in outcome.told for outcome in added.outcomes)
 
 
-def test_a_large_file_is_refused(intake: Uploads, tmp_path: Path) -> None:
-    large = upload(tmp_path, "large.txt", b"a" * (intake.config.source_megabytes * 1_000_000 + 1))
-    [outcome] = done(intake.files([large, upload(tmp_path, "ferry.txt", FERRY)])).outcomes[:1]
+def test_a_large_file_is_refused(uploads: Uploads, tmp_path: Path) -> None:
+    large = upload(tmp_path, "large.txt", b"a" * (uploads.config.source_megabytes * 1_000_000 + 1))
+    [outcome] = done(uploads.files([large, upload(tmp_path, "ferry.txt", FERRY)])).outcomes[:1]
     assert "larger than" in outcome.told
-    assert kept(intake) == ["ferry.txt"]
+    assert kept(uploads) == ["ferry.txt"]
 
 
-def test_a_link_is_not_followed(intake: Uploads, tmp_path: Path) -> None:
+def test_a_link_is_not_followed(uploads: Uploads, tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("Nobody may write over this.", "utf-8")
-    intake.folder.mkdir()
-    (intake.folder / "ferry.txt").symlink_to(secret)
-    done(intake.files([upload(tmp_path, "ferry.txt", FERRY)]))
+    uploads.folder.mkdir()
+    (uploads.folder / "ferry.txt").symlink_to(secret)
+    done(uploads.files([upload(tmp_path, "ferry.txt", FERRY)]))
     assert secret.read_text("utf-8") == "Nobody may write over this."
-    assert kept(intake) == ["ferry-2.txt", "ferry.txt"]
+    assert kept(uploads) == ["ferry-2.txt", "ferry.txt"]
 
 
-def test_two_readers_add_at_once(intake: Uploads, tmp_path: Path) -> None:
+def test_two_readers_add_at_once(uploads: Uploads, tmp_path: Path) -> None:
     files = [[upload(tmp_path, f"{n}.md", f"# Ferry {n}\n\n{FERRY} It was number {n} of {n * 7}.")] for n in range(4)]
     barrier = threading.Barrier(4)
 
     def add(of_one: list[Path]) -> Added:
         barrier.wait()
-        return done(intake.files(of_one))
+        return done(uploads.files(of_one))
 
     with ThreadPoolExecutor(4) as pool:
         added = list(pool.map(add, files))
     assert [a.report.added for a in added] == [1] * 4
-    assert len(titles(intake)) == 5
+    assert len(titles(uploads)) == 5
 
 
-def test_another_process_that_writes_is_told(intake: Uploads, tmp_path: Path) -> None:
-    with locked(intake.config.index), pytest.raises(IndexLocked, match="wait until it is done"):
-        list(intake.files([upload(tmp_path, "ferry.md", FERRY)]))
-    done(intake.files([upload(tmp_path, "ferry.md", FERRY)]))
+def test_another_process_that_writes_is_told(uploads: Uploads, tmp_path: Path) -> None:
+    with locked(uploads.config.index), pytest.raises(IndexLocked, match="wait until it is done"):
+        list(uploads.files([upload(tmp_path, "ferry.md", FERRY)]))
+    done(uploads.files([upload(tmp_path, "ferry.md", FERRY)]))
 
 
 def ended() -> None:
@@ -236,13 +236,13 @@ def ended() -> None:
             assert not thread.is_alive()
 
 
-def test_one_that_nobody_waits_for_goes_on(intake: Uploads, tmp_path: Path) -> None:
-    steps = intake.files([upload(tmp_path, "ferry.md", f"# Ferry\n\n{FERRY}")])
+def test_one_that_nobody_waits_for_goes_on(uploads: Uploads, tmp_path: Path) -> None:
+    steps = uploads.files([upload(tmp_path, "ferry.md", f"# Ferry\n\n{FERRY}")])
     next(steps)
     steps.close()
     ended()
-    assert titles(intake) == ["Ferry", "First"]
-    done(intake.files([upload(tmp_path, "bread.md", f"# Bread\n\n{BREAD}")]))
+    assert titles(uploads) == ["Ferry", "First"]
+    done(uploads.files([upload(tmp_path, "bread.md", f"# Bread\n\n{BREAD}")]))
 
 
 @dataclass
@@ -262,17 +262,17 @@ class Gate:
 
 @pytest.mark.parametrize("closed", ["closed", "left alone"])
 def test_after_a_closed_page_the_next_one_waits_until_its_articles_are_in(
-    intake: Uploads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+    uploads: Uploads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
 ) -> None:
     gate = Gate()
     monkeypatch.setattr("ui.services.uploads.ingest", gate)
-    first = intake.files([upload(tmp_path, "ferry.md", f"# Ferry\n\n{FERRY}")])
+    first = uploads.files([upload(tmp_path, "ferry.md", f"# Ferry\n\n{FERRY}")])
     next(first)
     if closed == "closed":
         first.close()
     with ThreadPoolExecutor(1) as pool:
-        second = pool.submit(lambda: done(intake.text(Pasted(BREAD, "Bread"))))
-        removed = threading.Thread(target=intake.remove, args=(["first.md"],))
+        second = pool.submit(lambda: done(uploads.text(Pasted(BREAD, "Bread"))))
+        removed = threading.Thread(target=uploads.remove, args=(["first.md"],))
         removed.start()
         removed.join(0.2)
         assert removed.is_alive(), "a removal waits as well"
@@ -281,29 +281,29 @@ def test_after_a_closed_page_the_next_one_waits_until_its_articles_are_in(
         assert second.result(30).report.added == 1
         removed.join(30)
     ended()
-    assert titles(intake) == ["Bread", "Ferry"]
+    assert titles(uploads) == ["Bread", "Ferry"]
 
 
 def test_one_that_is_closed_before_its_turn_is_added_as_well(
-    intake: Uploads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    uploads: Uploads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ferry = upload(tmp_path, "ferry.md", f"# Ferry\n\n{FERRY}")
-    with ThreadPoolExecutor(1) as pool, intake._turn:
-        waiting = intake.files([ferry], taken=True)
+    with ThreadPoolExecutor(1) as pool, uploads._turn:
+        waiting = uploads.files([ferry], taken=True)
         first = pool.submit(next, waiting)
         while not any(thread.name == "intake" for thread in threading.enumerate()):
             assert not first.done()
     first.result(30)
     waiting.close()
     ended()
-    assert titles(intake) == ["Ferry", "First"]
+    assert titles(uploads) == ["Ferry", "First"]
     assert not ferry.exists(), "nobody else is left to delete it"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("the disk is on fire"), OSError(28, "no space left"), SystemExit(1)])
 @pytest.mark.parametrize("closed", [False, True])
 def test_an_error_that_nobody_expects_is_told_logged_and_holds_up_nobody(
-    intake: Uploads,
+    uploads: Uploads,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -316,7 +316,7 @@ def test_an_error_that_nobody_expects_is_told_logged_and_holds_up_nobody(
 
     with monkeypatch.context() as patch:
         patch.setattr("ui.services.uploads.ingest", broken)
-        steps = intake.files([upload(tmp_path, "ferry.md", FERRY)])
+        steps = uploads.files([upload(tmp_path, "ferry.md", FERRY)])
         next(steps)
         if closed:
             steps.close()
@@ -325,24 +325,24 @@ def test_an_error_that_nobody_expects_is_told_logged_and_holds_up_nobody(
             with pytest.raises(UnexpectedError, match="look it up in the server's log") as told_of:
                 next(steps)
             assert told_of.value.__cause__ is error
-            shown = [*_progress(intake.text(Pasted(FERRY)))][-1]
+            shown = [*_progress(uploads.text(Pasted(FERRY)))][-1]
             assert "look it up in the server's log" in unescape(shown)
     [record, *_] = [record for record in caplog.records if record.name == "ui.services.errors"]
     assert record.exc_info
     assert record.exc_info[1] is error
-    assert done(intake.text(Pasted(BREAD, "Bread"))).report.added >= 1
+    assert done(uploads.text(Pasted(BREAD, "Bread"))).report.added >= 1
 
 
-def test_uploads_that_may_be_taken_are_gone_however_it_ends(intake: Uploads, tmp_path: Path) -> None:
-    large = upload(tmp_path, "large.txt", b"a" * (intake.config.source_megabytes * 1_000_000 + 1))
+def test_uploads_that_may_be_taken_are_gone_however_it_ends(uploads: Uploads, tmp_path: Path) -> None:
+    large = upload(tmp_path, "large.txt", b"a" * (uploads.config.source_megabytes * 1_000_000 + 1))
     uploads = [large, upload(tmp_path, "ferry.txt", FERRY)]
-    done(intake.files(uploads, taken=True))
+    done(uploads.files(uploads, taken=True))
     assert not any(file.exists() for file in uploads)
     again = upload(tmp_path, "ferry.txt", FERRY)
     with pytest.raises(ReadError, match="pullquote ingest"):
-        list(intake.files([again] * (MOST_FILES + 1), taken=True))
+        list(uploads.files([again] * (MOST_FILES + 1), taken=True))
     assert not again.exists()
-    assert kept(intake) == ["ferry.txt"]
+    assert kept(uploads) == ["ferry.txt"]
 
 
 @given(
