@@ -15,18 +15,20 @@ import typer
 from eval.pairs.schema import QAPair
 from rag.config import Config
 from rag.errors import AddressError, ReadError, cut
-from ui.cli.eval import eval_app, tell_failures
 from ui.cli.terminal import (
     AsJson,
     IndexDir,
     complain,
     errors_as_lines,
+    print_failures,
     progress,
     say,
 )
 
+bench_app = typer.Typer()
 
-@eval_app.command()
+
+@bench_app.command()
 def bench(
     paths: Annotated[
         list[Path] | None, typer.Argument(metavar="PATH...", help="Articles to grow the corpus from; the sample ones.")
@@ -44,7 +46,7 @@ def bench(
     say(json.dumps([asdict(cost) for cost in costs], indent=1) if as_json else benchmark.markdown(costs))
 
 
-@eval_app.command()
+@bench_app.command()
 def bench_ingest(
     paths: Annotated[
         list[Path] | None, typer.Argument(metavar="PATH...", help="Articles to grow the corpus from; the sample ones.")
@@ -63,7 +65,7 @@ def bench_ingest(
     say(json.dumps(asdict(cost), indent=1) if as_json else benchmark.markdown(cost))
 
 
-@eval_app.command()
+@bench_app.command()
 def bench_llm(
     question: Annotated[str, typer.Argument(help="What to ask; the index has to hold an answer.")],
     index: IndexDir = None,
@@ -79,7 +81,7 @@ def bench_llm(
     say(json.dumps(asdict(cost), indent=1) if as_json else benchmark.markdown(cost))
 
 
-@eval_app.command()
+@bench_app.command()
 def bench_page(
     pairs: Annotated[Path, typer.Argument(help="Pairs, whose questions are asked.")],
     url: Annotated[str, typer.Option(metavar="URL", help="Where the page is.")] = "http://127.0.0.1:7860/",
@@ -104,7 +106,7 @@ def bench_page(
         raise typer.Exit(1)
 
 
-@eval_app.command()
+@bench_app.command()
 def suite(
     folders: Annotated[
         list[Path], typer.Argument(metavar="FOLDER...", help="Each with articles.jsonl and pairs.jsonl.")
@@ -123,8 +125,8 @@ def suite(
     with errors_as_lines(), _folder(index_dir) as work:
         sets = []
         for found in several.prepare(folders, sample, Config.load(), work, complain):
-            tell_failures(found.unread, len(found.unread))
-            tell_failures(found.survey.failures, found.survey.excluded)
+            print_failures(found.unread, len(found.unread))
+            print_failures(found.survey.failures, found.survey.excluded)
             sets.append(found)
         with progress(several.steps(sets)) as advance:
             measured = several.measure(sets, sample, lambda: advance(1))

@@ -28,6 +28,7 @@ from ui.cli.terminal import (
     announce,
     complain,
     errors_as_lines,
+    print_failures,
     print_json,
     progress,
     say,
@@ -44,7 +45,6 @@ ModelUrl = Annotated[
     str | None,
     typer.Option(metavar="URL", help="Its server: http://localhost:11434/v1; a key goes into PULLQUOTE_API_KEY."),
 ]
-SHOWN_FAILURES = 10
 TABLE = (
     "hit@1,recall@10,ndcg@10,evidence@10,answer_in_100_words,answer_in_250_words,right,words,citation_support,"
     "quote_exact,answered,right_when_answered,abstain_recall,auc_answerable,calibration_error"
@@ -233,7 +233,7 @@ def _print_pairs(pairs: Iterable[QAPair | Failure]) -> None:
 
     for pair in pairs:
         if isinstance(pair, Failure):
-            tell_failures([pair], 1)
+            print_failures([pair], 1)
         else:
             print_json(pair_json(pair), indent=None)
 
@@ -256,7 +256,7 @@ def label(
     with errors_as_lines():
         found = list(read_drafts(drafts))
         failures = [failure for failure in found if isinstance(failure, Failure)]
-        tell_failures(failures, len(failures))
+        print_failures(failures, len(failures))
         if len(failures) == len(found):
             raise ReadError(f"no pair to decide on in {drafts}; make some: pullquote eval make-pairs > pairs.jsonl")
         say("Loading the model and the index …", err=True)
@@ -282,7 +282,7 @@ def _config(index: Path | None, corpus: Sequence[Path]) -> Iterator[Config]:
         config = replace(config, index=Path(folder) / "index")
         say("Ingesting the corpus …", err=True)
         report = ingest([_as_articles(path, Path(folder) / str(n)) for n, path in enumerate(corpus)], config)
-        tell_failures(report.failed, len(report.failed))
+        print_failures(report.failed, len(report.failed))
         if not report.added:
             raise ReadError(f"no article of {corpus[0]} could be ingested; see above for why")
         yield config
@@ -314,7 +314,7 @@ def _measured(config: Config, asked: Asked) -> Report:
     identity = _identity(asked.pairs, asked.sample)
     names = ArticleNames.of(Index(config.index, config.embedding_model).articles())
     found = survey(check_pairs(read_pairs(asked.pairs), names), asked.sample)
-    tell_failures(found.failures, found.excluded)
+    print_failures(found.failures, found.excluded)
     if asked.strict and found.excluded:
         raise ReadError(f"{found.excluded:,} pairs cannot be asked; mend them, or leave --strict away to skip them")
     if found.excluded:
@@ -347,13 +347,6 @@ def _identity(path: Path, sample: int | None) -> dict[str, Any]:
             with file.open("rb") as content:
                 digest.update(hashlib.file_digest(content, "sha256").digest())
     return {"name": shown_name(path), "content": digest.hexdigest()[:16], "sample": sample}
-
-
-def tell_failures(failures: Sequence[Failure], count: int) -> None:
-    for failure in failures[:SHOWN_FAILURES]:
-        complain(f"{failure.source}: {failure.reason}")
-    if count > SHOWN_FAILURES:
-        complain(f"… and {count - SHOWN_FAILURES:,} more")
 
 
 def _tell(report: Report, *, as_json: bool, html: Path | None) -> None:

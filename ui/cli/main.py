@@ -18,6 +18,7 @@ import typer
 from rag.config import Config
 from rag.errors import Stopped
 from rag.schema import Answer, Citation, Passage, Span, long_date
+from ui.cli.bench import bench_app
 from ui.cli.chat import chat_app
 from ui.cli.eval import eval_app
 from ui.cli.index import index_app
@@ -57,6 +58,7 @@ app = App(
 
 app.add_typer(index_app)
 app.add_typer(chat_app)
+eval_app.add_typer(bench_app)
 app.add_typer(eval_app, name="eval")
 
 

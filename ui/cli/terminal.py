@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import TextIOWrapper
@@ -17,11 +17,13 @@ from typing import Annotated, Any
 import typer
 
 from rag.errors import PullquoteError, Stopped
+from rag.schema import Failure
 from ui.export.json import plain_json
 from ui.wording import one_line, showable
 
 CLEARED = "\r\033[K"
 """Empties the line a terminal is at."""
+SHOWN_FAILURES = 10
 ROOM = 10
 LINE_EVERY, LINE_SECONDS = 100, 30.0
 """Questions, and seconds, after which a line of progress is written where stderr is no terminal."""
@@ -175,3 +177,11 @@ def errors_as_lines() -> Iterator[None]:
     except PullquoteError as error:
         complain(str(error))
         raise typer.Exit(1) from error
+
+
+def print_failures(failures: Sequence[Failure], count: int) -> None:
+    """The first failures as lines on stderr, and how many more of `count` there are."""
+    for failure in failures[:SHOWN_FAILURES]:
+        complain(f"{failure.source}: {failure.reason}")
+    if count > SHOWN_FAILURES:
+        complain(f"… and {count - SHOWN_FAILURES:,} more")
