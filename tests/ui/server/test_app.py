@@ -229,10 +229,10 @@ def test_without_an_account_there_is_nothing_but_the_way_in() -> None:
 def test_serving_ends_quietly_on_an_interrupt() -> None:
     code = """
 from tests.ui.server.test_app import tiny_page
-from ui.server import Service, Site, serve
+from ui.server.app import Service, Site, serve
 serve(lambda: Site(tiny_page()), Service(port=0), lambda url: print(url, flush=True))
 """
-    here = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    here = os.environ | {"PYTHONPATH": str(ROOT)}
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True, env=here) as run:
         assert run.stdout
