@@ -1,4 +1,4 @@
-"""The commands that serve the chat page, and make accounts for it."""
+"""The commands that serve the chat page and manage its accounts."""
 
 from __future__ import annotations
 
@@ -31,27 +31,28 @@ def chat(
     index: IndexDir = None,
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine’s.", show_default=True)
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for every address of this machine.", show_default=True)
     ] = "127.0.0.1",
     auth_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Ask for a name and password, of those in this file.")
+        Path | None, typer.Option(metavar="FILE", help="Require a login with an account from this file.")
     ] = None,
-    no_auth: Annotated[bool, typer.Option("--no-auth", help="Let anybody who reaches the address ask.")] = False,
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="Let everyone who can reach the address ask.")] = False,
     root_path: Annotated[
-        str, typer.Option(metavar="URL", help="Where it is found behind a proxy: https://news.example/ask, or /ask.")
+        str,
+        typer.Option(metavar="URL", help="Public URL or path behind a proxy: https://news.example/ask or /ask."),
     ] = "",
     allowed_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="HOST", help="Another name that it answers to; may be given several times."),
+        typer.Option(metavar="HOST", help="Another host name to accept; may be repeated."),
     ] = None,
-    queue_size: Annotated[int, typer.Option(min=1, help="Questions that may wait at once.")] = 200,
-    mcp: Annotated[bool, typer.Option("--mcp", help="Offer ask and search to language models’ programs.")] = False,
+    queue_size: Annotated[int, typer.Option(min=1, help="The most questions that may wait.")] = 200,
+    mcp: Annotated[bool, typer.Option("--mcp", help="Offer ask and search as MCP tools.")] = False,
     llm: ModelName = None,
     llm_url: ModelAddress = None,
 ) -> None:
-    """Open the chat page, on this machine unless told otherwise; Ctrl-C ends it.
+    """Serve the chat page, on this machine only by default; Ctrl-C stops it.
 
-    Language models that run on this machine can be chosen in the page.
+    Language models that run on this machine can be selected on the page.
     """
     from rag.chain import Chain
     from ui.server.app import serve
@@ -65,7 +66,7 @@ def chat(
         config = Config.load(index=index, llm=llm, llm_base_url=llm_url)
         chain = Chain.from_config(config)
         if fixed:
-            complain(f"anybody who reaches {host} can ask; articles are added and removed in the terminal alone")
+            complain(f"everyone who can reach {host} can ask; articles are added and removed in the terminal only")
         service = replace(service, megabytes=0 if fixed else config.source_megabytes)
         serve(lambda: _site(chain, config, service, mcp=mcp), service, partial(announce, known=service.root))
 
@@ -76,7 +77,7 @@ def _service(host: str, port: int, auth_file: Path | None, root: str, queue_size
 
     whole = urlsplit(root)
     if root and not (root.startswith("/") or (whole.scheme in {"http", "https"} and whole.hostname)):
-        raise ConfigError(f"{cut(root)!r} is no --root-path; give a path such as /ask, or a whole https:// address")
+        raise ConfigError(f"{cut(root)!r} is no --root-path; give a path such as /ask, or a full https:// URL")
     accounts = Accounts.read(auth_file) if auth_file else None
     return Service(host, port, root.rstrip("/"), queue_size=queue_size, accounts=accounts)
 
@@ -88,17 +89,17 @@ def _allowed_hosts(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _for_anybody(service: Service, *, no_auth: bool) -> bool:
-    """Can people be expected who have no account? Raises AddressError unless that is wanted."""
+    """Whether people without an account can reach the page; AddressError unless --no-auth allows it."""
     from ui.server.app import is_own
 
     if service.accounts and no_auth:
-        raise ConfigError("--auth-file and --no-auth say opposite things; leave one out")
+        raise ConfigError("--auth-file and --no-auth exclude each other; leave one out")
     if service.accounts or is_own(service.host):
         return False
     if not no_auth:
         raise AddressError(
-            f"others can reach {cut(service.host)}; give --auth-file FILE, which pullquote account FILE NAME makes, or "
-            "--no-auth to let anybody ask"
+            f"others can reach {cut(service.host)}; give --auth-file FILE (made by pullquote account FILE NAME), or "
+            "--no-auth to let everyone ask"
         )
     return True
 
@@ -126,25 +127,25 @@ def _site(chain: Chain, config: Config, service: Service, *, mcp: bool) -> Site:
 
 
 def _other_writers(chain: Chain, config: Config) -> dict[str, Chain]:
-    """Who else could write the answers: nobody, and the models that run on this machine."""
+    """The other choices for writing answers: none, and the models that run on this machine."""
     from rag.models.servers import local_llms
 
     others = {writer_label(""): chain.without_llm()} if chain.model else {}
     for name, url in local_llms():
         if name != config.llm:
-            with suppress(ModelError):  # the library for it is not installed: then it is not offered
+            with suppress(ModelError):  # its client library is not installed
                 others[writer_label(name, found=True)] = chain.with_llm(replace(config, llm=name, llm_base_url=url))
     return others
 
 
 @chat_app.command()
 def account(
-    file: Annotated[Path, typer.Argument(help="The file of accounts; it is made if there is none.")],
-    name: Annotated[str, typer.Argument(help="Whose account it is.")],
+    file: Annotated[Path, typer.Argument(help="The accounts file; created if it does not exist.")],
+    name: Annotated[str, typer.Argument(help="The account’s name.")],
 ) -> None:
-    """Make an account for the chat page, or give it another password, which is asked for; only its hash is written.
+    """Create an account for the chat page, or change its password; only a hash is written.
 
-    A running chat takes it up when it is started again. To take an account away, delete its line.
+    Restart a running chat to apply it. To remove an account, delete its line.
     """
     from ui.server.accounts import write_account
 

@@ -1,12 +1,11 @@
-"""The commands that fill and keep an index: ingest, sources, articles, remove, check, rebuild."""
+"""The commands that fill and maintain an index: ingest, sources, articles, remove, check, rebuild."""
 
 from __future__ import annotations
 
 import shlex
-import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,11 +21,13 @@ from ui.cli.terminal import (
     complain,
     errors_as_lines,
     print_json,
+    print_table,
     same_index,
     say,
+    status_bar,
 )
 from ui.export.json import article_json
-from ui.wording import counted, showable
+from ui.wording import counted
 
 if TYPE_CHECKING:
     from ingest.content.types import Options
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 
 MOST_FAILURES, MOST_ENDINGS = 100, 10
-LEAST_SHARE = 0.01
-"""Of all bytes; before so much is read, the time that is left is a guess."""
 
 index_app = typer.Typer()
 
@@ -75,13 +74,12 @@ def ingest(
             if watch:
                 _watch(places, config, options, as_json)
                 return
-            report = run(places, config, _progress, options)
+            with status_bar() as update:
+                report = run(places, config, partial(_show_progress, update), options)
         except KeyboardInterrupt:
-            _clear_line()
-            complain("interrupted; what was stored stays, and the same command goes on from there")
+            complain("interrupted; stored articles are kept, and the same command continues from there")
             raise typer.Exit(INTERRUPTED_STATUS) from None
-    _clear_line()
-    _tell(report, as_json)
+    _print_report(report, as_json)
     if report.failed and not report.seen:
         raise typer.Exit(1)
 
@@ -102,33 +100,33 @@ def _options(mapping: str, keep: bool) -> Options:
 def _watch(places: list[str], config: Config, options: Options, as_json: bool) -> None:
     from ingest.watch import watch
 
-    def told(outcome: IngestReport | IndexLocked) -> None:
+    def report(outcome: IngestReport | IndexLocked) -> None:
         if isinstance(outcome, IngestReport):
-            _tell(outcome, as_json)
+            _print_report(outcome, as_json)
         else:
             complain(str(outcome))
 
-    complain(f"watching {', '.join(places)} (Ctrl-C ends it)")
-    watch(places, config, told, options)
+    complain(f"watching {', '.join(places)} (Ctrl-C stops it)")
+    watch(places, config, report, options)
 
 
-def _tell(report: IngestReport, as_json: bool) -> None:
-    for told in (report.failed, report.notices):
-        for item in told[:MOST_FAILURES]:
+def _print_report(report: IngestReport, as_json: bool) -> None:
+    for items in (report.failed, report.notices):
+        for item in items[:MOST_FAILURES]:
             complain(f"{item.source}: {item.reason}")
-        if len(told) > MOST_FAILURES:
-            complain(f"and {len(told) - MOST_FAILURES:,} more; --json lists all")
+        if len(items) > MOST_FAILURES:
+            complain(f"and {len(items) - MOST_FAILURES:,} more; --json lists all")
     if report.others:
         endings = ", ".join(
-            f"{count:,} {suffix or 'without an ending'}" for suffix, count in report.others[:MOST_ENDINGS]
+            f"{count:,} {suffix or 'without an extension'}" for suffix, count in report.others[:MOST_ENDINGS]
         )
-        complain(f"passed over, of no kind that can be read: {endings}")
+        complain(f"skipped, not a supported format: {endings}")
     print_json(asdict(report)) if as_json else say(_report_line(report))
 
 
 @index_app.command()
 def sources(as_json: AsJson = False) -> None:
-    """List the kinds of sources that can be read, and what is read of each."""
+    """List the formats that can be read, and what is read of each."""
     from ingest.readers.registry import KINDS, PLACES
 
     rows = [(kind.name, kind.suffixes, kind.what, kind.missing) for kind in KINDS]
@@ -136,9 +134,11 @@ def sources(as_json: AsJson = False) -> None:
     if as_json:
         print_json([dict(zip(("kind", "suffixes", "read", "missing_extra"), row, strict=True)) for row in rows])
         return
-    for name, suffixes, what, missing in rows:
-        needs = f" (first: pip install 'pullquote[{missing}]')" if missing else ""
-        say(f"{name:<16}  {' '.join(suffixes):<18}  {what}{needs}")
+    needs = {missing: f" (first: pip install 'pullquote[{missing}]')" for *_, missing in rows if missing}
+    cells = (
+        (f"{name:<16}", f"{' '.join(ends):<18}", what + needs.get(missing, "")) for name, ends, what, missing in rows
+    )
+    print_table(("Format", "Extensions", "What is read"), cells)
 
 
 @index_app.command()
@@ -153,9 +153,8 @@ def articles(index: IndexDir = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json([article_json(entry) for entry in entries])
     else:
-        for entry in entries:
-            day = str(entry.published or "-")
-            say(f"{day:<10}  {entry.id}  {byline(entry.title, entry.source)}")
+        rows = ((f"{entry.published or '-'!s:<10}", entry.id, byline(entry.title, entry.source)) for entry in entries)
+        print_table(("Date", "Id", "Article"), rows)
 
 
 @index_app.command()
@@ -180,23 +179,23 @@ def remove(
 @index_app.command()
 def check(
     index: IndexDir = None,
-    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended out of what is stored.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Repair what can be repaired from what is stored.")] = False,
 ) -> None:
-    """Look whether everything in the index is whole and can be found; exit status 1 if not."""
+    """Verify the index; exit status 1 if something is missing or cannot be found."""
     from ingest.check import check as run
     from ingest.check import repair
 
     with errors_as_lines():
         config = Config.load(index=index)
-        findings = run(config, _counted("looked at"))
-        _clear_line()
+        with status_bar() as update:
+            findings = run(config, _counter(update, "checked"))
         say("\n".join([*findings.lines, f"{findings.articles:,} articles, {findings.passages:,} passages"]))
-        left = repair(config, findings, _counted("looked at")) if fix and findings.lines else findings
-        _clear_line()
+        with status_bar() as update:
+            left = repair(config, findings, _counter(update, "checked")) if fix and findings.lines else findings
     if fix and findings.lines:
-        say("\n".join(["mended", *(f"left: {line}" for line in left.lines)]))
+        say("\n".join(["repaired", *(f"remaining: {line}" for line in left.lines)]))
     elif findings.lines:
-        complain(f"mend what can be mended: pullquote check --fix{same_index(index)}")
+        complain(f"repair it: pullquote check --fix{same_index(index)}")
     else:
         say("nothing wrong")
     if left.lines:
@@ -210,48 +209,30 @@ def rebuild(
     ],
     index: IndexDir = None,
 ) -> None:
-    """Embed all passages anew with another model, from the text that is stored."""
+    """Embed all passages again with another model, from the stored text."""
     from ingest.check import rebuild as run
 
-    with errors_as_lines():
-        passages = run(Config.load(index=index), embedding_model, _counted("embedded"))
-    _clear_line()
+    with errors_as_lines(), status_bar() as update:
+        passages = run(Config.load(index=index), embedding_model, _counter(update, "embedded"))
     say(f"{passages:,} passages embedded with {embedding_model}")
-    complain(f"from now on set it: PULLQUOTE_EMBEDDING_MODEL={shlex.quote(embedding_model)}, or in pullquote.toml")
+    complain(f"set it from now on: PULLQUOTE_EMBEDDING_MODEL={shlex.quote(embedding_model)}, or in pullquote.toml")
 
 
-def _counted(what: str) -> Callable[[int, int], None]:
-    return lambda done, total: _line(f"{done:,} of {total:,} passages {what}")
+def _counter(update: Callable[[str, float], None], verb: str) -> Callable[[int, int], None]:
+    return lambda done, total: update(f"{done:,} of {total:,} passages {verb}", done / max(total, 1))
 
 
 def _report_line(report: IngestReport) -> str:
     counts = ("added", "updated", "unchanged", "moved", "duplicates", "removed")
     rare = ("moved", "duplicates")
-    told = [f"{getattr(report, count)} {count}" for count in counts if count not in rare or getattr(report, count)]
-    told.append(f"{len(report.failed)} failed")
-    told += [counted(len(report.notices), "notice")] if report.notices else []
-    return f"{', '.join(told)}: {report.passages} passages in {report.seconds:.1f} s"
+    parts = [f"{getattr(report, count)} {count}" for count in counts if count not in rare or getattr(report, count)]
+    parts.append(f"{len(report.failed)} failed")
+    parts += [counted(len(report.notices), "notice")] if report.notices else []
+    return f"{', '.join(parts)}: {report.passages} passages in {report.seconds:.1f} s"
 
 
-def _progress(standing: Standing) -> None:
-    report, share = standing.report, standing.share
+def _show_progress(update: Callable[[str, float], None], standing: Standing) -> None:
+    report = standing.report
     rate = report.passages / max(report.seconds, 1e-9)
-    left = f", {_duration(report.seconds / share - report.seconds)} left" if share > LEAST_SHARE else ""
-    _line(f"{report.seen:,} articles, {report.passages:,} passages, {rate:.0f}/s{left}: {standing.source}")
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{seconds:.0f} s" if seconds < 100 else f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"
-
-
-def _line(text: str) -> None:
-    """A line on the terminal that the next one replaces; nothing where stderr is no terminal."""
-    if sys.stderr.isatty():
-        width = shutil.get_terminal_size().columns - 1
-        typer.echo(f"\r\033[K{' '.join(showable(text).split())[:width]}", err=True, nl=False)
-
-
-def _clear_line() -> None:
-    if sys.stderr.isatty():
-        typer.echo("\r\033[K", err=True, nl=False)
+    text = f"{report.seen:,} articles, {report.passages:,} passages, {rate:.0f}/s: {standing.source}"
+    update(text, standing.share)

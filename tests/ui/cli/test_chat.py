@@ -31,10 +31,10 @@ def run(*arguments: str | Path, typed: str = "") -> tuple[int, str, str]:
 @pytest.mark.parametrize(
     ("arguments", "fix"),
     [
-        (("--host", "0.0.0.0"), "--no-auth to let anybody ask"),
-        (("--host", "192.0.2.7"), "--auth-file FILE, which pullquote account FILE NAME makes"),
+        (("--host", "0.0.0.0"), "--no-auth to let everyone ask"),
+        (("--host", "192.0.2.7"), "--auth-file FILE (made by pullquote account FILE NAME)"),
         (("--auth-file", "users"), "make one: pullquote account users NAME"),
-        (("--root-path", "ask"), "give a path such as /ask, or a whole https:// address"),
+        (("--root-path", "ask"), "give a path such as /ask, or a full https:// URL"),
         (("--root-path", "javascript:x"), "give a path such as /ask"),
         (("--allowed-host", "https://news.example"), "give one such as news.example"),
     ],

@@ -21,6 +21,7 @@ from tests.conftest import ROOT
 from tests.support.hashing import HashEmbedder
 from tests.ui.cli.test_main import run
 from ui.cli import index
+from ui.cli.terminal import status_bar
 
 PIER = "The pier of Ostrava Bay was closed on Tuesday after a storm had torn off its planks."
 BUS = "A night bus will link the islands from May, the council decided on Friday."
@@ -136,7 +137,7 @@ def test_check_and_rebuild(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     status, out, err = run("check")
     assert (status, out) == (1, "1 passages that the full text does not have\n1 articles, 1 passages\n")
     assert "pullquote check --fix" in err
-    assert run("check", "--fix")[:2] == (0, f"{out}mended\n")
+    assert run("check", "--fix")[:2] == (0, f"{out}repaired\n")
     assert run("check")[0] == 0
     status, out, err = run("rebuild", "--embedding-model", "other")
     assert (status, out) == (0, "1 passages embedded with other\n")
@@ -159,16 +160,22 @@ def test_the_progress_is_one_line_of_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = IngestReport(added=1200, unchanged=34, passages=6000, seconds=100.0)
-    index._progress(Standing(report, "dump.jsonl", 0.25))
-    assert capsys.readouterr().err == "", "stderr is no terminal"
+
+    def shown(source: str) -> str:
+        with status_bar() as update:
+            index._show_progress(update, Standing(report, source, 0.25))
+        return capsys.readouterr().err
+
+    assert shown("dump.jsonl") == "", "stderr is no terminal"
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((90, 24)))
-    index._progress(Standing(report, "a\x1b[31m\n" + "long" * 40, 0.25))
-    shown = capsys.readouterr().err
-    assert shown.startswith("\r\x1b[K1,234 articles, 6,000 passages, 60/s, 5 min left: a\ufffd[31m long")
-    assert len(shown) == len("\r\x1b[K") + 89
-    index._progress(Standing(report, "x", 0.001))
-    assert "left" not in capsys.readouterr().err
+    monkeypatch.setenv("COLUMNS", "90")
+    monkeypatch.setenv("TERM", "xterm")
+    lines = shown("a\x1b[31m\n" + "long" * 40)
+    assert "1,234 articles, 6,000 passages, 60/s" in lines
+    assert "\x1b[31m" not in lines
+    widest = max(len(re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", line)) for line in re.split(r"[\r\n]", lines))
+    assert widest <= 90
+    assert lines.count("\n") <= 1, "the line is replaced, and cleared at the end"
 
 
 @pytest.mark.slow
@@ -188,7 +195,7 @@ def test_ctrl_c_is_no_traceback(tmp_path: Path) -> None:
                 shown += more.decode()
     os.close(controller)
     assert process.returncode == 130
-    assert "interrupted; what was stored stays" in shown
+    assert "interrupted; stored articles are kept" in shown
     assert "Traceback" not in shown
     assert "many.jsonl" in shown
     assert run("check", "--index", tmp_path / ".pullquote")[0] == 0

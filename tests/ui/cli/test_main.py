@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pty
 import re
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,8 @@ from rag.errors import Stopped
 from rag.schema import Answer, Filters, ReadFilter
 from tests.conftest import ROOT, SAMPLE
 from tests.support.llm_server import scripted
-from ui.cli.main import WIDTH, _filled, _tell, app
+from ui.cli.main import WIDTH, _print_stream, _wrapped, app
+from ui.cli.terminal import PACKAGES
 
 QUESTION = "What did Iraq tell the Security Council?"
 
@@ -44,6 +47,29 @@ def test_every_command_is_explained(command: str) -> None:
     assert status == 0
     assert "--index" in out
     assert command in run("--help")[1]
+
+
+def test_the_version_is_printed() -> None:
+    assert run("--version") == (0, f"pullquote {version('pullquote')}\n", "")
+
+
+def test_the_log_goes_to_stderr_on_request(caplog: pytest.LogCaptureFixture) -> None:
+    handlers = {name: [*logging.getLogger(name).handlers] for name in PACKAGES}
+    try:
+        assert run("--verbose", "sources")[0] == 0
+        logging.getLogger("rag.store.index").info("reopened")
+        assert [record.message for record in caplog.records] == ["reopened"]
+    finally:
+        for name, before in handlers.items():
+            logging.getLogger(name).handlers, logging.getLogger(name).level = before, logging.NOTSET
+
+
+def test_a_shell_can_complete_the_commands() -> None:
+    code = "import sys; sys.argv = ['pullquote']; from ui.cli.main import app; app(prog_name='pullquote')"
+    words = {"_PULLQUOTE_COMPLETE": "complete_bash", "COMP_WORDS": "pullquote re", "COMP_CWORD": "1"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=os.environ | words)
+    assert done.stdout.split() == ["remove", "rebuild"]
 
 
 def test_help_does_not_load_what_it_does_not_need() -> None:
@@ -134,7 +160,7 @@ def test_ctrl_c_ends_an_answer_with_what_is_finished(capsys: pytest.CaptureFixtu
 
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(typer.Exit) as ended:
-        _tell(answers())  # type: ignore[arg-type]
+        _print_stream(answers())  # type: ignore[arg-type]
     assert ended.value.exit_code == 130
     assert capsys.readouterr().out == "Tea is hot. Ice …\nStopped; this is as far as it came.\n"
     assert signal.getsignal(signal.SIGINT) is before
@@ -172,7 +198,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def test_what_narrows_a_question(asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ui.cli.main._spelled", lambda names, index: [name.title() for name in names or ()])
+    monkeypatch.setattr("ui.cli.main._source_names", lambda names, index: [name.title() for name in names or ()])
     run("ask", "Who?")
     run("ask", "Who?", "--after", "2024-03-01", "--before", "2024-03-31", "--source", "the age", "--source", "x")
     run("ask", "Who?", "--article", "a", "--article", "b", "--today", "2024-04-02")
@@ -224,7 +250,7 @@ def test_what_was_asked_for_is_bold_in_a_terminal_alone() -> None:
 
 @given(st.text("ab \t\n\u2003\x85-", max_size=300), st.lists(st.tuples(st.integers(-3, 300), st.integers(-3, 300))))
 def test_bold_moves_no_line_break(text: str, spans: list[tuple[int, int]]) -> None:
-    filled = _filled(text, spans)
+    filled = _wrapped(text, spans)
     assert re.sub(r"\x1b\[\d+m", "", filled) == "\n".join(textwrap.fill(line, WIDTH) for line in text.split("\n"))
     bold = "".join(re.findall(r"\x1b\[1m(.*?)\x1b\[0m", filled))
     wanted = (c for at, c in enumerate(text) if any(start <= at < end for start, end in spans))
