@@ -1,4 +1,4 @@
-# make chat: install and open the chat over the sample articles.  make test: install and check everything.
+# make chat: install and serve the chat over the sample articles.  make test: install and check everything.
 PYTHON ?= python3
 INDEX ?= .pullquote
 ARTICLES ?= eval/data/articles
@@ -18,7 +18,7 @@ test: .venv/installed-dev lint
 check: .venv/installed-dev lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile
 
-# The suite's questions to the model at PULLQUOTE_LLM_URL (its name in PULLQUOTE_LLM), and to one too small to do well.
+# Questions to the model at PULLQUOTE_LLM_URL (named in PULLQUOTE_LLM), and to a very small one, which is installed.
 .PHONY: test-llm
 test-llm: .venv/installed-smollm2
 	$(BIN)/pytest -rs tests/rag/models/test_real_llm.py
@@ -30,12 +30,17 @@ lint: .venv/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# docs/ as a site, in site/.
+.PHONY: docs
+docs: .venv/installed-dev
+	$(BIN)/zensical build --strict --clean
+
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv build site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; set PYTHON=python3.11")'
