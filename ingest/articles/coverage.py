@@ -56,34 +56,34 @@ WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]{2}|[\u0e00-\u0eff\u1000-\u109f\
 """Of a script that sets no spaces between words, as many letters as a word has."""
 
 
-def noticed(name: str, items: Read, text: str = "") -> Read:
+def with_notices(name: str, items: Read, text: str = "") -> Read:
     """What was read of a text, and a notice if it seems to hold more documents than articles were made of it.
 
     Without the text itself, those of its articles are looked at.
     """
-    made, left_out, documents = 0, 0, documents_in(text)
+    made, left_out, documents = 0, 0, count_documents(text)
     for item in items:
         if isinstance(item, Article):
             made += 1
-            documents += 0 if text else max(1, documents_in(item.text))
+            documents += 0 if text else max(1, count_documents(item.text))
         left_out += isinstance(item, Unpublished)
         yield item
     if documents > made + left_out and made:
-        yield several(name, documents, made)
+        yield several_documents_notice(name, documents, made)
 
 
-def several(name: str, documents: int, made: int = 1) -> Notice:
+def several_documents_notice(name: str, documents: int, made: int = 1) -> Notice:
     """The notice for a source that seems to hold more documents than articles were made of it."""
     of_these = "one article was" if made == 1 else f"{made:,} articles were"
     return Notice(name, f"seems to hold {documents:,} documents, but {of_these} made of it; save each as its own file")
 
 
-def words_in(text: str) -> int:
+def count_words(text: str) -> int:
     """How many words a text has, in any script."""
     return len(WORD.findall(text))
 
 
-def documents_in(text: str) -> int:
+def count_documents(text: str) -> int:
     """How many documents a text seems to hold, by the marks that databases and mail programs set between them."""
     numbers = {first or second for first, second in _NUMBERED.findall(text)}
     marks = (sum(1 for _ in pattern.finditer(text)) for pattern in _MARKS)
@@ -109,26 +109,26 @@ def _is_headline(line: str) -> bool:
     return len(line.split()) in HEADLINE_WORDS and not SENTENCE_END.search(line)
 
 
-Runs = frozenset[tuple[str, ...]]
+WordRuns = frozenset[tuple[str, ...]]
 
 
-def runs_of(text: str) -> Runs:
+def word_runs(text: str) -> WordRuns:
     """All runs of a few words in a text, by which its paragraphs are found again, however it is cut into lines."""
     words = WORD.findall(text)
     return frozenset(zip(*(words[start:] for start in range(RUN)), strict=False))
 
 
-def missing(paragraphs: Iterable[str], runs: Runs) -> list[str]:
+def missing_paragraphs(paragraphs: Iterable[str], runs: WordRuns) -> list[str]:
     """The paragraphs of prose that are not in a text, of which these are the runs of words."""
     return [text for text in paragraphs if SENTENCE_END.search(text) and _is_missing(WORD.findall(text), runs)]
 
 
-def _is_missing(words: Sequence[str], runs: Runs) -> bool:
+def _is_missing(words: Sequence[str], runs: WordRuns) -> bool:
     middle = (len(words) - RUN) // 2
     return len(words) >= PROSE_WORDS and tuple(words[middle : middle + RUN]) not in runs
 
 
-def dropped(name: str, kept: int, lost: int) -> Iterator[Notice]:
+def dropped_text_notice(name: str, kept: int, lost: int) -> Iterator[Notice]:
     """A notice if more words of a source are missing from its article (`lost`) than are in it (`kept`)."""
     if lost > max(kept, DROPPED_WORDS):
         share = round(100 * lost / (lost + kept))

@@ -10,9 +10,9 @@ from math import isnan
 from types import MappingProxyType
 from typing import Any
 
-from ingest.content.blocks import Joined
+from ingest.content.blocks import JoinedText
 from ingest.content.types import Content
-from ingest.content.values import LONGEST_ID, language_code, one_line, parse_date
+from ingest.content.values import LONGEST_ID, LONGEST_URL, language_code, one_line, parse_date
 from rag.schema import Article, Failure, Span
 
 LONGEST_ARTICLE = 2_000_000
@@ -26,8 +26,6 @@ MOST_ITEMS = 100
 """Items of a list that go into one line."""
 LONGEST_LINE = 2_000
 """Characters of a field that is one line; of a longer one, its start is kept."""
-LONGEST_URL = 8_000
-"""Characters; a longer address leads nowhere, and part of one leads elsewhere."""
 
 NAMES: dict[str, tuple[str, ...]] = {
     "id": ("id", "guid", "uuid", "articleid", "newsid", "docid", "documentid", "storyid", "postid", "messageid", "uri"),
@@ -63,7 +61,7 @@ _SIGNS = ("$", "#", "@", "_")
 _NAME_PARTS = (("given", "first", "givenname", "firstname"), ("family", "last", "familyname", "lastname"))
 
 
-def pick(record: Mapping[str, Any], mapping: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def pick_fields(record: Mapping[str, Any], mapping: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """A record's fields by our names, and those that have none of our meanings.
 
     `mapping` is as in Options: its field may stand deeper ("date": "meta.published").
@@ -109,9 +107,9 @@ def _deep(record: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def article_of(
+def make_article(
     content: Content,
-    text: str | Joined,
+    text: str | JoinedText,
     fields: Mapping[str, Any],
     extra: Mapping[str, Any] = MappingProxyType({}),
     captions: Iterable[Span] = (),
@@ -120,11 +118,11 @@ def article_of(
 
     `captions` are spans that are not quoted, beside those that were joined into the text.
 
-    What neither they nor `content.known` say stays empty; an id, a title or a source that is missing is the name of
+    What neither they nor `content.metadata` say stays empty; an id, a title or a source that is missing is the name of
     its file, or its site.
     """
-    said = text if isinstance(text, Joined) else Joined(text)
-    known = {**{key: value for key, value in content.known.items() if value}, **_said(fields)}
+    said = text if isinstance(text, JoinedText) else JoinedText(text)
+    known = {**{key: value for key, value in content.metadata.items() if value}, **_said(fields)}
     article = Article(
         id=as_line(known.get("id"))[:LONGEST_ID] or content.name,
         title=as_line(known.get("title"))[:LONGEST_TITLE] or title_from(content.name),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ingest.content.blocks import ANNOUNCES
+from ingest.content.blocks import LIST_INTRODUCERS
 from rag.language.segment import sentence_ends
 from rag.schema import Article, Passage, Span
 
@@ -120,7 +120,7 @@ def _units(article: Article) -> list[Unit]:
         *before, last = lines[position]
         position += 1
         announced = 0
-        if last.quote and article.text.endswith(ANNOUNCES, 0, last.end):
+        if last.quote and article.text.endswith(LIST_INTRODUCERS, 0, last.end):
             last, announced = _with_list(article, last, lines[position : position + MOST_WORDS], markers)
         found += (*before, last)
         position += announced

@@ -52,12 +52,12 @@ def is_unpublished(record: Mapping[Any, Any], levels: int = 3) -> bool:
     )
 
 
-def is_no_article(record: Mapping[Any, Any]) -> bool:
+def is_not_an_article(record: Mapping[Any, Any]) -> bool:
     """Does a record say that it is an attachment, a menu's item or a revision of WordPress?"""
     return any(plain_name(key) in _TYPES and _value(value) in _NO_ARTICLES for key, value in record.items())
 
 
-def no_articles(name: str, count: int) -> Notice:
+def non_article_notice(name: str, count: int) -> Notice:
     """The notice for a source with entries that are not articles."""
     what = "entry is an attachment, a menu's item or a revision" if count == 1 else _OTHERS
     return Notice(name, f"{count:,} {what}: left out")

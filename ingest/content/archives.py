@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
-from ingest.content.types import MEGABYTE, WHOLE_ARCHIVE, Allowance, Content, Options
+from ingest.content.types import MEGABYTE, WHOLE_ARCHIVE, Budget, Content, Options
 from ingest.content.values import one_line
 from rag.errors import ReadError
 from rag.schema import Failure
@@ -64,20 +64,20 @@ _UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udf
 _WORD_DOCUMENT = re.compile(r"word/document\d*\.xml")
 
 
-def members(content: Content, options: Options, allowance: Allowance | None = None) -> Iterator[Content | Failure]:
+def members(content: Content, options: Options, budget: Budget | None = None) -> Iterator[Content | Failure]:
     """What an archive holds, by its first bytes: each member as a content of its own, or why it is none.
 
     A member of a zip is named "dump.zip/folder/file.txt"; the one in a .gz as that file would be, "dump.jsonl". Read
     each before asking for the next: they are closed with the archive. What is hidden is passed over. Members that are
     archives are not looked into. Raises ReadError if nothing can be unpacked; reading a member raises it too.
     """
-    allowance = allowance or Allowance.of(options.limits, content.size)
-    budget = _Budget(options.limits.bytes * WHOLE_ARCHIVE, allowance)
+    source_budget = budget or Budget.for_source(options.limits, content.size)
+    unpacking = _Budget(options.limits.bytes * WHOLE_ARCHIVE, source_budget)
     start = content.start(4)
     if start.startswith(GZIP_START):
-        yield _gunzipped(content, budget)
+        yield _gunzipped(content, unpacking)
     elif start.startswith(ZIP_STARTS):
-        yield from _unzipped(content, options, budget)
+        yield from _unzipped(content, options, unpacking)
     else:
         raise ReadError("is no archive of a known kind; give a .zip, a .gz, or the folder itself")
 
@@ -249,7 +249,7 @@ class _Budget:
     """What a source may unpack to in all, in bytes, and what it still may."""
 
     limit: int
-    allowance: Allowance
+    allowance: Budget
 
     @property
     def problem(self) -> str:
@@ -349,15 +349,14 @@ class _Unpacked(io.RawIOBase):
         super().close()
 
 
-LONGEST_URL = 8_000
-STEP = 65_536
+GUNZIP_STEP = 65_536
 """Bytes that are unpacked at once."""
 
 _GZIP = zlib.MAX_WBITS | 16
 
 
-def gunzipped(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """What gzip packed, in pieces of at most STEP bytes, however much a few bytes stand for.
+def gunzip(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """What gzip packed, in pieces of at most GUNZIP_STEP bytes, however much a few bytes stand for.
 
     Raises ReadError if it is broken or cut off.
     """
@@ -371,9 +370,9 @@ def gunzipped(parts: Iterable[bytes]) -> Iterator[bytes]:
                     data = data.lstrip(b"\0")
                     if not GZIP_START.startswith(data[:2]):
                         return
-                piece = unpack.decompress(data, STEP)
+                piece = unpack.decompress(data, GUNZIP_STEP)
                 yield piece
-                data, full, begun = unpack.unconsumed_tail, len(piece) == STEP, begun or bool(data)
+                data, full, begun = unpack.unconsumed_tail, len(piece) == GUNZIP_STEP, begun or bool(data)
                 if unpack.eof:
                     data, full, begun, ended = unpack.unused_data, False, False, True
                     unpack = zlib.decompressobj(_GZIP)

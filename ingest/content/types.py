@@ -12,7 +12,7 @@ from ingest.content.blocks import Block
 from rag.errors import ReadError
 from rag.schema import Article, Failure, Notice
 
-TakeApart = Callable[[Sequence[str]], list[list[Block]]]
+ParseMarkup = Callable[[Sequence[str]], list[list[Block]]]
 """Texts with markup → the blocks of each. Raises ReadError."""
 
 MEGABYTE = 1_000_000
@@ -46,7 +46,7 @@ WHOLE_ARCHIVE = 50
 
 
 @dataclass(slots=True)
-class Allowance:
+class Budget:
     """What one source may still cost with all that is in it: `seconds` of reading, and `bytes` unpacked.
 
     The clock runs only inside `timed`, while the source is read, and not while its articles are stored.
@@ -58,19 +58,19 @@ class Allowance:
     _since: float | None = None
 
     @classmethod
-    def of(cls, limits: Limits, size: int) -> Allowance:
+    def for_source(cls, limits: Limits, size: int) -> Budget:
         """That of a source of so many bytes as it is found, packed or not."""
         seconds = limits.seconds * (HOLDS_MANY + size / AS_MUCH_AGAIN)
         return cls(seconds, limits.bytes * WHOLE_ARCHIVE, seconds)
 
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Seconds that are left."""
         running = time.monotonic() - self._since if self._since is not None else 0.0
         return self.seconds - running
 
     def check(self) -> None:
         """Raises OutOfTime if none are."""
-        if self.left() <= 0:
+        if self.seconds_left() <= 0:
             raise OutOfTime(f"takes longer than {self.allowed:.0f} s in all; split it, or raise source_seconds")
 
     def timed(self, items: Read) -> Read:
@@ -113,8 +113,8 @@ class Content:
     """One thing to read, wherever it comes from: a file, a member of an archive, a page that was fetched.
 
     `name` is what is shown of it, and what its articles' ids begin with; `origin` is the real path of its file, or its
-    URL. `open` starts at its first byte. `known` is metadata from elsewhere (a feed tells of its entries), by the names
-    of Article's fields: it stands in for what the content does not say of itself.
+    URL. `open` starts at its first byte. `metadata` comes from elsewhere (the feed that lists a page) and fills the
+    fields of the article that the content itself does not state.
     """
 
     name: str
@@ -122,7 +122,7 @@ class Content:
     open: Callable[[], BinaryIO]
     size: int
     url: str = ""
-    known: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def start(self, length: int = 65_536) -> bytes:
         """Its first bytes."""
@@ -130,7 +130,7 @@ class Content:
             return file.read(length)
 
 
-def is_own(error: BaseException) -> bool:
+def raised_in_package(error: BaseException) -> bool:
     """Was an error raised by code of this package, and not by a library that it calls?"""
     trace = error.__traceback__
     while trace and trace.tb_next:
@@ -138,7 +138,7 @@ def is_own(error: BaseException) -> bool:
     return trace is not None and Path(trace.tb_frame.f_code.co_filename).is_relative_to(Path(__file__).parents[1])
 
 
-def whole(content: Content, options: Options) -> bytes:
+def read_bytes(content: Content, options: Options) -> bytes:
     """All its bytes. Raises ReadError if they are more than the limit."""
     with content.open() as file:
         data = file.read(options.limits.bytes + 1)

@@ -13,6 +13,8 @@ from rag.language.text import visible
 
 LONGEST_DATE = 48
 LONGEST_ID = 512
+LONGEST_URL = 8_000
+"""Characters; a longer address is dropped, since a shortened one leads elsewhere."""
 EPOCH_LAST = 4_102_444_800
 """Seconds from 1970 to 2100."""
 
