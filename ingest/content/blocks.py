@@ -1,4 +1,4 @@
-"""What readers find in a source, a block at a time → one text, and which spans of it are quoted how."""
+"""Blocks of a source joined into one text, with the spans that are not quoted and those of its lists."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ QUESTION_END = re.compile(r"[?？؟][\"'”’»›)\]」』]*$")
 SENTENCE_END = re.compile(r"[.!?…:;。！？।؟][\"'”’»›)\]」』]*$")
 
 PARAGRAPH_BREAK = "\n\n"
-"""What stands between two paragraphs of a text."""
+"""Separates the paragraphs of a text."""
 LIST_INTRODUCERS = (":", "：")
-"""How a paragraph ends that a list follows."""
+"""Ends of a paragraph that introduces a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,13 @@ class Block:
     unquotable_lines: tuple[int, ...] = ()
 
     def unquoted(self) -> Iterator[Span]:
-        """The spans of its text that are not quoted."""
+        """The spans of its text that may not be quoted."""
         if self.unquotable:
             yield 0, len(self.text)
             return
-        start, marked = 0, set(self.unquotable_lines)
-        for number, line in enumerate(self.text.split("\n")) if marked else ():
-            if number in marked:
+        start = 0
+        for number, line in enumerate(self.text.split("\n")) if self.unquotable_lines else ():
+            if number in self.unquotable_lines:
                 yield start, start + len(line)
             start += len(line) + 1
 
@@ -52,7 +52,7 @@ class JoinedText:
     lists: tuple[Span, ...] = ()
 
     def up_to(self, text: str) -> JoinedText:
-        """The part of it that is this text, which it begins with."""
+        """Cut to `text`, which is the beginning of this one."""
         captions, lists = (
             tuple((start, min(end, len(text))) for start, end in spans if start < len(text))
             for spans in (self.captions, self.lists)
@@ -61,20 +61,20 @@ class JoinedText:
 
 
 def join_blocks(blocks: Iterable[Block]) -> JoinedText:
-    """Blocks as one text, with the spans in it of what is not quoted and of the lists that a colon announces."""
+    """Join blocks; `captions` are the unquotable spans, `lists` the lists introduced by a colon."""
     texts, captions, lists = list[str](), list[Span](), list[Span]()
-    offset, announced, current = 0, False, 0
+    offset, introduced, current = 0, False, 0
     for block in blocks:
         captions += ((start + offset, end + offset) for start, end in block.unquoted())
         end = offset + len(block.text)
         if block.list_number and block.list_number == current:
             lists[-1] = lists[-1][0], end
-        elif block.list_number and announced:
+        elif block.list_number and introduced:
             lists.append((offset, end))
             current = block.list_number
         else:
             current = 0
-        announced = block.text.endswith(LIST_INTRODUCERS) and not block.unquotable
+        introduced = block.text.endswith(LIST_INTRODUCERS) and not block.unquotable
         texts.append(block.text)
         offset = end + len(PARAGRAPH_BREAK)
     return JoinedText(PARAGRAPH_BREAK.join(texts), tuple(captions), tuple(lists))
