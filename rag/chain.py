@@ -13,7 +13,7 @@ from typing import Self, TypedDict, Unpack
 
 from rag.answer.citations import cite, difference
 from rag.answer.extractive import ExtractiveGenerator, Generator
-from rag.answer.generative import REPLACED, WritingGenerator, as_sentence
+from rag.answer.generative import REPLACED, LanguageModelGenerator, as_sentence
 from rag.answer.support import Checker
 from rag.config import Config, api_key
 from rag.errors import QuestionError, Stopped
@@ -27,8 +27,8 @@ from rag.models.servers import load_llm
 from rag.retrieval.confidence import Confidence, features_of
 from rag.retrieval.follow_ups import in_context
 from rag.retrieval.retriever import Retriever
-from rag.retrieval.rewrite import Plan, planned
-from rag.retrieval.scoring import Need
+from rag.retrieval.rewrite import Plan, plan_query
+from rag.retrieval.scoring import QuestionProfile
 from rag.schema import NO_FILTERS, Answer, Copy, Draft, Extra, Filters, Hit, Query, ReadFilter, Stage, Statement, Turn
 from rag.store.fulltext import FullTextIndex
 from rag.store.index import Index
@@ -99,18 +99,18 @@ class Chain:
         model = load_llm(config.llm, config.llm_base_url, key, *limits)
         checker = Checker(self.index, self.retriever.embedder, load_entailment(config.support_model))
         plain = ExtractiveGenerator(self.index, config.sentences)
-        return replace(self, generator=WritingGenerator(model, checker, plain, config.sentences), model=model)
+        return replace(self, generator=LanguageModelGenerator(model, checker, plain, config.sentences), model=model)
 
     def without_llm(self) -> Self:
         """The same chain, but that it answers in the articles' own sentences."""
-        plain = self.generator.plain if isinstance(self.generator, WritingGenerator) else self.generator
+        plain = self.generator.plain if isinstance(self.generator, LanguageModelGenerator) else self.generator
         return replace(self, generator=plain, model=None)
 
     def with_lengths(self, sentences: int, hits: int) -> Self:
         """The same chain, but that an answer has at most so many sentences, out of so many passages."""
         plain = ExtractiveGenerator(self.index, sentences)
         own = self.generator
-        writes = replace(own, plain=plain, sentences=sentences) if isinstance(own, WritingGenerator) else None
+        writes = replace(own, plain=plain, sentences=sentences) if isinstance(own, LanguageModelGenerator) else None
         return replace(self, generator=writes or plain, retriever=replace(self.retriever, hits=hits))
 
     def ask(self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> Answer:
@@ -134,7 +134,7 @@ class Chain:
         question = checked(question)
         query, read = self._understood(question, history, scope)
         plan = Plan(query)
-        for plan in planned(self.model, query, history, self.index.fulltext) if self.model else ():
+        for plan in plan_query(self.model, query, history, self.index.fulltext) if self.model else ():
             if plan.doing:
                 yield clock.timed(Answer(question, "", (), (), grounded=False, confidence=0.0, doing=plan.doing))
         clock.ends("understand")
@@ -168,7 +168,8 @@ class Chain:
 
     def _generator(self, plan: Plan) -> Generator:
         """Without the language model once it has failed: it would only be waited for again."""
-        return self.generator.plain if plan.failed and isinstance(self.generator, WritingGenerator) else self.generator
+        own = self.generator
+        return own.plain if plan.failed and isinstance(own, LanguageModelGenerator) else own
 
     def retrieve(self, question: str, history: Sequence[Turn] = (), **scope: Unpack[Scope]) -> list[Hit]:
         """The passages that may answer a question, best first."""
@@ -229,15 +230,17 @@ class Chain:
         Less for a follow-up of whose own words the hits have none: they are about what was said before.
         """
         fulltext = self.index.fulltext
-        alone = Need.of(query.question, fulltext)
-        needs = [alone, Need.of(query.question, fulltext, query.carried, query.weight)] if query.weight else [alone]
+        alone = QuestionProfile.of(query.question, fulltext)
+        needs = [alone]
+        if query.weight:
+            needs.append(QuestionProfile.of(query.question, fulltext, query.carried, query.weight))
         sure = max(self.confidence.of(features_of(need, hits, fulltext)) for need in needs)
         if not query.weight or not alone.rarity or _heard(alone, hits, fulltext):
             return sure
         return sure * (UNHEARD if fulltext.knows(alone.rarity) else UNKNOWN)
 
 
-def _heard(need: Need, hits: Sequence[Hit], fulltext: FullTextIndex) -> bool:
+def _heard(need: QuestionProfile, hits: Sequence[Hit], fulltext: FullTextIndex) -> bool:
     return any(need.rarity.keys() & set(fulltext.terms(hit.passage.indexed_text)) for hit in hits)
 
 

@@ -31,7 +31,7 @@ from rag.answer.citations import cite
 from rag.chain import Chain
 from rag.config import Config
 from rag.retrieval.confidence import FITTED, Confidence, Features, features_of
-from rag.retrieval.scoring import Need
+from rag.retrieval.scoring import QuestionProfile
 from rag.schema import Answer
 
 OWN, FOREIGN, NEAR_MISS = "its own", "of others", "near misses"
@@ -132,7 +132,7 @@ def _example(chain: Chain, corpus: str, pair: QAPair, kind: str) -> Example:
     cited = cite([statement for draft in drafts for statement in draft.statements])
     answer = Answer(pair.question, cited.text, cited.citations, tuple(hits), grounded=True, confidence=1.0)
     scores = score(pair, Row.of(pair, answer, chain.index, run=""))
-    features = features_of(Need.of(pair.question, fulltext), hits, fulltext)
+    features = features_of(QuestionProfile.of(pair.question, fulltext), hits, fulltext)
     held_out = zlib.crc32(pair.id.encode()) % 2 == 1
     return Example(corpus, kind, features, kind == OWN and scores["right"] == 1, held_out)
 

@@ -1,1 +1,1 @@
-"""What a reader found → an article with typed fields, its passages, and its near duplicates."""
+"""Make an article of what a reader extracted: typed fields, passages, near duplicates, notices."""

@@ -1,4 +1,4 @@
-"""What a source says of an article → an Article: the fields by their many names, typed and bounded."""
+"""Metadata of a source → a typed, bounded Article, whatever names the source gives its fields."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ from math import isnan
 from types import MappingProxyType
 from typing import Any
 
-from ingest.content.blocks import Joined
+from ingest.content.blocks import JoinedText
 from ingest.content.types import Content
-from ingest.content.values import LONGEST_ID, language_code, one_line, parse_date
+from ingest.content.values import LONGEST_ID, LONGEST_URL, language_code, one_line, parse_date
 from rag.schema import Article, Failure, Span
 
 LONGEST_ARTICLE = 2_000_000
-"""Characters, some three novels: more than that is a dump whose articles could not be told apart."""
+"""Characters, some three novels; a longer text is a dump whose articles could not be separated."""
 LONGEST_TITLE = 500
 LONGEST_EXTRA, MOST_EXTRA = 500, 30
-"""Characters of an unknown field that are kept, and how many such fields."""
+"""Characters kept of an unknown field, and the number of such fields."""
 LONGEST_NAME = 64
-"""Characters of a field's name; a longer one means nothing."""
+"""Characters of a field's name; a longer key is not a name."""
 MOST_ITEMS = 100
-"""Items of a list that go into one line."""
+"""Items of a list that are joined into one line."""
 LONGEST_LINE = 2_000
-"""Characters of a field that is one line; of a longer one, its start is kept."""
-LONGEST_URL = 8_000
-"""Characters; a longer address leads nowhere, and part of one leads elsewhere."""
+"""Characters kept of a field that is one line."""
 
 NAMES: dict[str, tuple[str, ...]] = {
     "id": ("id", "guid", "uuid", "articleid", "newsid", "docid", "documentid", "storyid", "postid", "messageid", "uri"),
@@ -47,60 +45,58 @@ NAMES: dict[str, tuple[str, ...]] = {
     "url": ("url", "link", "permalink", "canonicalurl", "weburl", "articleurl", "href", "sourceurl"),
     "language": ("language", "lang", "locale", "inlanguage", "languagecode"),
 }  # fmt: skip
-"""The names that exports give to each field, without case, spaces, hyphens and underscores; the first one found
-counts."""
+"""The names that exports give to each field, in lower case without spaces and punctuation; the first one found wins."""
 
-_PLAIN = re.compile(r"[\W_]+")
-_MEANINGS = {name: (field, rank) for field, names in NAMES.items() for rank, name in enumerate(names)}
-_WORDS = frozenset(("text", "author", "source"))
-"""What a number cannot say: it is a key into some other list."""
+_PUNCTUATION = re.compile(r"[\W_]+")
+_FIELD_AND_RANK = {name: (field, rank) for field, names in NAMES.items() for rank, name in enumerate(names)}
+_NEVER_NUMBERS = frozenset(("text", "author", "source"))
+"""Fields that a number cannot fill: it is a key of some other table."""
 _BY = re.compile(r"^by (?=\S)", re.IGNORECASE)
-_LINES = ("name", "title", "main", "rendered", "text", "value", "label", "original")
-"""Where a thing says what it is called, or how it reads."""
+_LABEL_KEYS = ("name", "title", "main", "rendered", "text", "value", "label", "original")
+"""Keys of an object that hold its name or its text."""
 LEVELS = 4
-"""How deep in a field's value its words may stand."""
-_SIGNS = ("$", "#", "@", "_")
+"""How deeply a field's value may be nested."""
+_TYPE_PREFIXES = ("$", "#", "@", "_")
 _NAME_PARTS = (("given", "first", "givenname", "firstname"), ("family", "last", "familyname", "lastname"))
 
 
-def pick(record: Mapping[str, Any], mapping: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A record's fields by our names, and those that have none of our meanings.
+def pick_fields(record: Mapping[str, Any], mapping: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split a record into the fields of NAMES and the remaining ones.
 
-    `mapping` is as in Options: its field may stand deeper ("date": "meta.published").
+    `mapping` is as Options.fields; its paths may lead into nested objects ("date": "meta.published").
     """
     used = {path for field, path in mapping.items() if field in NAMES}
     best: dict[str, tuple[int, str]] = {}
     for key, value in record.items():
-        meaning = _MEANINGS.get(plain_name(key))
-        if not meaning or meaning[0] in mapping or key in used or not _says(value):
+        field, rank = _FIELD_AND_RANK.get(plain_name(key), ("", 0))
+        if not field or field in mapping or key in used or not _has_value(value):
             continue
-        field, rank = meaning
-        is_number = field in _WORDS and isinstance(value, (int, float))
+        is_number = field in _NEVER_NUMBERS and isinstance(value, (int, float))
         if not is_number and (field not in best or rank < best[field][0]):
             best[field] = (rank, key)
-    found = {field: _deep(record, mapping[field]) for field in NAMES if field in mapping}
-    found |= {field: record[key] for field, (_, key) in best.items()}
+    picked = {field: _nested_value(record, mapping[field]) for field in NAMES if field in mapping}
+    picked |= {field: record[key] for field, (_, key) in best.items()}
     used.update(key for _, key in best.values())
-    return found, {str(key): value for key, value in record.items() if key not in used}
+    return picked, {str(key): value for key, value in record.items() if key not in used}
 
 
 def plain_name(key: object) -> str:
-    """A field's name as in NAMES: without case, spaces and signs; empty for one that is too long to be a name."""
+    """A field's name as in NAMES: lower case, without spaces and punctuation; empty if too long to be a name."""
     return _plain_name(key) if isinstance(key, str) and len(key) <= LONGEST_NAME else ""
 
 
 @lru_cache(4_096)
 def _plain_name(key: str) -> str:
-    return _PLAIN.sub("", key).lower()
+    return _PUNCTUATION.sub("", key).lower()
 
 
-def _says(value: Any) -> bool:
-    """Is it more than nothing, a yes or no, or a number that is none?"""
+def _has_value(value: Any) -> bool:
+    """Whether a value says something: it is not empty, a boolean or NaN."""
     return not (value in (None, "", [], {}) or isinstance(value, bool) or (isinstance(value, float) and isnan(value)))
 
 
-def _deep(record: Mapping[str, Any], path: str) -> Any:
-    """The value of a record's field, or of a field inside it ("meta.published"); None if it has none."""
+def _nested_value(record: Mapping[str, Any], path: str) -> Any:
+    """The value under a key or a path of keys ("meta.published"); None if there is none."""
     if path in record:
         return record[path]
     value: Any = record
@@ -109,37 +105,41 @@ def _deep(record: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def article_of(
+def make_article(
     content: Content,
-    text: str | Joined,
+    text: str | JoinedText,
     fields: Mapping[str, Any],
     extra: Mapping[str, Any] = MappingProxyType({}),
     captions: Iterable[Span] = (),
 ) -> Article | Failure:
-    """The article that these fields (by the names of NAMES) make of a clean text, or why it cannot be one.
+    """Make an article of a clean text and the fields of NAMES; a Failure if it is empty or too long.
 
-    `captions` are spans that are not quoted, beside those that were joined into the text.
-
-    What neither they nor `content.known` say stays empty; an id, a title or a source that is missing is the name of
-    its file, or its site.
+    Fields that are missing come from `content.metadata`; id, title and source fall back to the name of the file or the
+    site. `captions` are spans that are not quoted, in addition to those of the text.
     """
-    said = text if isinstance(text, Joined) else Joined(text)
-    known = {**{key: value for key, value in content.known.items() if value}, **_said(fields)}
+    body = text if isinstance(text, JoinedText) else JoinedText(text)
+    stated = {key: value for key, value in fields.items() if _has_value(value)}
+    known = {**{key: value for key, value in content.metadata.items() if value}, **stated}
     article = Article(
         id=as_line(known.get("id"))[:LONGEST_ID] or content.name,
         title=as_line(known.get("title"))[:LONGEST_TITLE] or title_from(content.name),
-        text=said.text,
+        text=body.text,
         source=as_line(known.get("source")) or _site(content),
         url=_url(known.get("url")) or content.url,
         author=_BY.sub("", as_line(known.get("author"))),
         published=parse_date(known.get("date")),
         origin=content.origin,
-        captions=(*said.captions, *captions),
-        lists=said.lists,
+        captions=(*body.captions, *captions),
+        lists=body.lists,
         language=language_code(known.get("language")),
         extra=_extra(extra),
     )
-    return _checked(article, content.name)
+    if not any(character.isalnum() for character in article.text):
+        return Failure(content.name, "has no text; nothing to index")
+    if len(article.text) > LONGEST_ARTICLE:
+        problem = f"is one article of {len(article.text):,} characters, the limit is {LONGEST_ARTICLE:,}"
+        return Failure(content.name, f"{problem}; split it into several articles")
+    return article
 
 
 def _url(value: Any) -> str:
@@ -147,62 +147,42 @@ def _url(value: Any) -> str:
     return url if len(url) <= LONGEST_URL else ""
 
 
-def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in fields.items() if _says(value)}
-
-
-def _checked(article: Article, where: str) -> Article | Failure:
-    if not any(character.isalnum() for character in article.text):
-        return Failure(where, "has no text; nothing to index")
-    if len(article.text) > LONGEST_ARTICLE:
-        problem = f"is one article of {len(article.text):,} characters, the limit is {LONGEST_ARTICLE:,}"
-        return Failure(where, f"{problem}; split it into several articles")
-    return article
-
-
-def as_line(value: Any, longest: int = LONGEST_LINE) -> str:
-    """A value as one line: of a list its items, of a thing with a name ({"name": …}) that name.
-
-    No more than `longest` characters are put together.
-    """
-    return _line(value, longest, LEVELS)
-
-
-def _line(value: Any, longest: int, levels: int) -> str:
+def as_line(value: Any, longest: int = LONGEST_LINE, levels: int = LEVELS) -> str:
+    """A value as one line of at most `longest` characters: the items of a list, the name of an object ({"name": …})."""
     if isinstance(value, str):
-        # Much of it may be space; what is cut off for certain need not be cleaned first.
+        # Much of it may be white space, hence the margin.
         return one_line(value[: 4 * longest])[:longest]
     if isinstance(value, Mapping) and levels:
-        return _called(value, longest, levels)
+        return _label_of(value, longest, levels)
     if isinstance(value, (list, tuple)) and levels:
-        return _joined(value, longest, levels)
+        return _list_line(value, longest, levels)
     return one_line(value)[:longest]
 
 
-def _joined(items: Iterable[Any], longest: int, levels: int) -> str:
+def _list_line(items: Iterable[Any], longest: int, levels: int) -> str:
     lines, left = list[str](), longest
     for item in islice(items, MOST_ITEMS):
         if left <= 0:
             break
-        if not isinstance(item, float) and (line := _line(item, left, levels - 1)):
+        if not isinstance(item, float) and (line := as_line(item, left, levels - 1)):
             lines.append(line)
             left -= len(line) + len(", ")
     return ", ".join(lines)
 
 
-def _called(thing: Mapping[str, Any], longest: int, levels: int) -> str:
-    """What a thing is called; of one that is only a value with its type ({"$date": …}), that value."""
-    if len(thing) == 1 and str(next(iter(thing)))[:1] in _SIGNS:
-        return _line(next(iter(thing.values())), longest, levels - 1)
+def _label_of(thing: Mapping[str, Any], longest: int, levels: int) -> str:
+    """The name of an object; the value of one that only wraps it with its type ({"$date": …})."""
+    if len(thing) == 1 and str(next(iter(thing)))[:1] in _TYPE_PREFIXES:
+        return as_line(next(iter(thing.values())), longest, levels - 1)
     plain = {plain_name(key): value for key, value in islice(thing.items(), MOST_ITEMS)}
-    lines = (_line(plain[name], longest, levels - 1) for name in _LINES if name in plain)
-    parts = (next((_line(plain[name], longest, 0) for name in names if name in plain), "") for names in _NAME_PARTS)
+    lines = (as_line(plain[name], longest, levels - 1) for name in _LABEL_KEYS if name in plain)
+    parts = (next((as_line(plain[name], longest, 0) for name in names if name in plain), "") for names in _NAME_PARTS)
     return next(filter(None, lines), "") or " ".join(filter(None, parts))[:longest]
 
 
 def _extra(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    told = ((key, value) for key, value in fields.items() if isinstance(value, bool) or _says(value))
-    lines = ((as_line(key, LONGEST_EXTRA), as_line(value, LONGEST_EXTRA)) for key, value in told)
+    stated = ((key, value) for key, value in fields.items() if isinstance(value, bool) or _has_value(value))
+    lines = ((as_line(key, LONGEST_EXTRA), as_line(value, LONGEST_EXTRA)) for key, value in stated)
     return tuple(islice(((key, value) for key, value in lines if key and value), MOST_EXTRA))
 
 

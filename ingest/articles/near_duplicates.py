@@ -1,4 +1,4 @@
-"""Articles that tell the same in nearly the same words: wire copy with small edits, a story that was updated."""
+"""Near duplicates: articles in nearly the same words, such as edited wire copy or an updated story."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from rag.models.embedding import Vectors, normalized
 from rag.store.rows import Neighbour
 
 SHINGLE = 3
-"""Words; what two articles have in common is counted in runs of so many."""
-HASHES = 64
-SEED = 1
-SAME = 0.6
-"""Shingles in common, of all of both (Jaccard), from which on two articles tell one story; the estimate's standard
-deviation is .06 there (Broder, On the Resemblance and Containment of Documents, 1997)."""
-NEAREST, NEAR = 5, 0.8
-"""Articles nearest in meaning that are compared, and the cosine of their vectors below which there is no need to."""
+"""Words of a shingle, the unit in which articles are compared."""
+HASHES, SEED = 64, 1
+"""Of the MinHash."""
+SAME_ARTICLE = 0.6
+"""Jaccard similarity of the shingles from which on two articles are near duplicates; the standard deviation of the
+estimate is .06 there (Broder, On the Resemblance and Containment of Documents, 1997)."""
+NEAREST, LEAST_COSINE = 5, 0.8
+"""An article is compared with so many nearest neighbours by vector, if their cosine is at least this."""
 
 
 def sketch(text: str) -> str:
-    """What a text's shingles are compared by: a MinHash of so many hashes, as base64; empty for a text of no words."""
+    """The MinHash of a text's shingles as base64; empty for a text without words."""
     from datasketch import MinHash
 
     words = text.lower().split()
@@ -35,7 +35,7 @@ def sketch(text: str) -> str:
 
 
 def resemblance(a: str, b: str) -> float:
-    """The share of shingles that two texts have in common, estimated from their sketches: 0–1."""
+    """The Jaccard similarity of two texts' shingles, 0–1, estimated from their sketches."""
     if not a or not b:
         return 0.0
     left, right = (np.frombuffer(base64.b64decode(s), dtype="<u4") for s in (a, b))
@@ -45,15 +45,18 @@ def resemblance(a: str, b: str) -> float:
 def near_duplicate_groups(
     vectors: Vectors, sketches: Sequence[str], own: Sequence[str], known: Sequence[list[Neighbour]]
 ) -> list[str]:
-    """The story that each article of a batch tells: that of a near one that is known, or of one before it in the batch.
+    """The near-duplicate group of each article of a batch: that of its nearest duplicate, or else its `own`.
 
-    Else its own. `vectors` has a row an article; `known` are those near to each in the index.
+    Duplicates are looked for among earlier articles of the batch and among `known`, the neighbours of each in the
+    index. `vectors` has a row for each article.
     """
-    rows, found = normalized(vectors), list[str]()
-    for i, mine in enumerate(sketches):
-        before = [(float(rows[j] @ rows[i]), found[j], sketches[j]) for j in range(i)]
-        near = [*before, *((n.similarity, n.duplicate_group, n.sketch) for n in known[i])]
-        same = [(resemblance(mine, other), group) for cosine, group, other in near if cosine >= NEAR]
-        best = max(same, default=(0.0, ""))
-        found.append(best[1] if best[0] >= SAME else own[i])
-    return found
+    rows, groups = normalized(vectors), list[str]()
+    for i, article_sketch in enumerate(sketches):
+        earlier = [(float(rows[j] @ rows[i]), groups[j], sketches[j]) for j in range(i)]
+        near = [*earlier, *((n.similarity, n.duplicate_group, n.sketch) for n in known[i])]
+        compared = [
+            (resemblance(article_sketch, other), group) for cosine, group, other in near if cosine >= LEAST_COSINE
+        ]
+        best, group = max(compared, default=(0.0, ""))
+        groups.append(group if best >= SAME_ARTICLE else own[i])
+    return groups

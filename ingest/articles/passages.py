@@ -1,4 +1,4 @@
-"""Article → passages of whole sentences, which join to the article's text again."""
+"""Split an article into passages of whole sentences; joined, they are the article's text again."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ingest.content.blocks import ANNOUNCES
+from ingest.content.blocks import LIST_INTRODUCERS
 from rag.language.segment import sentence_ends
 from rag.schema import Article, Passage, Span
 
 SPLITTER = "sentencex/60-90/abbreviations"
-"""Recorded in the index; changed whenever the same text would be cut otherwise from then on."""
+"""The splitter's version, recorded in the index; changed with every change of where a text is split."""
 LEAST_WORDS, MOST_WORDS = 60, 90
+"""Of a passage."""
 LONGEST_WORD = 24
-"""Characters; text without spaces is cut, and counted, as if a word ended here."""
+"""Characters; a longer run without spaces is counted, and split, as several words."""
 WINDOW = 5_000
-"""Characters given to the segmenter at once."""
+"""Characters given to the sentence segmenter at once."""
 
 _MARKER = re.compile(
     r"\s*(?P<marker>[•‣▪◦●○■□⁃∙·*–—-]|(?P<open>\(?)(?P<number>\d{1,3}|[ivx]{1,5}|[IVX]{1,5}|[a-zA-Z])(?P<close>[.)]))"
     r"\s+(?=\S)"
 )
-"""What stands before an item of a list: a bullet, or a number or letter of a row of them."""
+"""The bullet, number or letter before a list item."""
 _ROMAN = "- i ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx".split()
 _WORD = re.compile(rf"\S{{1,{LONGEST_WORD}}}")
 _PARAGRAPH = re.compile(r"[^\n]+")
@@ -32,7 +33,7 @@ _PARAGRAPH = re.compile(r"[^\n]+")
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A span of the article's text that reaches to where the next one begins."""
+    """A sentence's span in the article's text, and its number of words."""
 
     start: int
     end: int
@@ -41,9 +42,9 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What passages are made of: a sentence, or one that ends in a colon with the list that it announces.
+    """An indivisible part of a passage: a sentence, or one that ends in a colon with the list it introduces.
 
-    `quote` is the span that may be quoted, without the marker of an item; None for headings, captions and the like.
+    `quote` is the span that may be quoted, without a list marker; None for headings, captions and the like.
     """
 
     start: int
@@ -53,11 +54,11 @@ class Unit:
 
 
 def split(article: Article) -> list[Passage]:
-    """Cut an article into passages of 60–90 words on sentence borders; a shorter article is one passage.
+    """Split an article into passages of 60–90 words at sentence ends; a shorter article is one passage.
 
-    Passages are as even as whole sentences allow: each differs as little as possible from the middle of that
-    range (least squares, as in breaking a paragraph into lines). Only a sentence longer than a passage is cut; a list
-    stays with the sentence that announces it as far as they fit in a passage, and is quoted with it.
+    The lengths are as even as whole sentences allow: their squared distances from the middle of the range are
+    minimal, as in breaking a paragraph into lines. Only a sentence longer than a passage is cut. A list stays with the
+    sentence that introduces it, and is quoted with it, as far as both fit in one passage.
     """
     units = _units(article)
     if not units:
@@ -87,20 +88,20 @@ def split(article: Article) -> list[Passage]:
 
 
 def sentences_of(text: str) -> Iterator[Sentence]:
-    """The sentences of a text in order; a paragraph's end ends a sentence. None for a text of white space."""
+    """The sentences of a text in order; a sentence ends at the latest with its paragraph."""
     for paragraph in _PARAGRAPH.finditer(text):
-        for start, end in _within(paragraph.group()):
+        for start, end in _sentence_spans(paragraph.group()):
             words = [word.span() for word in _WORD.finditer(text, paragraph.start() + start, paragraph.start() + end)]
             for first in range(0, len(words), MOST_WORDS):
                 part = words[first : first + MOST_WORDS]
                 yield Sentence(part[0][0], part[-1][1], len(part))
 
 
-def _within(paragraph: str) -> Iterator[Span]:
-    """Sentence spans of one paragraph, found a window at a time.
+def _sentence_spans(paragraph: str) -> Iterator[Span]:
+    """Sentence spans of one paragraph, segmented a window at a time.
 
-    The segmenter's time grows with the square of the text in which no sentence ends. The last sentence of a
-    window may go on, so the next window begins with it.
+    The segmenter's time is quadratic in the length of a text without sentence ends. The last sentence of a window may
+    continue beyond it, so the next window begins with it.
     """
     offset = 0
     while offset < len(paragraph):
@@ -112,33 +113,33 @@ def _within(paragraph: str) -> Iterator[Span]:
 
 
 def _units(article: Article) -> list[Unit]:
-    """The sentences of an article, each that ends in a colon as one with what it announces."""
+    """The units of an article: its sentences, those that introduce a list merged with it."""
     markers = _markers(article.text)
     lines = _lines(article, markers)
-    found, position = list[Unit](), 0
+    units, position = list[Unit](), 0
     while position < len(lines):
         *before, last = lines[position]
         position += 1
-        announced = 0
-        if last.quote and article.text.endswith(ANNOUNCES, 0, last.end):
-            last, announced = _with_list(article, last, lines[position : position + MOST_WORDS], markers)
-        found += (*before, last)
-        position += announced
-    return found
+        merged = 0
+        if last.quote and article.text.endswith(LIST_INTRODUCERS, 0, last.end):
+            last, merged = _with_list(article, last, lines[position : position + MOST_WORDS], markers)
+        units += (*before, last)
+        position += merged
+    return units
 
 
 def _lines(article: Article, markers: Mapping[int, int]) -> list[list[Unit]]:
-    """The sentences of each line. A marker that was taken for a sentence is part of the next one."""
+    """The units of each line. A list marker that the segmenter took for a sentence is part of the next one."""
     captions, lines = sorted(article.captions), list[list[Unit]]()
     marker: Sentence | None = None
     for sentence in sentences_of(article.text):
         start, words = (marker.start, marker.words + sentence.words) if marker else (sentence.start, sentence.words)
-        said = markers.get(start, start)
-        if said >= sentence.end:
+        text_start = markers.get(start, start)
+        if text_start >= sentence.end:
             marker = Sentence(start, sentence.end, words)
             continue
         marker = None
-        quote = None if _touches(captions, sentence) else (said, sentence.end)
+        quote = None if _overlaps(captions, sentence) else (text_start, sentence.end)
         unit = Unit(start, sentence.end, words, quote)
         if lines and "\n" not in article.text[lines[-1][-1].end : start]:
             lines[-1].append(unit)
@@ -150,42 +151,42 @@ def _lines(article: Article, markers: Mapping[int, int]) -> list[list[Unit]]:
 def _with_list(
     article: Article, lead: Unit, lines: Sequence[Sequence[Unit]], markers: Mapping[int, int]
 ) -> tuple[Unit, int]:
-    """A sentence that ends in a colon with what it announces, and of how many of the lines after it that is made.
+    """Merge a sentence that ends in a colon with the list after it; the unit, and the number of lines merged.
 
-    Those are the items of a list and the lines of its own paragraph, as long as all of it fits in a passage.
+    Merged are items of a list and lines of the sentence's own paragraph, as long as all fits in one passage.
     """
-    whole, count, words, end = lead, 0, lead.words, lead.end
+    unit, count, words, end = lead, 0, lead.words, lead.end
     for number, line in enumerate(lines, 1):
         start, in_paragraph = line[0].start, article.text.count("\n", end, line[0].start) == 1
-        words, end = words + sum(unit.words for unit in line), line[-1].end
-        is_item = start in markers or in_paragraph or _touches(article.lists, line[0])
+        words, end = words + sum(part.words for part in line), line[-1].end
+        is_item = start in markers or in_paragraph or _overlaps(article.lists, line[0])
         if words > MOST_WORDS or not is_item:
             break
         if lead.quote and line[-1].quote:
-            whole, count = Unit(lead.start, end, words, (lead.quote[0], end)), number
-    return whole, count
+            unit, count = Unit(lead.start, end, words, (lead.quote[0], end)), number
+    return unit, count
 
 
 def _markers(text: str) -> dict[int, int]:
-    """Where the markers of lists begin and end: bullets, and numbers and letters with the next or last one near."""
-    found: dict[int, int] = {}
-    rows: dict[tuple[str, ...], list[tuple[int, Span]]] = {}
+    """Start → end of each list marker: bullets, and numbers or letters that continue a sequence."""
+    markers: dict[int, int] = {}
+    sequences: dict[tuple[str, ...], list[tuple[int, Span]]] = {}
     for line in _PARAGRAPH.finditer(text):
         if match := _MARKER.match(text, line.start(), line.end()):
             span = (match.start("marker"), match.end())
             if not match["number"]:
-                found[span[0]] = span[1]
+                markers[span[0]] = span[1]
             for kind, value in _values(match["number"] or ""):
-                rows.setdefault((match["open"], match["close"], kind), []).append((value, span))
-    for row in rows.values():
-        for (value, span), (other, beside) in pairwise(row):
-            if other == value + 1:
-                found |= (span, beside)
-    return found
+                sequences.setdefault((match["open"], match["close"], kind), []).append((value, span))
+    for sequence in sequences.values():
+        for (value, span), (next_value, next_span) in pairwise(sequence):
+            if next_value == value + 1:
+                markers |= (span, next_span)
+    return markers
 
 
 def _values(number: str) -> Iterator[tuple[str, int]]:
-    """What a number or letter can count as: "i" is the ninth letter, and the first Roman number."""
+    """The numerals a marker can be: "i" is the ninth letter and the first Roman numeral."""
     case = "upper" if number.isupper() else "lower"
     if number.isdecimal():
         yield "digits", int(number)
@@ -195,13 +196,13 @@ def _values(number: str) -> Iterator[tuple[str, int]]:
         yield f"{case} roman", _ROMAN.index(number.lower())
 
 
-def _touches(captions: Sequence[Span], sentence: Sentence | Unit) -> bool:
-    before = bisect_left(captions, (sentence.end, 0)) - 1
-    return before >= 0 and captions[before][1] > sentence.start
+def _overlaps(spans: Sequence[Span], sentence: Sentence | Unit) -> bool:
+    before = bisect_left(spans, (sentence.end, 0)) - 1
+    return before >= 0 and spans[before][1] > sentence.start
 
 
 def _breaks(words: Sequence[int]) -> list[int]:
-    """Indexes of the sentences that begin a passage, by dynamic programming over the cost of each passage."""
+    """Indexes of the units that begin a passage; dynamic programming minimizes the sum of squared deviations."""
     middle = (LEAST_WORDS + MOST_WORDS) / 2
     cost = [0.0] + [float("inf")] * len(words)
     begins = [0] * (len(words) + 1)
@@ -214,8 +215,8 @@ def _breaks(words: Sequence[int]) -> list[int]:
             total = cost[start] + (size - middle) ** 2
             if total < cost[end]:
                 cost[end], begins[end] = total, start
-    found, position = [], len(words)
+    starts, position = [], len(words)
     while position:
         position = begins[position]
-        found.append(position)
-    return found[::-1]
+        starts.append(position)
+    return starts[::-1]

@@ -1,4 +1,4 @@
-"""Is an entry published? By the fields in which content systems, blogs and note programs mark drafts and the like."""
+"""Recognize drafts, private and deleted entries by the fields that content systems and note programs use."""
 
 from __future__ import annotations
 
@@ -17,70 +17,75 @@ _UNPUBLISHED = frozenset(
     "autodraft deleted draft drafted drafts future inherit pending pendingreview private privatedraft scheduled "
     "softtrashed spiked trash trashed unpublished withheld".split()
 )
-"""Values of such a field, without case and signs; any other one ("updated", "breaking") says nothing of this."""
-_ALSO = {"status": ("archived", "killed"), "pubstatus": ("canceled", "cancelled")}
-"""Values that count only in one field: programs that save pages have a state "archived" for what was read."""
-_MARKS = frozenset("draft isdraft isprivate private unpublished isunpublished trashed istrashed deleted isdeleted "
-                   "appdraft".split())  # fmt: skip
-"""Fields that are true of what is not published."""
-_PUBLISHED = frozenset("published ispublished publish".split())
-"""Fields that are false of it; some of these hold a day instead."""
+"""Values of such a field, in lower case without punctuation; others ("updated", "breaking") say nothing of this."""
+_FIELD_SPECIFIC = {"status": ("archived", "killed"), "pubstatus": ("canceled", "cancelled")}
+"""Values that count only in one field: programs that save pages have a state "archived" for pages that were read."""
+_UNPUBLISHED_FLAGS = frozenset(
+    "draft isdraft isprivate private unpublished isunpublished trashed istrashed deleted isdeleted appdraft".split()
+)
+"""Fields that are true for an unpublished entry."""
+_PUBLISHED_FLAGS = frozenset("published ispublished publish".split())
+"""Fields that are false for an unpublished entry; some programs keep a date in them."""
 _YES, _NO = frozenset("true yes y t 1 on".split()), frozenset("false no n f 0 off".split())
-_NUMBERED = {"status": frozenset(("nid", "vid", "drupalinternalnid")), "state": frozenset(("catid",))}
-"""Fields that hold 1 for what is published, of Drupal and Joomla, and the fields by which those are known."""
+_NUMERIC_STATES = {"status": frozenset(("nid", "vid", "drupalinternalnid")), "state": frozenset(("catid",))}
+"""Fields of Drupal and Joomla that hold 1 for a published entry, and the fields by which these are recognized."""
 _PASSWORDS = frozenset(("postpassword", "wppostpassword"))
-_INSIDE = frozenset("article attributes content data entry fields frontmatter meta metadata node post source".split())
-"""Objects in a record that say something of the record itself: an author's or a comment's status is another matter."""
-_TYPES = frozenset(("posttype", "wpposttype"))
-_NO_ARTICLES = frozenset(
+_NESTED = frozenset("article attributes content data entry fields frontmatter meta metadata node post source".split())
+"""Nested objects that describe the record itself, unlike an author or a comment."""
+_TYPE_FIELDS = frozenset(("posttype", "wpposttype"))
+_NON_ARTICLE_TYPES = frozenset(
     "attachment changeset customcss customizechangeset navmenuitem oembedcache revision userrequest wpblock "
     "wpfontface wpfontfamily wpglobalstyles wpnavigation wptemplate wptemplatepart".split()
 )
-"""What WordPress keeps as posts besides articles and pages."""
-_OTHERS = "entries are attachments, menus' items or revisions"
-_PLAIN = re.compile(r"[\W_]+")
+"""What WordPress stores as posts besides articles and pages."""
+_PUNCTUATION = re.compile(r"[\W_]+")
 _DRAFTS_FOLDER = re.compile(r"(?:^|/)_drafts/")
 _MEDIUM_DRAFT = re.compile(r"(?:^|/)draft_[^/]*-[\da-f]{6,16}\.html?$", re.IGNORECASE)
 
 
 def is_unpublished(record: Mapping[Any, Any], levels: int = 3) -> bool:
-    """Does a record say that it is a draft, scheduled, private, protected by a password, or deleted?"""
-    plain = {plain_name(key): value for key, value in record.items()}
-    return any(_says_so(name, _value(value), plain) for name, value in plain.items()) or any(
-        levels > 1 and name in _INSIDE and isinstance(value, Mapping) and is_unpublished(value, levels - 1)
-        for name, value in plain.items()
+    """Whether a record is marked as a draft, scheduled, private, protected by a password, or deleted."""
+    by_name = {plain_name(key): value for key, value in record.items()}
+    return any(_marks_unpublished(name, _normal_value(value), by_name) for name, value in by_name.items()) or any(
+        levels > 1 and name in _NESTED and isinstance(value, Mapping) and is_unpublished(value, levels - 1)
+        for name, value in by_name.items()
     )
 
 
-def is_no_article(record: Mapping[Any, Any]) -> bool:
-    """Does a record say that it is an attachment, a menu's item or a revision of WordPress?"""
-    return any(plain_name(key) in _TYPES and _value(value) in _NO_ARTICLES for key, value in record.items())
+def is_not_an_article(record: Mapping[Any, Any]) -> bool:
+    """Whether a record of WordPress is an attachment, a menu item or a revision."""
+    return any(
+        plain_name(key) in _TYPE_FIELDS and _normal_value(value) in _NON_ARTICLE_TYPES for key, value in record.items()
+    )
 
 
-def no_articles(name: str, count: int) -> Notice:
+def non_article_notice(name: str, count: int) -> Notice:
     """The notice for a source with entries that are not articles."""
-    what = "entry is an attachment, a menu's item or a revision" if count == 1 else _OTHERS
-    return Notice(name, f"{count:,} {what}: left out")
+    one, several = (
+        "entry is an attachment, a menu item or a revision",
+        "entries are attachments, menu items or revisions",
+    )
+    return Notice(name, f"{count:,} {one if count == 1 else several}: left out")
 
 
 def is_draft_name(name: str) -> bool:
-    """Does a file's name say that it is a draft: of Jekyll, whose drafts have their folder, or of Medium?"""
+    """Whether a file's name is that of a draft, of Jekyll (in the folder of drafts) or of Medium."""
     return bool(_DRAFTS_FOLDER.search(name) or _MEDIUM_DRAFT.search(name))
 
 
-def _says_so(name: str, value: str, plain: Mapping[str, Any]) -> bool:
+def _marks_unpublished(name: str, value: str, by_name: Mapping[str, Any]) -> bool:
     if name in _STATES:
-        is_off = plain[name] is False or not _NUMBERED.get(name, frozenset()).isdisjoint(plain)
-        return value in _UNPUBLISHED or value in _ALSO.get(name, ()) or (is_off and value in _NO)
+        is_numeric = by_name[name] is False or not _NUMERIC_STATES.get(name, frozenset()).isdisjoint(by_name)
+        return value in _UNPUBLISHED or value in _FIELD_SPECIFIC.get(name, ()) or (is_numeric and value in _NO)
     if name == "archived":
-        # Webflow's; beside it stands whether the entry is a draft.
-        return value in _YES and "draft" in plain
-    is_marked = (name in _MARKS and value in _YES) or (name in _PUBLISHED and value in _NO)
-    return is_marked or (name in _PASSWORDS and bool(one_line(plain[name])))
+        # Of Webflow, which has a field for drafts as well.
+        return value in _YES and "draft" in by_name
+    is_flagged = (name in _UNPUBLISHED_FLAGS and value in _YES) or (name in _PUBLISHED_FLAGS and value in _NO)
+    return is_flagged or (name in _PASSWORDS and bool(one_line(by_name[name])))
 
 
-def _value(value: Any) -> str:
-    """A value without case and signs; of a list of one, or of an object with one value in it, that one."""
+def _normal_value(value: Any) -> str:
+    """A value in lower case without punctuation; that of a list or object with a single one is taken out."""
     for _ in range(3):
         if isinstance(value, Mapping) and len(value) == 1:
             value = next(iter(value.values()))
@@ -88,4 +93,4 @@ def _value(value: Any) -> str:
             value = value[0]
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return _PLAIN.sub("", str(value)[:100]).lower() if isinstance(value, (str, int)) else ""
+    return _PUNCTUATION.sub("", str(value)[:100]).lower() if isinstance(value, (str, int)) else ""

@@ -1,4 +1,4 @@
-"""What readers find in a source, a block at a time → one text, and which spans of it are quoted how."""
+"""Blocks of a source joined into one text, with the spans that are not quoted and those of its lists."""
 
 from __future__ import annotations
 
@@ -11,70 +11,70 @@ from rag.schema import Span
 QUESTION_END = re.compile(r"[?？؟][\"'”’»›)\]」』]*$")
 SENTENCE_END = re.compile(r"[.!?…:;。！？।؟][\"'”’»›)\]」』]*$")
 
-BETWEEN = "\n\n"
-"""What stands between two paragraphs of a text."""
-ANNOUNCES = (":", "：")
-"""How a paragraph ends that a list follows."""
+PARAGRAPH_BREAK = "\n\n"
+"""Separates the paragraphs of a text."""
+LIST_INTRODUCERS = (":", "：")
+"""Ends of a paragraph that introduces a list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """A paragraph, heading, item or row of a source.
 
-    What is `marked` stays in the text but is never quoted; `marked_lines` are the numbers of such lines in a block that
-    is otherwise quoted. `listed` is the number of the list, table, block quote or code that it belongs to, 0 for none:
-    what a colon before it announces.
+    What is `unquotable` stays in the text but is never quoted; `unquotable_lines` are the numbers of such lines in a
+    quotable block. `list_number` is the number of the list, table, block quote or code it belongs to, 0 for none; a
+    colon before it introduces it.
     """
 
     text: str
-    marked: bool = False
-    listed: int = 0
-    marked_lines: tuple[int, ...] = ()
+    unquotable: bool = False
+    list_number: int = 0
+    unquotable_lines: tuple[int, ...] = ()
 
     def unquoted(self) -> Iterator[Span]:
-        """The spans of its text that are not quoted."""
-        if self.marked:
+        """The spans of its text that may not be quoted."""
+        if self.unquotable:
             yield 0, len(self.text)
             return
-        start, marked = 0, set(self.marked_lines)
-        for number, line in enumerate(self.text.split("\n")) if marked else ():
-            if number in marked:
+        start = 0
+        for number, line in enumerate(self.text.split("\n")) if self.unquotable_lines else ():
+            if number in self.unquotable_lines:
                 yield start, start + len(line)
             start += len(line) + 1
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class JoinedText:
     """Blocks as one text; `captions` and `lists` are spans of it, as in Article."""
 
     text: str
     captions: tuple[Span, ...] = ()
     lists: tuple[Span, ...] = ()
 
-    def up_to(self, text: str) -> Joined:
-        """The part of it that is this text, which it begins with."""
+    def up_to(self, text: str) -> JoinedText:
+        """Cut to `text`, which is the beginning of this one."""
         captions, lists = (
             tuple((start, min(end, len(text))) for start, end in spans if start < len(text))
             for spans in (self.captions, self.lists)
         )
-        return Joined(text, captions, lists)
+        return JoinedText(text, captions, lists)
 
 
-def joined(blocks: Iterable[Block]) -> Joined:
-    """Blocks as one text, with the spans in it of what is not quoted and of the lists that a colon announces."""
+def join_blocks(blocks: Iterable[Block]) -> JoinedText:
+    """Join blocks; `captions` are the unquotable spans, `lists` the lists introduced by a colon."""
     texts, captions, lists = list[str](), list[Span](), list[Span]()
-    offset, announced, current = 0, False, 0
+    offset, introduced, current = 0, False, 0
     for block in blocks:
         captions += ((start + offset, end + offset) for start, end in block.unquoted())
         end = offset + len(block.text)
-        if block.listed and block.listed == current:
+        if block.list_number and block.list_number == current:
             lists[-1] = lists[-1][0], end
-        elif block.listed and announced:
+        elif block.list_number and introduced:
             lists.append((offset, end))
-            current = block.listed
+            current = block.list_number
         else:
             current = 0
-        announced = block.text.endswith(ANNOUNCES) and not block.marked
+        introduced = block.text.endswith(LIST_INTRODUCERS) and not block.unquotable
         texts.append(block.text)
-        offset = end + len(BETWEEN)
-    return Joined(BETWEEN.join(texts), tuple(captions), tuple(lists))
+        offset = end + len(PARAGRAPH_BREAK)
+    return JoinedText(PARAGRAPH_BREAK.join(texts), tuple(captions), tuple(lists))

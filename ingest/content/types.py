@@ -1,4 +1,4 @@
-"""What is read, and within what limits: the words that all readers share."""
+"""The types that all readers share: content, options, limits and the items a reader yields."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ from ingest.content.blocks import Block
 from rag.errors import ReadError
 from rag.schema import Article, Failure, Notice
 
-TakeApart = Callable[[Sequence[str]], list[list[Block]]]
+ParseMarkup = Callable[[Sequence[str]], list[list[Block]]]
 """Texts with markup → the blocks of each. Raises ReadError."""
 
 MEGABYTE = 1_000_000
+CONTAINER_FACTOR = 5
+"""A source may hold many others (an archive, a mailbox, records with markup), so it gets so many times `seconds`."""
+BYTES_PER_EXTENSION = 10 * MEGABYTE
+"""A source gets `seconds` once more for each so many bytes of its size."""
+CONTAINER_BYTES_FACTOR = 50
+"""All members of an archive together may unpack to so many times the limit of one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unpublished:
-    """An entry that was left out because its source marks it as a draft, private or deleted; `id` is its article's."""
+    """An entry left out because its source marks it as a draft, private or deleted; `id` is its article's."""
 
     id: str
 
@@ -31,50 +37,55 @@ Read = Iterator[Item]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one source may cost: seconds to fetch or to take apart, and bytes, unpacked."""
+    """What one source may cost: `seconds` to fetch or to parse, and `bytes` once unpacked."""
 
     seconds: float = 60.0
     bytes: int = 200 * MEGABYTE
 
 
-HOLDS_MANY = 5
-"""How many times `seconds` a source may take that holds many others (an archive, a mailbox, records with markup)."""
-AS_MUCH_AGAIN = 10 * MEGABYTE
-"""Bytes of its size for each of which it may take `seconds` once more."""
-WHOLE_ARCHIVE = 50
-"""How many times what one member of an archive may unpack to, all of a source may."""
+class OutOfTime(ReadError):
+    """A source used up its time; the rest of it is not read."""
 
 
 @dataclass(slots=True)
-class Allowance:
-    """What one source may still cost with all that is in it: `seconds` of reading, and `bytes` unpacked.
+class Budget:
+    """The `seconds` of reading and the unpacked `bytes` that a source, with everything inside it, has left.
 
-    The clock runs only inside `timed`, while the source is read, and not while its articles are stored.
+    The clock runs only inside `timed`, while the source is read, not while its articles are stored.
     """
 
     seconds: float
     bytes: int
-    allowed: float
+    total_seconds: float
+    total_bytes: int
     _since: float | None = None
 
     @classmethod
-    def of(cls, limits: Limits, size: int) -> Allowance:
-        """That of a source of so many bytes as it is found, packed or not."""
-        seconds = limits.seconds * (HOLDS_MANY + size / AS_MUCH_AGAIN)
-        return cls(seconds, limits.bytes * WHOLE_ARCHIVE, seconds)
+    def for_source(cls, limits: Limits, size: int) -> Budget:
+        """The budget of a source of `size` bytes, packed or not."""
+        seconds = limits.seconds * (CONTAINER_FACTOR + size / BYTES_PER_EXTENSION)
+        unpacked = limits.bytes * CONTAINER_BYTES_FACTOR
+        return cls(seconds, unpacked, seconds, unpacked)
 
-    def left(self) -> float:
-        """Seconds that are left."""
+    def seconds_left(self) -> float:
+        """Seconds left, the time since the clock was started taken off."""
         running = time.monotonic() - self._since if self._since is not None else 0.0
         return self.seconds - running
 
     def check(self) -> None:
-        """Raises OutOfTime if none are."""
-        if self.left() <= 0:
-            raise OutOfTime(f"takes longer than {self.allowed:.0f} s in all; split it, or raise source_seconds")
+        """Raises OutOfTime if no time is left."""
+        if self.seconds_left() <= 0:
+            raise OutOfTime(f"takes longer than {self.total_seconds:.0f} s in all; split it, or raise source_seconds")
+
+    def check_bytes(self) -> None:
+        """Raises ReadError if more was unpacked than allowed."""
+        if self.bytes < 0:
+            raise ReadError(
+                f"unpacks to more than {self.total_bytes:,} bytes in all; unpack it yourself and give the folder"
+            )
 
     def timed(self, items: Read) -> Read:
-        """The items, while the clock runs for as long as each takes to come."""
+        """The items; the clock runs while the next one is produced."""
         while True:
             self._since = time.monotonic()
             try:
@@ -87,18 +98,14 @@ class Allowance:
             yield item
 
 
-class OutOfTime(ReadError):
-    """A source took all the time that it may: nothing more of it is read."""
-
-
 @dataclass(frozen=True, slots=True)
 class Options:
     """How sources are read.
 
-    `fields` says which field of a record is the title, the text and so on ({"title": "headline"}); what it does not
-    say is guessed. `keep` is whether articles stay that vanished from their sources. `include_drafts` is whether
-    entries are read that their source marks as drafts, private or deleted, `follow_links` whether links are followed
-    that lead out of the folder they are in.
+    fields: which field of a record is the title, the text and so on ({"title": "headline"}); the others are guessed.
+    keep: keep articles that vanished from their sources.
+    include_drafts: read entries that their source marks as drafts, private or deleted.
+    follow_links: follow links that lead out of the folder they are in.
     """
 
     fields: Mapping[str, str] = field(default_factory=dict)
@@ -110,11 +117,13 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One thing to read, wherever it comes from: a file, a member of an archive, a page that was fetched.
+    """Something to read, wherever it comes from: a file, a member of an archive, a fetched page.
 
-    `name` is what is shown of it, and what its articles' ids begin with; `origin` is the real path of its file, or its
-    URL. `open` starts at its first byte. `known` is metadata from elsewhere (a feed tells of its entries), by the names
-    of Article's fields: it stands in for what the content does not say of itself.
+    name: shown to the user, and the start of the ids of its articles.
+    origin: the real path of the file, or the URL.
+    open: opens the bytes at the start.
+    metadata: what another place says of it (the feed that lists a page), under the names of Article's fields; fills the
+    fields that the content itself does not state.
     """
 
     name: str
@@ -122,24 +131,20 @@ class Content:
     open: Callable[[], BinaryIO]
     size: int
     url: str = ""
-    known: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def start(self, length: int = 65_536) -> bytes:
-        """Its first bytes."""
+        """The first bytes."""
         with self.open() as file:
             return file.read(length)
 
 
-def is_own(error: BaseException) -> bool:
-    """Was an error raised by code of this package, and not by a library that it calls?"""
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    return trace is not None and Path(trace.tb_frame.f_code.co_filename).is_relative_to(Path(__file__).parents[1])
+Reader = Callable[[Content, Options], Read]
+"""Reads one kind of source: yields its articles and failures. Raises ReadError or OSError if nothing can be read."""
 
 
-def whole(content: Content, options: Options) -> bytes:
-    """All its bytes. Raises ReadError if they are more than the limit."""
+def read_bytes(content: Content, options: Options) -> bytes:
+    """All bytes of a content. Raises ReadError if they exceed the limit."""
     with content.open() as file:
         data = file.read(options.limits.bytes + 1)
     if len(data) > options.limits.bytes:
@@ -147,6 +152,9 @@ def whole(content: Content, options: Options) -> bytes:
     return data
 
 
-Reader = Callable[[Content, Options], Read]
-"""One kind of source → its articles, and what of it cannot be one. Raises ReadError, or OSError, if nothing can be
-read."""
+def raised_in_package(error: BaseException) -> bool:
+    """Whether an error was raised by code of `ingest` itself, not by a library that it calls."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return trace is not None and Path(trace.tb_frame.f_code.co_filename).is_relative_to(Path(__file__).parents[1])

@@ -1,4 +1,4 @@
-"""What any reader finds in a source, made uniform: clean text, typed dates, slugs."""
+"""Normalize values of any source: clean text, typed dates, language codes, slugs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from dateutil import parser as dateutil_parser
 
 from rag.language.text import visible
 
-LONGEST_DATE = 48
-LONGEST_ID = 512
+LONGEST_DATE, LONGEST_ID = 48, 512
+"""Characters."""
+LONGEST_URL = 8_000
+"""Characters; a longer address is dropped, since a shortened one leads elsewhere."""
 EPOCH_LAST = 4_102_444_800
-"""Seconds from 1970 to 2100."""
+"""2100 in seconds since 1970; a larger number is in milliseconds."""
 
 _LINE_END = re.compile(r"[\u2028\u2029\x85\x0b\x1c-\x1e]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
@@ -23,16 +25,16 @@ _ODD_SPACES = "\t\u00a0\u2007\u202f"
 _YEAR = re.compile(r"(?<!\d)(\d{4}|\d{8})(?!\d)")
 _WEEK = re.compile(r"\d-?W\d")
 _SECONDS = re.compile(r"\d{9,10}(\.\d+)?|\d{12,13}(\.\d+)?")
-_DATED = re.compile(
+_MAIL_DATE = re.compile(
     r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), )?(\d{1,2} [A-Z][a-z]{2,8} \d{4}) (?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?"
     r"(?: (?:[+-][01]\d[0-5]\d|GMT|UTC|Z))?"
 )
-"""A date as mails and feeds write it: it is read once for all that share the day."""
+"""A date as mails and feeds write it; only its day is parsed, so that the cache serves all times of it."""
 _DOTTED = re.compile(r"(?<![\d.])(\d{1,2})\. ?(0?[1-9]|1[0-2])\. ?(\d{4})(?!\.?\d)")
-"""Day, month, year: where dots part them, the day comes first."""
+"""Day, month, year: between dots, the day comes first."""
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _LANGUAGE = re.compile(r"([A-Za-z]{2,3})(?:[-_.]|$)")
-_NO_SLUG = re.compile(r"[^a-z0-9]+")
+_NOT_IN_SLUG = re.compile(r"[^a-z0-9]+")
 
 
 def clean(text: str) -> str:
@@ -46,7 +48,7 @@ def clean(text: str) -> str:
     for space in _ODD_SPACES:
         text = text.replace(space, " ")
     if not text.replace("\n", "").isprintable():
-        # Most texts are, and are spared this: it takes ten times as long as all the rest.
+        # Most texts are printable and skip this: it takes ten times as long as the rest.
         text = text.encode("utf-8", "replace").decode("utf-8")
         text = visible(_CONTROLS.sub("", _LINE_END.sub("\n", text)))
     if "  " in text:
@@ -57,12 +59,12 @@ def clean(text: str) -> str:
 
 
 def one_line(value: object) -> str:
-    """A metadata value as one clean line; empty for None and for what is no text or number."""
+    """A metadata value as one clean line; empty if it is neither text nor a number."""
     return " ".join(clean(str(value)).split()) if isinstance(value, (str, int, float)) else ""
 
 
 def parse_date(value: object) -> date | None:
-    """The date that a value states in full, in any common notation; None for anything else.
+    """Parse a complete date in any common notation; None for anything else.
 
     A missing day, month or year is never filled in, and 03/04/2024, which means two dates, means none; 03.04.2024 is
     in April. A number of seconds or milliseconds since 1970 is a date, in UTC, where it lies between 1973 and 2100.
@@ -79,8 +81,8 @@ def parse_date(value: object) -> date | None:
     try:
         return datetime.fromisoformat(text).date()
     except ValueError:
-        dated = _DATED.fullmatch(text)
-        return _parse_written(dated[1] if dated else text)
+        mail_date = _MAIL_DATE.fullmatch(text)
+        return _parse_written(mail_date[1] if mail_date else text)
 
 
 def _since_1970(number: float) -> date | None:
@@ -89,21 +91,21 @@ def _since_1970(number: float) -> date | None:
 
 
 def language_code(value: object) -> str:
-    """The language of a tag, in lower case: "en" of "en-GB" or "en_US.UTF-8"; empty for what is no tag."""
-    found = _LANGUAGE.match(one_line(value))
-    return found[1].lower() if found else ""
+    """The language of a tag, in lower case: "en" of "en-GB" or "en_US.UTF-8"; empty for anything else."""
+    tag = _LANGUAGE.match(one_line(value))
+    return tag[1].lower() if tag else ""
 
 
 @lru_cache(4_096)
 def _parse_written(text: str) -> date | None:
     text = _DOTTED.sub(_month_named, text)
     try:
-        # Two readings that differ wherever the text leaves something open.
-        one = dateutil_parser.parse(text, default=datetime(2000, 1, 1), dayfirst=False, ignoretz=True)
-        other = dateutil_parser.parse(text, default=datetime(2001, 2, 2), dayfirst=True, ignoretz=True)
+        # Two parses with different defaults and orders: they differ wherever the text is ambiguous or incomplete.
+        month_first = dateutil_parser.parse(text, default=datetime(2000, 1, 1), dayfirst=False, ignoretz=True)
+        day_first = dateutil_parser.parse(text, default=datetime(2001, 2, 2), dayfirst=True, ignoretz=True)
     except (ValueError, OverflowError):
         return None
-    return one.date() if one.date() == other.date() else None
+    return month_first.date() if month_first.date() == day_first.date() else None
 
 
 def _month_named(dotted: re.Match[str]) -> str:
@@ -113,7 +115,7 @@ def _month_named(dotted: re.Match[str]) -> str:
 def slug(text: str, longest: int = 60) -> str:
     """Lower-case ASCII words joined by hyphens."""
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return _NO_SLUG.sub("-", ascii_text).strip("-")[:longest].strip("-")
+    return _NOT_IN_SLUG.sub("-", ascii_text).strip("-")[:longest].strip("-")
 
 
 def unique_id(wanted: str, taken: set[str]) -> str:
@@ -123,7 +125,7 @@ def unique_id(wanted: str, taken: set[str]) -> str:
     def numbered(count: int) -> str:
         return base if count == 1 else f"{base}-{count}"
 
-    # Where thousands have the same name, one after another would be tried for each: so by leaps, then between them.
+    # Doubling, then bisection: where thousands share a name, trying every number would be quadratic.
     most = 1
     while numbered(most) in taken:
         most *= 2

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from ingest.articles.fields import LONGEST_URL, as_line, pick
-from ingest.content.blocks import Block, joined
-from ingest.content.values import clean, parse_date
+from ingest.articles.fields import as_line, pick_fields
+from ingest.content.blocks import Block, join_blocks
+from ingest.content.values import LONGEST_URL, clean, parse_date
 from rag.schema import Span
 
 HEADER_LINES = 12
@@ -171,7 +171,7 @@ def _lines(text: str) -> Iterator[Line]:
     labelled, first = False, True
     for gap, block in _blocks(text.replace("\f", "\n" * SEPARATOR_GAP)):
         rest, labels = block, _labels(block) if len(block) > 1 and ":" in block[0] else None
-        title = as_line(pick(labels, {})[0].get("title")) if labels else ""
+        title = as_line(pick_fields(labels, {})[0].get("title")) if labels else ""
         # Between paragraphs, such lines start an article only where the dump is known to have them, with a title.
         if labels and (first or gap >= SEPARATOR_GAP or (labelled and title)):
             yield Line(title, gap, labels)
@@ -200,7 +200,7 @@ def _labels(block: Sequence[str]) -> dict[str, str]:
 
 def _field(label: str) -> str:
     """Our name of the field that a label means; empty if it means none."""
-    return next(iter(pick({label: "x"}, {})[0]), "")
+    return next(iter(pick_fields({label: "x"}, {})[0]), "")
 
 
 def _unlabelled(block: list[str], labels: int) -> list[str]:
@@ -286,7 +286,7 @@ def _story(lines: Sequence[Line], start: int, doubled: frozenset[str]) -> int:
 
 def _scraped(lines: Sequence[Line], doubled: frozenset[str]) -> Scraped:
     """One article: title, byline and date out of the header; title, captions and what the header repeats, once."""
-    fields, extra = pick(lines[0].labels or {}, {})
+    fields, extra = pick_fields(lines[0].labels or {}, {})
     if "id" in fields:
         extra["id"] = fields["id"]
     if lines[0].labels and not lines[0].text:
@@ -307,7 +307,7 @@ def _scraped(lines: Sequence[Line], doubled: frozenset[str]) -> Scraped:
             kept.append(line)
             seen.add(line.text)
     unquoted = repeated | {line.text for line in _headings(kept)}
-    shown = joined(Block(line.text, line.has_credit or line.text in unquoted) for line in kept)
+    shown = join_blocks(Block(line.text, line.has_credit or line.text in unquoted) for line in kept)
     author = as_line(fields.get("author")) or author
     published = parse_date(fields.get("date")) or published
     source, language = as_line(fields.get("source")), as_line(fields.get("language"))

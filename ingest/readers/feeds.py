@@ -16,13 +16,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from ingest.articles.fields import article_of
-from ingest.articles.unpublished import is_no_article, is_unpublished, no_articles
-from ingest.content.archives import GZIP_START, LONGEST_URL, gunzipped
-from ingest.content.blocks import Joined, joined
+from ingest.articles.fields import make_article
+from ingest.articles.unpublished import is_not_an_article, is_unpublished, non_article_notice
+from ingest.content.archives import GZIP_START, gunzip
+from ingest.content.blocks import JoinedText, join_blocks
 from ingest.content.encoding import SAMPLE, decode, is_wide
-from ingest.content.types import Content, Options, Read, Unpublished, whole
-from ingest.content.values import clean, one_line, parse_date, slug, unique_id
+from ingest.content.types import Content, Options, Read, Unpublished, read_bytes
+from ingest.content.values import LONGEST_URL, clean, one_line, parse_date, slug, unique_id
 from ingest.readers.html.text import html_blocks
 from rag.errors import ReadError
 from rag.schema import Article, Failure, Notice
@@ -103,7 +103,7 @@ def from_feed(content: Content, options: Options) -> Read:
     names. An entry that comes twice is one article. What an export of a blog marks as a draft, private or deleted is
     left out unless the options include drafts; its attachments and menus are no articles.
     """
-    data = whole(content, options)
+    data = read_bytes(content, options)
     feed, entries = _parsed(data)
     base = content.url or one_line(feed.get("link"))
     ids: set[str] = set()
@@ -113,7 +113,7 @@ def from_feed(content: Content, options: Options) -> Read:
         fields = _fields(entry, feed, base)
         url, guid, title = fields["url"], fields["id"], fields["title"]
         marks = _marks(entry)
-        if is_no_article(marks):
+        if is_not_an_article(marks):
             others += 1
             continue
         if is_unpublished(marks) and not options.include_drafts:
@@ -125,15 +125,15 @@ def from_feed(content: Content, options: Options) -> Read:
         own_id = unique_id(url or guid or f"{content.name}#{slug(title) or 'article'}", ids)
         tags = [tag.get("label") or tag.get("term") for tag in _maps(entry, "tags")]
         text = _text(entry)
-        text = text if text.text or not url else Joined(title)
-        read = article_of(content, text, {**fields, "id": own_id}, {"tags": tags})
+        text = text if text.text or not url else JoinedText(title)
+        read = make_article(content, text, {**fields, "id": own_id}, {"tags": tags})
         # An entry without a page of its own is not found at the feed's address.
         where = {"url": url} if isinstance(read, Article) else {"source": f"{content.name}, entry {number}"}
         yield replace(read, **where)
     if len(entries) > MOST_ENTRIES:
         yield Failure(content.name, f"has more than {MOST_ENTRIES:,} entries, of which the rest was left out; split it")
     if others:
-        yield no_articles(content.name, others)
+        yield non_article_notice(content.name, others)
     if feeds := len(_NEXT_FEED.findall(data)):
         yield Notice(
             content.name, f"holds {feeds + 1} feeds, of which only the first was read; save each as its own file"
@@ -221,14 +221,14 @@ def _authors(said: Mapping[str, Any]) -> str:
     return ", ".join(dict.fromkeys(re.sub(r"^\((.*)\)$", r"\1", name) for name in names if name))
 
 
-def _text(entry: Mapping[str, Any]) -> Joined:
+def _text(entry: Mapping[str, Any]) -> JoinedText:
     """The longest text that an entry has; what it says of a picture or a video if it has no other."""
     shown = map(_joined, (*_maps(entry, "content"), entry.get("summary_detail")))
     text = _own(max(shown, key=lambda said: len(said.text)))
     return text if text.text else _joined({"value": entry.get("media_caption")})
 
 
-def _own(said: Joined) -> Joined:
+def _own(said: JoinedText) -> JoinedText:
     """A text without the words that say where it appeared first: nobody wrote those, and they answer nothing."""
     end = said.text[-LONGEST_APPENDED:]
     appended = _APPENDED.fullmatch(end)
@@ -240,12 +240,14 @@ def _shown(detail: object) -> str:
     return _joined(detail).text
 
 
-def _joined(detail: object) -> Joined:
+def _joined(detail: object) -> JoinedText:
     """What a value shows: it is HTML if it says so and has any, or else plain."""
     value, kind = _of(detail, "value"), str(_of(detail, "type") or "text/html")
     if not isinstance(value, str) or not kind.startswith(_TEXTS):
-        return Joined("")
-    return Joined(clean(value)) if kind == "text/plain" or not _MARKED_UP.search(value) else joined(html_blocks(value))
+        return JoinedText("")
+    if kind == "text/plain" or not _MARKED_UP.search(value):
+        return JoinedText(clean(value))
+    return join_blocks(html_blocks(value))
 
 
 def _of(value: object, name: str) -> object:
@@ -316,7 +318,7 @@ def _unpacked(data: bytes, most: int) -> bytes:
         return data[:most]
     found = bytearray()
     with suppress(ReadError):
-        for piece in gunzipped([data]):
+        for piece in gunzip([data]):
             found += piece
             if len(found) >= most:
                 break

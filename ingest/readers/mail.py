@@ -18,11 +18,11 @@ from functools import partial
 from io import BytesIO
 from typing import BinaryIO
 
-from ingest.articles.coverage import several
-from ingest.articles.fields import article_of, file_name
-from ingest.content.blocks import Block, joined
+from ingest.articles.coverage import several_documents_notice
+from ingest.articles.fields import file_name, make_article
+from ingest.content.blocks import Block, join_blocks
 from ingest.content.encoding import decode
-from ingest.content.types import MEGABYTE, Content, Options, Read, Unpublished, is_own, whole
+from ingest.content.types import MEGABYTE, Content, Options, Read, Unpublished, raised_in_package, read_bytes
 from ingest.content.values import clean, one_line
 from ingest.readers.dump import captions_of, unwrapped
 from ingest.readers.html.text import html_blocks
@@ -75,7 +75,7 @@ _NO_TEXT_CODECS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_
 
 def from_eml(content: Content, options: Options) -> Read:
     """One message as one article. Raises ReadError if it is none."""
-    message = _parsed(whole(content, options))
+    message = _parsed(read_bytes(content, options))
     if message is None or not _KNOWN & {name.lower() for name in message.keys()}:  # noqa: SIM118 - it is no mapping
         raise ReadError("is no e-mail message that can be taken apart; save it again as .eml, or as .txt")
     if is_unsent_or_deleted(message) and not options.include_drafts:
@@ -85,9 +85,9 @@ def from_eml(content: Content, options: Options) -> Read:
         yield _article(content, message)
         letters = sum(part.get_content_type() == "message/rfc822" for part in message.walk())
         if letters > 1:
-            yield several(content.name, letters)
+            yield several_documents_notice(content.name, letters)
     except UNREADABLE as error:
-        if isinstance(error, TypeError) and is_own(error):
+        if isinstance(error, TypeError) and raised_in_package(error):
             raise
         raise ReadError("cannot be taken apart; save it alone, as text") from error
 
@@ -148,9 +148,9 @@ def _article(content: Content, message: Message) -> Article | Failure:
         "language": header(message, "content-language"),
         "url": next(iter(_LINK.findall(header(message, "archived-at") or header(message, "list-post"))), ""),
     }
-    text = joined(said.blocks)
+    text = join_blocks(said.blocks)
     named = {"attachments": said.attached[:MOST_ATTACHMENTS]}
-    return article_of(content, text, fields, named, (*captions_of(text.text), *_service_lines(text.text)))
+    return make_article(content, text, fields, named, (*captions_of(text.text), *_service_lines(text.text)))
 
 
 def is_unsent_or_deleted(message: Message) -> bool:
@@ -257,7 +257,7 @@ def _contents(message: Message) -> _Said:
     said = _Said()
     for part in parts[:1] if kind in {"multipart/related", "multipart/signed"} else parts:
         if kind == "message/rfc822" and (title := header(part, "subject")):
-            said.blocks.append(Block(title, marked=True))
+            said.blocks.append(Block(title, unquotable=True))
         inner = _contents(part)
         said.blocks += inner.blocks
         said.attached += inner.attached
@@ -304,7 +304,7 @@ def plain_blocks(text: str, *, flowed: bool = False) -> list[Block]:
     if own:
         return own
     quoted = _paragraphs(unwrapped(clean(_MARKS.sub("", "\n".join(lines)))))
-    return [replace(block, marked=True) for block in quoted]
+    return [replace(block, unquotable=True) for block in quoted]
 
 
 def _paragraphs(text: str) -> list[Block]:

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeVar, cast
 
 from ingest.content.blocks import Block
-from ingest.content.types import Allowance, Content, Item, Limits, Options, Read, Reader, Unpublished, whole
+from ingest.content.types import Budget, Content, Item, Limits, Options, Read, Reader, Unpublished, read_bytes
 from rag.errors import ReadError
 from rag.schema import Article, Failure, Notice, Span
 
@@ -98,28 +98,26 @@ class Sandbox:
             self._process.end()
             self._process = None
 
-    def read(
-        self, reader: str, content: Content, allowance: Allowance | None = None, options: Options | None = None
-    ) -> Read:
+    def read(self, reader: str, content: Content, budget: Budget | None = None, options: Options | None = None) -> Read:
         """What a reader makes of a source, within what is left to the source that it is, or is in.
 
         Raises ReadError if it cannot be read, takes too long, or crashes its reader.
         """
         if reader not in self._readers:
             raise KeyError(reader)
-        data = whole(content, self._options)
-        about = {"name": content.name, "origin": content.origin, "url": content.url, "known": dict(content.known)}
+        data = read_bytes(content, self._options)
+        about = {"name": content.name, "origin": content.origin, "url": content.url, "metadata": dict(content.metadata)}
         told = {"reader": reader, "content": about, "options": _plain(options or self._options)}
-        yield from self._asked(told, data, lambda items: [_item(item, content) for item in items], allowance)
+        yield from self._asked(told, data, lambda items: [_item(item, content) for item in items], budget)
 
-    def blocks(self, markup: Sequence[str], allowance: Allowance | None = None) -> list[list[Block]]:
+    def blocks(self, markup: Sequence[str], budget: Budget | None = None) -> list[list[Block]]:
         """The blocks of each of some texts with markup, as html_blocks gives them. Raises ReadError."""
         data = json.dumps(markup).encode()
-        return self._asked({"reader": BLOCKS, "options": _plain(self._options)}, data, _blocks, allowance)
+        return self._asked({"reader": BLOCKS, "options": _plain(self._options)}, data, _blocks, budget)
 
-    def _asked(self, told: Mapping[str, Any], data: bytes, parse: Callable[[Any], T], allowance: Allowance | None) -> T:
-        if allowance:
-            allowance.check()
+    def _asked(self, told: Mapping[str, Any], data: bytes, parse: Callable[[Any], T], budget: Budget | None) -> T:
+        if budget:
+            budget.check()
         if self._process is None:
             self._process = _Process(self._paths)
         process, answered = self._process, False
@@ -127,19 +125,19 @@ class Sandbox:
             # The first start is no fault of the source; those after a crash are.
             started = time.monotonic()
             process.start()
-            if allowance and not self._started:
-                allowance.seconds += time.monotonic() - started
+            if budget and not self._started:
+                budget.seconds += time.monotonic() - started
             self._started = True
         limits = self._options.limits
-        seconds = min(limits.seconds, max(allowance.left(), LEAST)) if allowance else limits.seconds
+        seconds = min(limits.seconds, max(budget.seconds_left(), LEAST)) if budget else limits.seconds
         try:
             found, problem = _parsed(
                 process.ask(json.dumps(told).encode(), data, replace(limits, seconds=seconds)), parse
             )
             answered = True
         except ReadError:
-            if allowance:
-                allowance.check()
+            if budget:
+                budget.check()
             raise
         finally:
             if not answered:
@@ -246,8 +244,8 @@ def _blocks(items: Any) -> list[list[Block]]:
 
 
 def _block(data: Mapping[str, Any]) -> Block:
-    lines = tuple(int(number) for number in data["marked_lines"])
-    return Block(str(data["text"]), bool(data["marked"]), int(data["listed"]), lines)
+    lines = tuple(int(number) for number in data["unquotable_lines"])
+    return Block(str(data["text"]), bool(data["unquotable"]), int(data["list_number"]), lines)
 
 
 def _item(data: Mapping[str, Any], content: Content) -> Item:

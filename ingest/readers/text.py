@@ -12,12 +12,12 @@ import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from ingest.articles.coverage import noticed
-from ingest.articles.fields import LONGEST_ARTICLE, article_of, as_line, pick
+from ingest.articles.coverage import with_notices
+from ingest.articles.fields import LONGEST_ARTICLE, as_line, make_article, pick_fields
 from ingest.articles.unpublished import is_unpublished
-from ingest.content.blocks import Block, joined
+from ingest.content.blocks import Block, join_blocks
 from ingest.content.encoding import decode
-from ingest.content.types import Content, Options, Read, Unpublished, whole
+from ingest.content.types import Content, Options, Read, Unpublished, read_bytes
 from ingest.content.values import one_line, slug, unique_id
 from ingest.readers.dump import captions_of, parse_dump
 from ingest.readers.html.text import html_blocks
@@ -29,17 +29,17 @@ _FIELD = re.compile(r"\s*+[\w -]{1,64}:")
 
 def from_text(content: Content, options: Options) -> Read:
     """Plain text: one article, or each article of a scraped dump."""
-    text = decode(whole(content, options))
+    text = decode(read_bytes(content, options))
     if max(map(len, text.split("\n"))) > LONGEST_ARTICLE:
-        yield article_of(content, text, {})
+        yield make_article(content, text, {})
         return
-    yield from noticed(content.name, _scraped(text, content, options), text)
+    yield from with_notices(content.name, _scraped(text, content, options), text)
 
 
 def _scraped(text: str, content: Content, options: Options) -> Read:
     scraped = parse_dump(text)
     if not scraped:
-        yield article_of(content, "", {})
+        yield make_article(content, "", {})
     taken: set[str] = set()
     for part in scraped:
         several = f"{content.name}#{slug(part.title) or 'article'}"
@@ -49,7 +49,7 @@ def _scraped(text: str, content: Content, options: Options) -> Read:
         if is_unpublished(part.extra) and not options.include_drafts:
             yield Unpublished(own_id)
             continue
-        yield article_of(content, part.text, fields, part.extra, part.captions)
+        yield make_article(content, part.text, fields, part.extra, part.captions)
 
 
 def from_markdown(content: Content, options: Options) -> Read:
@@ -57,23 +57,23 @@ def from_markdown(content: Content, options: Options) -> Read:
 
     The text is what the markup shows, without pictures; headings and the like are in it, but are not quoted.
     """
-    text = decode(whole(content, options))
-    yield from noticed(content.name, _markdown(text, content, options), text)
+    text = decode(read_bytes(content, options))
+    yield from with_notices(content.name, _markdown(text, content, options), text)
 
 
 def _markdown(text: str, content: Content, options: Options) -> Read:
     given, body = _front_matter(text)
-    fields, extra = pick(given, options.fields)
+    fields, extra = pick_fields(given, options.fields)
     if is_unpublished(given) and not options.include_drafts:
         yield Unpublished(as_line(fields.get("id")) or content.name)
         return
     if len(body) > LONGEST_ARTICLE:
-        yield article_of(content, body, {})
+        yield make_article(content, body, {})
         return
     title, blocks = _shown(body)
     title = one_line(fields.get("title")) or title
-    shown = joined(block for block in blocks if not (block.marked and block.text == title))
-    yield article_of(content, shown, {**fields, "title": title}, extra, captions_of(shown.text))
+    shown = join_blocks(block for block in blocks if not (block.unquotable and block.text == title))
+    yield make_article(content, shown, {**fields, "title": title}, extra, captions_of(shown.text))
 
 
 LONGEST_FRONT_MATTER, DEEPEST_FRONT_MATTER = 50_000, 20

@@ -194,8 +194,8 @@ class Collector:
         if stamp and stamp.version and stamp.version == source.version:
             self._skip(stamp)
             return
-        if source.told and not source.told.url:
-            yield from self._content(source, Visit(None), iter([source.told]))
+        if source.feed_article and not source.feed_article.url:
+            yield from self._content(source, Visit(None), iter([source.feed_article]))
             return
         try:
             found = self._visited(source, stamp, depth)
@@ -240,7 +240,7 @@ class Collector:
             yield from self.opener.read(source)
             return
         items = list(self.opener.read_content(found.content, source, found.page.media_type))
-        if source.told and not any(isinstance(item, Article) for item in items):
+        if source.feed_article and not any(isinstance(item, Article) for item in items):
             raise ReadError("holds no article on its page; ask for it again later")
         yield from items
 
@@ -356,7 +356,7 @@ def _fields_of(stamp: SourceState | None) -> dict[str, str]:
 
 def _told(source: Source) -> Article | None:
     """The article that a feed makes of an entry, if it has more of it than its title."""
-    told = source.told
+    told = source.feed_article
     if told is None or told.text == told.title:
         return None
     return replace(told, id=source.origin, origin=source.origin)

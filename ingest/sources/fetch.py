@@ -15,8 +15,9 @@ from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
-from ingest.content.archives import LONGEST_URL, gunzipped
+from ingest.content.archives import gunzip
 from ingest.content.types import Limits
+from ingest.content.values import LONGEST_URL
 from ingest.sources.network import Deadline, GuardedNetwork, bounded
 from rag.errors import ReadError
 
@@ -132,7 +133,7 @@ class Fetcher:
             raise ReadError(_too_large(limit))
         packing = headers.get("content-encoding", "").strip().lower()
         if packing in ("gzip", "x-gzip"):
-            parts = gunzipped(parts)
+            parts = gunzip(parts)
         elif packing not in ("", "identity"):
             raise ReadError(
                 f"comes packed as {bounded(packing)}, which was not asked for; save the page and ingest that"

@@ -38,7 +38,7 @@ class Source:
     `name` is what the ids of its articles begin with: its path below the folder that was asked for, or its file name;
     of a URL the whole. `origin` is its real path, the same however it was written, or the URL. `version` changes
     whenever it does, as far as that shows without reading it. `asked` is whether it was asked for by its own name.
-    `known` is what a feed says of a page, and `told` the whole article that it makes of it; `fields` is as in Options.
+    `metadata` is what a feed says of a page, `feed_article` the article made of its entry; `fields` is as in Options.
     """
 
     name: str
@@ -47,8 +47,8 @@ class Source:
     version: str = ""
     size: int = 0
     asked: bool = False
-    known: Mapping[str, object] = field(default_factory=dict)
-    told: Article | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    feed_article: Article | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
 
 

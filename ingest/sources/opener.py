@@ -12,7 +12,7 @@ from typing import BinaryIO, Self
 
 from ingest.articles.unpublished import is_draft_name
 from ingest.content.archives import GZIP_START, members
-from ingest.content.types import Allowance, Content, Options, OutOfTime, Read, Unpublished
+from ingest.content.types import Budget, Content, Options, OutOfTime, Read, Unpublished
 from ingest.readers.exports.substack import LIST, Post, Posts, list_beside, post_of, posts_in
 from ingest.readers.mail import messages
 from ingest.readers.records.json import from_json, from_jsonl
@@ -85,9 +85,9 @@ class Opener:
                 self._file = content.open()
                 return self._file
 
-            named = replace(content, name=source.name, origin=source.origin, open=opened, known=source.known)
-            allowance = Allowance.of(self._options.limits, content.size)
-            yield from allowance.timed(self._published(named, self._post(path), source, allowance))
+            named = replace(content, name=source.name, origin=source.origin, open=opened, metadata=source.metadata)
+            budget = Budget.for_source(self._options.limits, content.size)
+            yield from budget.timed(self._published(named, self._post(path), source, budget))
         except OSError as error:
             raise ReadError(f"cannot be read ({error.strerror or error}); check the file") from error
 
@@ -97,65 +97,61 @@ class Opener:
             self._posts = (listed, posts_in(file_content(listed)) if listed else {})
         return post_of(path.name, self._posts[1])
 
-    def _published(
-        self, content: Content, post: Post | None, source: Source, allowance: Allowance, depth: int = 0
-    ) -> Read:
+    def _published(self, content: Content, post: Post | None, source: Source, budget: Budget, depth: int = 0) -> Read:
         """The articles of a content, unless its name, or the list of posts that names it, says that it is a draft."""
         published = post.published if post else not is_draft_name(content.name)
         if not published and not self._options.include_drafts:
             yield Unpublished(content.name)
             return
-        known = {**post.known, **content.known} if post else content.known
-        yield from self._read(replace(content, known=known), source, allowance, depth=depth)
+        known = {**post.metadata, **content.metadata} if post else content.metadata
+        yield from self._read(replace(content, metadata=known), source, budget, depth=depth)
 
     def read_content(self, content: Content, source: Source, media_type: str = "") -> Read:
         """The articles of a content, or of all that is in it. Raises ReadError if it is of no kind that can be read."""
-        allowance = Allowance.of(self._options.limits, content.size)
-        yield from allowance.timed(self._read(content, source, allowance, media_type))
+        budget = Budget.for_source(self._options.limits, content.size)
+        yield from budget.timed(self._read(content, source, budget, media_type))
 
-    def _read(
-        self, content: Content, source: Source, allowance: Allowance, media_type: str = "", depth: int = 0
-    ) -> Read:
+    def _read(self, content: Content, source: Source, budget: Budget, media_type: str = "", depth: int = 0) -> Read:
         kind, options = kind_of(content, media_type), replace(self._options, fields=source.fields)
         if depth and not is_wanted(content.name, kind):
             raise ReadError(UNKNOWN)
         if problem := refusal(content, kind):
             raise ReadError(problem)
         if kind is None and is_archive(content.start(4)):
-            yield from self._unpacked(content, source, allowance, depth)
+            yield from self._unpacked(content, source, budget, depth)
         elif kind is MAILBOX:
             letter = reader_name(MAIL)
             yield from self._each(
-                content, messages(content), lambda part: self._worker.read(letter, part, allowance), allowance
+                content, messages(content), lambda part: self._worker.read(letter, part, budget), budget
             )
         elif kind is None and source.asked and not content.url and not content.start(64).lstrip().startswith(b"<"):
-            yield from self._by_kind(TEXT, content, options, allowance)
+            yield from self._by_kind(TEXT, content, options, budget)
         elif kind is None:
             raise ReadError(UNKNOWN)
         elif kind is TEXT and (urls := urls_in(content)):
             raise ReadError(f"is a list of URLs ({len(urls)}); give it by its own name to have them fetched")
         else:
-            yield from self._by_kind(kind, content, options, allowance)
+            yield from self._by_kind(kind, content, options, budget)
 
-    def _by_kind(self, kind: Kind, content: Content, options: Options, allowance: Allowance) -> Read:
+    def _by_kind(self, kind: Kind, content: Content, options: Options, budget: Budget) -> Read:
         if kind.isolated and not kind.missing:
-            return self._worker.read(reader_name(kind), content, allowance, options)
+            return self._worker.read(reader_name(kind), content, budget, options)
         if kind in RECORDS:
-            return RECORDS[kind](content, options, partial(self._worker.blocks, allowance=allowance))
+            return RECORDS[kind](content, options, partial(self._worker.blocks, budget=budget))
         return kind.read(content, options)
 
-    def _unpacked(self, archive: Content, source: Source, allowance: Allowance, depth: int) -> Read:
+    def _unpacked(self, archive: Content, source: Source, budget: Budget, depth: int) -> Read:
         if depth == DEEPEST:
             raise ReadError(f"is an archive inside {DEEPEST} others; unpack it")
         posts = self._listed_posts(archive)
-        found = members(archive, self._options, allowance)
+        found = members(archive, self._options, budget)
         if posts:
             found = (part for part in found if not part_name(part).endswith(".csv"))
         yield from self._each(
             archive,
             found,
-            lambda member: self._published(member, post_of(member.name, posts), source, allowance, depth + 1),
-            allowance,
+            lambda member: self._published(member, post_of(member.name, posts), source, budget, depth + 1),
+            budget,
         )
 
     def _listed_posts(self, archive: Content) -> Posts:
@@ -164,7 +160,7 @@ class Opener:
         return next((posts_in(part) for part in found if part_name(part).endswith(f"/{LIST}")), {})
 
     def _each(
-        self, whole: Content, parts: Iterator[Content | Failure], read: Callable[[Content], Read], allowance: Allowance
+        self, whole: Content, parts: Iterator[Content | Failure], read: Callable[[Content], Read], budget: Budget
     ) -> Read:
         """The articles of all parts; what cannot be read fails alone, what is of no kind is counted.
 
@@ -172,7 +168,7 @@ class Opener:
         """
         others: Counter[str] = Counter()
         for part in parts:
-            allowance.check()
+            budget.check()
             if isinstance(part, Failure):
                 yield part
                 continue

@@ -54,7 +54,12 @@ class Sites:
         if page.status == 304:
             return Visit(page)
         content = Content(
-            source.name, source.origin, lambda: BytesIO(page.data), len(page.data), url=page.url, known=source.known
+            source.name,
+            source.origin,
+            lambda: BytesIO(page.data),
+            len(page.data),
+            url=page.url,
+            metadata=source.metadata,
         )
         lists = list(self._listed(page, content, source)) if depth < DEEPEST_LIST else []
         return Visit(page, lists=lists) if lists else Visit(page, content)
@@ -84,4 +89,6 @@ def _entry(told: Article, feed: str) -> Source | Failure:
         return found
     date = told.published.isoformat() if told.published else ""
     known = {"title": told.title, "date": date, "author": told.author, "source": told.source}
-    return replace(found, version=told.digest, asked=False, known={**known, "language": told.language}, told=told)
+    return replace(
+        found, version=told.digest, asked=False, metadata={**known, "language": told.language}, feed_article=told
+    )

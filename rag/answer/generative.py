@@ -43,7 +43,7 @@ LEFT_OUT = "Left out: {} of it that had nothing to do with the articles."
 
 
 @dataclass(frozen=True, slots=True)
-class WritingGenerator:
+class LanguageModelGenerator:
     """Has a language model write the answer; where that fails, `plain` answers in the articles' own sentences."""
 
     model: LanguageModel

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Self
 
 from rag.language.question import can_deny, denies, named
-from rag.retrieval.scoring import Need
+from rag.retrieval.scoring import QuestionProfile
 from rag.schema import Hit, Passage, long_date
 from rag.store.fulltext import FullTextIndex
 
@@ -58,7 +58,7 @@ class Confidence:
         return 1 / (1 + math.exp(-self.intercept - sum(weight * sign for weight, sign in pairs)))
 
 
-def features_of(need: Need, hits: Sequence[Hit], fulltext: FullTextIndex) -> Features:
+def features_of(need: QuestionProfile, hits: Sequence[Hit], fulltext: FullTextIndex) -> Features:
     """Measure how well the hits fit the question, before any answer is made of them; all signs are 0 without hits."""
     if not hits:
         return Features(0.0, 0.0, 0.0, 0.0, 0.0)

@@ -12,7 +12,7 @@ from rag.errors import IndexMissing
 from rag.language.question import sub_questions
 from rag.models.cross_encoders import Reranker
 from rag.models.embedding import Embedder, Vectors
-from rag.retrieval.scoring import Need, fit, jaccard
+from rag.retrieval.scoring import QuestionProfile, fit, jaccard
 from rag.schema import Filters, Hit, Passage, Query
 from rag.store.fulltext import FullTextIndex
 from rag.store.index import Index, StoredPassage, settled
@@ -74,8 +74,8 @@ class Retriever:
             [vectors[0]] = self.embedder.embed_questions([f"{query.carried}. {query.question}"])
         found = self._found(query, vectors[0])
         fulltext = self.index.fulltext
-        whole = Need.of(query.question, fulltext, query.carried, query.weight)
-        needs = [whole, *(Need.of(side, fulltext) for side in asked[1:])]
+        whole = QuestionProfile.of(query.question, fulltext, query.carried, query.weight)
+        needs = [whole, *(QuestionProfile.of(side, fulltext) for side in asked[1:])]
         sharpened = [_sharpened(each, query, needs, vectors[1:], fulltext) for each in found]
         ranked = sorted(sharpened, key=lambda hit: -hit.score)
         return self._spread(self._folded(self._reranked(query.question, ranked), fulltext), query, whole, fulltext)
@@ -127,7 +127,7 @@ class Retriever:
                 kept.append((hit, words))
         return [hit for hit, _ in kept]
 
-    def _spread(self, hits: Sequence[Hit], query: Query, need: Need, fulltext: FullTextIndex) -> list[Hit]:
+    def _spread(self, hits: Sequence[Hit], query: Query, need: QuestionProfile, fulltext: FullTextIndex) -> list[Hit]:
         """The first hits, not too many of one article; those left out come last, should there be room."""
         most = max(1, int(self.hits * MOST_OF_ONE_ARTICLE))
         counts: dict[str, int] = {}
@@ -149,7 +149,9 @@ def _similarities(stored: StoredPassage, vector: Vectors) -> tuple[float, ...]:
     return tuple(map(float, stored.sentence_vectors @ vector))
 
 
-def _sharpened(found: Found, query: Query, needs: Sequence[Need], others: Vectors, fulltext: FullTextIndex) -> Hit:
+def _sharpened(
+    found: Found, query: Query, needs: Sequence[QuestionProfile], others: Vectors, fulltext: FullTextIndex
+) -> Hit:
     """Score a passage by its best sentence, its words, and what it had; the longer the question, the more of that."""
     passage, whole = found.stored.passage, needs[0]
     similar = [found.similarities, *(_similarities(found.stored, side) for side in others)]

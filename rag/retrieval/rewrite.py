@@ -35,7 +35,7 @@ class Plan:
     failed: str = ""
 
 
-def planned(model: LanguageModel, query: Query, history: Sequence[Turn], fulltext: FullTextIndex) -> Iterator[Plan]:
+def plan_query(model: LanguageModel, query: Query, history: Sequence[Turn], fulltext: FullTextIndex) -> Iterator[Plan]:
     """How a model would look a question up, in at most two requests; the last plan is the one.
 
     A question that leans on its conversation is written anew, and one that compares is taken apart. What the model

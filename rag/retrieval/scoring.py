@@ -43,7 +43,7 @@ def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class QuestionProfile:
     """What a question asks for: the kind of thing, and its words, each with how rare it is."""
 
     question: str
@@ -62,7 +62,9 @@ class Need:
         return sum(weight for term, weight in self.rarity.items() if term in terms) / total if total else 0.0
 
 
-def fit(need: Need, passage: Passage, similarities: Sequence[float], fulltext: FullTextIndex) -> tuple[float, ...]:
+def fit(
+    need: QuestionProfile, passage: Passage, similarities: Sequence[float], fulltext: FullTextIndex
+) -> tuple[float, ...]:
     """A score for each sentence of a passage.
 
     It is the sentence's similarity to the question, plus the share of the question's words that it has by itself,

@@ -8,8 +8,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from ingest.articles.fields import article_of, file_name
-from ingest.content.blocks import Block, joined
+from ingest.articles.fields import file_name, make_article
+from ingest.content.blocks import Block, join_blocks
 from ingest.content.types import Content
 from ingest.content.values import clean, one_line
 from ingest.readers.dump import captions_of
@@ -39,13 +39,13 @@ def document_article(
     """
     title = stated_title(fields.get("title"), content.name)
     cleaned = map(_cleaned, blocks)
-    shown = joined(block for block in cleaned if block.text and not (block.marked and block.text == title))
-    return article_of(content, shown, {**fields, "title": title}, extra, captions_of(shown.text))
+    shown = join_blocks(block for block in cleaned if block.text and not (block.unquotable and block.text == title))
+    return make_article(content, shown, {**fields, "title": title}, extra, captions_of(shown.text))
 
 
 def _cleaned(block: Block) -> Block:
     text = block.text.translate(_HYPHENS)
-    return replace(block, text=one_line(text) if block.marked else clean(text))
+    return replace(block, text=one_line(text) if block.unquotable else clean(text))
 
 
 def stated_title(value: object, name: str) -> str:

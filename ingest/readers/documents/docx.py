@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingest.content.archives import Parts, zip_file
 from ingest.content.blocks import QUESTION_END, SENTENCE_END, Block
-from ingest.content.types import Content, Options, Read, whole
+from ingest.content.types import Content, Options, Read, read_bytes
 from ingest.content.values import one_line
 from ingest.readers.documents.article import document_article, stated_title
 from rag.errors import ReadError
@@ -39,13 +39,13 @@ def from_docx(content: Content, options: Options) -> Read:
     If it states no title, a heading that it begins with is one.
     Raises ReadError if it is broken, or unpacks to too much.
     """
-    with zip_file(io.BytesIO(whole(content, options))) as archive:
+    with zip_file(io.BytesIO(read_bytes(content, options))) as archive:
         parts = Parts(archive, options.limits.bytes)
         document = _document_name(parts)
         styles = _styles(parts, posixpath.join(posixpath.dirname(document), "styles.xml"))
         told = _core_properties(parts)
         blocks = list(_blocks(parts.read(document), styles))
-    heading = blocks[0].text if blocks and blocks[0].marked and not blocks[0].listed else ""
+    heading = blocks[0].text if blocks and blocks[0].unquotable and not blocks[0].list_number else ""
     fields = {key: told.get(name) for key, name in _FIELDS.items()}
     fields["title"] = stated_title(told.get("title"), content.name) or heading
     extra = {name: told.get(name) for name in ("subject", "keywords", "category", "description", "modified")}
@@ -190,9 +190,9 @@ class _Row:
         """One line, if no cell holds more than a paragraph; else its paragraphs, which a table can set side by side."""
         filled = [cell for cell in self.cells if cell]
         if len(filled) > 1 and all(len(cell) == 1 for cell in filled):
-            marked = self.header or all(cell[0].marked for cell in filled)
+            marked = self.header or all(cell[0].unquotable for cell in filled)
             return [Block(" | ".join(one_line(cell[0].text) for cell in filled), marked, TABLE)]
-        return [replace(block, marked=block.marked or self.header) for cell in filled for block in cell]
+        return [replace(block, unquotable=block.unquotable or self.header) for cell in filled for block in cell]
 
 
 class _Body:

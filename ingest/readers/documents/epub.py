@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from ingest.articles.coverage import several
+from ingest.articles.coverage import several_documents_notice
 from ingest.content.archives import Parts, zip_file
 from ingest.content.blocks import Block
 from ingest.content.encoding import decode
-from ingest.content.types import Content, Options, Read, whole
+from ingest.content.types import Content, Options, Read, read_bytes
 from ingest.content.values import one_line
 from ingest.readers.documents.article import document_article
 from ingest.readers.documents.docx import local, parsed
@@ -54,7 +54,7 @@ def from_epub(content: Content, options: Options) -> Read:
 
     Raises ReadError if it is broken, protected against copying, or unpacks to too much.
     """
-    with zip_file(io.BytesIO(whole(content, options))) as archive:
+    with zip_file(io.BytesIO(read_bytes(content, options))) as archive:
         parts = Parts(archive, options.limits.bytes)
         package = _Package.of(parts)
         chapters = [name for name in package.chapters if name in parts]
@@ -74,7 +74,7 @@ def from_epub(content: Content, options: Options) -> Read:
     yield document_article(content, blocks, fields, {"description": about, **extra})
     articles = sum(bool(_NEWS.search(name)) for name in chapters)
     if articles > 1:
-        yield several(content.name, articles)
+        yield several_documents_notice(content.name, articles)
 
 
 def _text(parts: Parts, name: str) -> str:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
-from ingest.articles.coverage import dropped, words_in
+from ingest.articles.coverage import count_words, dropped_text_notice
 from ingest.content.blocks import Block
-from ingest.content.types import Content, Options, Read, whole
+from ingest.content.types import Content, Options, Read, read_bytes
 from ingest.content.values import one_line, parse_date
 from ingest.readers.documents.article import document_article
 from rag.errors import ReadError
@@ -63,7 +63,7 @@ def from_pdf(content: Content, options: Options) -> Read:
 
     To be run in a worker: where the library panics, it raises RuntimeError, and reads no PDF any more in its process.
     """
-    result = _extracted(whole(content, options))
+    result = _extracted(read_bytes(content, options))
     pages = [_lines(page["content"]) for page in result.pages or []]
     if not any(pages):
         raise ReadError("is a PDF without text (a scan?); run it through OCR first")
@@ -84,9 +84,10 @@ def _losses(name: str, pages: Sequence[list[str]], blocks: Iterable[Block]) -> I
     if 2 * empty > len(pages):
         yield Notice(name, f"{empty:,} of its {len(pages):,} pages hold no text (scans?); run it through OCR first")
     kept, every = (
-        sum(map(words_in, texts)) for texts in ((block.text for block in blocks), (line for p in pages for line in p))
+        sum(map(count_words, texts))
+        for texts in ((block.text for block in blocks), (line for p in pages for line in p))
     )
-    yield from dropped(name, kept, every - kept)
+    yield from dropped_text_notice(name, kept, every - kept)
 
 
 def _stated_day(created: object) -> date | None:
@@ -191,7 +192,7 @@ def paragraphs(pages: Sequence[Sequence[str]], hints: Hints) -> Iterator[Block]:
                 yield _paragraph(current)
                 current = []
             if heading:
-                yield Block(" ".join(page[position : position + heading]), marked=True)
+                yield Block(" ".join(page[position : position + heading]), unquotable=True)
             else:
                 current.append(line)
             position += heading or 1
@@ -228,7 +229,7 @@ def _begins(line: str, before: str, full: int, hints: Hints, *, new_page: bool) 
 
 def _paragraph(lines: Sequence[str]) -> Block:
     text = "\n".join(lines)
-    return Block(text, marked=bool(_LEADERS.search(text)))
+    return Block(text, unquotable=bool(_LEADERS.search(text)))
 
 
 @dataclass(frozen=True, slots=True)

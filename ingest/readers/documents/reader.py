@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from ingest.articles.coverage import noticed
+from ingest.articles.coverage import with_notices
 from ingest.content.archives import ZIP_STARTS, zip_kind
 from ingest.content.types import Content, Options, Read, Reader
 from ingest.readers.documents.docx import from_docx
@@ -27,7 +27,7 @@ def from_document(content: Content, options: Options) -> Read:
         raise ReadError(f"{what}; save it as .docx without a password, as .pdf, or as .txt")
     items = _READERS[kind](content, options)
     # The chapters of a book are parts of one text.
-    yield from items if kind == "epub" else noticed(content.name, items)
+    yield from items if kind == "epub" else with_notices(content.name, items)
 
 
 def document_kind(content: Content, start: bytes) -> str:

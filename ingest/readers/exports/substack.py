@@ -23,10 +23,10 @@ _PAGES = (".html", ".htm")
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What the list says of one post: `known` is as in Content."""
+    """What the list says of one post: `metadata` is as in Content."""
 
     published: bool
-    known: Mapping[str, str]
+    metadata: Mapping[str, str]
 
 
 Posts = Mapping[str, Post]

@@ -84,8 +84,8 @@ def blocks_of(root: Any, space: re.Pattern[str], is_left_out: Callable[[Any], bo
         else:
             reader.start(element)
     found = reader.finished()
-    if all(paragraph.block.marked for paragraph in found):
-        return [replace(paragraph.block, marked=paragraph.heading) for paragraph in found]
+    if all(paragraph.block.unquotable for paragraph in found):
+        return [replace(paragraph.block, unquotable=paragraph.heading) for paragraph in found]
     return [paragraph.block for paragraph in found]
 
 
@@ -251,7 +251,7 @@ class _Reader:
         ended = self._lists.pop()
         for position in ended.links if ended.leads_elsewhere else ():
             item = self._paragraphs[position]
-            self._paragraphs[position] = replace(item, block=replace(item.block, marked=True))
+            self._paragraphs[position] = replace(item, block=replace(item.block, unquotable=True))
         if self._lists and not ended.leads_elsewhere:
             self._lists[-1].leads_elsewhere = False
 
@@ -272,7 +272,7 @@ class _Reader:
                 self._put(self._finished(part))
 
     def _put(self, paragraph: _Paragraph) -> None:
-        if self._lists and not paragraph.block.marked:
+        if self._lists and not paragraph.block.unquotable:
             self._lists[-1].links.append(len(self._paragraphs))
             self._lists[-1].leads_elsewhere &= paragraph.linked
         self._paragraphs.append(paragraph)
@@ -344,5 +344,5 @@ def _row(cells: list[list[_Paragraph]], table: int) -> Iterator[_Paragraph]:
             yield from cell
     elif line := clean(" | ".join(cell[0].block.text if cell else "" for cell in cells).strip(" |")):
         filled = [cell[0] for cell in cells if cell]
-        block = Block(line, all(paragraph.block.marked for paragraph in filled), listed=table)
+        block = Block(line, all(paragraph.block.unquotable for paragraph in filled), list_number=table)
         yield _Paragraph(block, all(p.heading for p in filled), all(p.linked for p in filled))

@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import date, timedelta
 from typing import Any
 
-from ingest.content.types import Content, is_own
+from ingest.content.types import Content, raised_in_package
 from ingest.content.values import one_line, parse_date
 from rag.errors import ReadError
 
@@ -36,7 +36,7 @@ def tried(extract: Callable[[], Any]) -> Any:
     try:
         return extract()
     except (*odd, etree.LxmlError) as error:
-        if is_own(error):
+        if raised_in_package(error):
             raise
         problem = one_line(f"{type(error).__name__}: {error}")[:120]
         raise ReadError(f"is a page on which trafilatura fails ({problem}); save its text instead") from error
@@ -62,7 +62,7 @@ def metadata_of(page: Any, stated: list[Mapping[str, Any]], content: Content) ->
     host = url.split("//", 1)[-1].split("/", 1)[0].lower().removeprefix("www.")
     if not site or site.lower() in one_line(found.url).lower():
         # No name, but a part of its address: a feed's name for it says more.
-        site = "" if content.url or content.known.get("source") else host
+        site = "" if content.url or content.metadata.get("source") else host
     fields = {
         "title": _title(page, one_line(found.title), site),
         "author": one_line(found.author).replace(";", ","),

@@ -10,11 +10,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 
-from ingest.articles.coverage import Runs, documents_in, dropped, missing, runs_of, several, words_in
-from ingest.articles.fields import article_of
-from ingest.content.blocks import BETWEEN, SENTENCE_END, Block, joined
+from ingest.articles.coverage import (
+    WordRuns,
+    count_documents,
+    count_words,
+    dropped_text_notice,
+    missing_paragraphs,
+    several_documents_notice,
+    word_runs,
+)
+from ingest.articles.fields import make_article
+from ingest.content.blocks import PARAGRAPH_BREAK, SENTENCE_END, Block, join_blocks
 from ingest.content.encoding import decode
-from ingest.content.types import Content, Options, Read, whole
+from ingest.content.types import Content, Options, Read, read_bytes
 from ingest.content.values import clean, one_line
 from ingest.readers.dump import captions_of, unwrapped
 from ingest.readers.html.elements import BLOCKS, UNSEEN, blocks_of, is_unseen
@@ -66,41 +74,41 @@ def from_html(content: Content, options: Options) -> Read:
 
     The date is one that the page states, never a guess. Raises ReadError for a page without an article.
     """
-    page = _page(_decoded(whole(content, options)))
+    page = _page(_decoded(read_bytes(content, options)))
     stated = json_ld(page)
     blocks = _story(page, stated)
     fields, extra = metadata_of(page, stated, content)
-    shown = joined(block for block in blocks if not (block.marked and block.text == fields["title"]))
+    shown = join_blocks(block for block in blocks if not (block.unquotable and block.text == fields["title"]))
     if _is_wall(page, shown.text):
         raise ReadError(NO_ARTICLE)
-    yield article_of(content, shown, fields, extra, captions_of(shown.text))
+    yield make_article(content, shown, fields, extra, captions_of(shown.text))
     yield from _losses(content.name, page, shown.text)
 
 
 def _losses(name: str, page: Any, shown: str) -> Iterator[Notice]:
     """A notice if a page holds several documents, or if most of its prose is missing from its article."""
     every = [block.text for block in blocks_of(page, SPACE_IN_LINE, is_unseen)]
-    runs = runs_of(shown)
-    documents = max(documents_in("\n".join(every)), _stories_on(page, runs))
+    runs = word_runs(shown)
+    documents = max(count_documents("\n".join(every)), _stories_on(page, runs))
     if documents > 1:
-        yield several(name, documents)
-    elif missing(every, runs):
+        yield several_documents_notice(name, documents)
+    elif missing_paragraphs(every, runs):
         is_around = partial(_is_around, all_links=_all_links(page))
-        left_out = missing((block.text for block in blocks_of(page, SPACE_IN_LINE, is_around)), runs)
-        yield from dropped(name, words_in(shown), sum(map(words_in, set(left_out))))
+        left_out = missing_paragraphs((block.text for block in blocks_of(page, SPACE_IN_LINE, is_around)), runs)
+        yield from dropped_text_notice(name, count_words(shown), sum(map(count_words, set(left_out))))
 
 
-def _stories_on(page: Any, runs: Runs) -> int:
+def _stories_on(page: Any, runs: WordRuns) -> int:
     """How many articles a page marks as such; the posts of one that has a title above them are parts of it."""
     marked = [*page.iter("article"), *page.findall(".//*[@itemprop='articleBody']")]
     stories = [one for one in marked if one.find(".//article") is None and not _is_beside(one)]
     blocks = (blocks_of(story, SPACE_IN_LINE, is_unseen) for story in stories)
-    texts = [[block.text for block in of_story if not block.marked] for of_story in blocks]
-    lost = sum(sum(map(words_in, missing(text, runs))) >= STORY_WORDS for text in texts)
+    texts = [[block.text for block in of_story if not block.unquotable] for of_story in blocks]
+    lost = sum(sum(map(count_words, missing_paragraphs(text, runs))) >= STORY_WORDS for text in texts)
     if any(set(heading.iterancestors()).isdisjoint(stories) for heading in page.iter("h1")):
         return 1 + lost
     titled = (any(story.find(f".//{tag}") is not None for tag in ("h1", "h2", "h3")) for story in stories)
-    full = (sum(map(words_in, text)) >= STORY_WORDS for text in texts)
+    full = (sum(map(count_words, text)) >= STORY_WORDS for text in texts)
     return max(1 + lost, sum(map(all, zip(titled, full, strict=True))))
 
 
@@ -196,25 +204,25 @@ class _Said:
         # Where a page has no tag for its body, the parser leaves all of it in its head.
         for block in blocks_of(page, SPACE, lambda element: element.tag != "head" and is_unseen(element)):
             before = found.get(key := _squeezed([block.text]))
-            found[key] = block if before is None or before.marked else before
+            found[key] = block if before is None or before.unquotable else before
         for node in stated:
             question = one_line(node.get("name")) if node.get("@type") == "Question" else ""
-            found |= {_squeezed([question]): Block(question, marked=True)} if question else {}
+            found |= {_squeezed([question]): Block(question, unquotable=True)} if question else {}
         return cls(found)
 
     def marked(self, blocks: Iterable[Block]) -> list[Block]:
         """Blocks of the page's article, with what the page says of them; only headings are, if it marks all."""
         own = list(blocks)
         found = [self._marked(block) for block in own]
-        return own if all(block.marked for block in found) else found
+        return own if all(block.unquotable for block in found) else found
 
     def _marked(self, block: Block) -> Block:
         said = self.blocks.get(_squeezed([block.text]))
         if said is None:
             return block
         same_lines = said.text.count("\n") == block.text.count("\n")
-        marked, lines = block.marked or said.marked, said.marked_lines if same_lines else ()
-        return replace(block, marked=marked, listed=said.listed, marked_lines=lines)
+        marked, lines = block.unquotable or said.unquotable, said.unquotable_lines if same_lines else ()
+        return replace(block, unquotable=marked, list_number=said.list_number, unquotable_lines=lines)
 
 
 def _is_fallback(page: Any, found: list[Block]) -> bool:
@@ -236,8 +244,11 @@ def _from_container(page: Any, found: list[Block]) -> list[Block]:
     def held(root: Any) -> tuple[bool, int, list[Block]]:
         own = blocks_of(root, SPACE, lambda element: element is not root and _is_around(element, all_links))
         there = (block for block in own if _squeezed([block.text]) in shown)
-        kept = [replace(block, marked=block.marked or (not block.listed and _is_label(block.text))) for block in there]
-        words = sum(words_in(block.text) for block in kept if not block.marked)
+        kept = [
+            replace(block, unquotable=block.unquotable or (not block.list_number and _is_label(block.text)))
+            for block in there
+        ]
+        words = sum(count_words(block.text) for block in kept if not block.unquotable)
         return words >= FEWEST_WORDS and root.find(".//h1") is not None, words, kept
 
     _, words, best = held(page)
@@ -314,16 +325,18 @@ def _is_label(text: str) -> bool:
     """Is a paragraph no sentence, but a name, a day, a byline?"""
     if SENTENCE_END.search(text):
         return False
-    return words_in(text) < FEWEST_WORDS or bool(_BYLINE.match(text))
+    return count_words(text) < FEWEST_WORDS or bool(_BYLINE.match(text))
 
 
 def _blocks_in(value: str) -> list[Block]:
-    return html_blocks(value) if looks_like_html(value) else [*map(Block, unwrapped(clean(value)).split(BETWEEN))]
+    return (
+        html_blocks(value) if looks_like_html(value) else [*map(Block, unwrapped(clean(value)).split(PARAGRAPH_BREAK))]
+    )
 
 
 def _is_wall(page: Any, shown: str) -> bool:
     """Is what a page shows too little to be an article, or only a request to log in, or to allow something?"""
-    words = words_in(shown)
+    words = count_words(shown)
     if words >= SHORT_WORDS:
         return False
     fields = (field.get("type") or "" for field in page.iter("input"))

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from ingest.content.blocks import BETWEEN, Block
+from ingest.content.blocks import PARAGRAPH_BREAK, Block
 from ingest.readers.html.elements import BLOCKS, BREAKS, blocks_of, is_unseen
 
 LONGEST_TAG = 4_000
@@ -33,7 +33,7 @@ _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[\da-f]{1,6}|[a-z][a-z\d]{1,30});", re.IGN
 
 def html_text(markup: str) -> str:
     """What a page or a fragment shows, as clean text: a blank line between paragraphs, items and rows."""
-    return BETWEEN.join(block.text for block in html_blocks(markup))
+    return PARAGRAPH_BREAK.join(block.text for block in html_blocks(markup))
 
 
 def html_blocks(markup: str) -> list[Block]:

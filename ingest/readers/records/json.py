@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from ingest.articles.fields import pick
+from ingest.articles.fields import pick_fields
 from ingest.content.encoding import decode, encoding_of, is_wide
-from ingest.content.types import Content, Options, Read, TakeApart, whole
+from ingest.content.types import Content, Options, ParseMarkup, Read, read_bytes
 from ingest.content.values import one_line
 from ingest.readers.records.record import (
     MOST_NAMED,
@@ -30,33 +30,33 @@ LIST_LEVELS = 3
 """How deep in an object the list of its articles may stand."""
 
 
-def from_json(content: Content, options: Options, take_apart: TakeApart = blocks_here) -> Read:
+def from_json(content: Content, options: Options, parse_markup: ParseMarkup = blocks_here) -> Read:
     """JSON: an article as an object, a list of them, or an object that such a list stands in.
 
     One object a line is read as JSON Lines. Raises ReadError for what is no JSON, or holds several lists of articles.
     """
-    data = whole(content, options)
+    data = read_bytes(content, options)
     try:
         found = _loaded(data)
     except (ValueError, RecursionError) as error:
         if not _is_lines(data):
             raise ReadError(f"is not JSON ({error}); mend it, or save one object a line as .jsonl") from error
         del data
-        yield from from_jsonl(content, options, take_apart)
+        yield from from_jsonl(content, options, parse_markup)
         return
     records = _records(found, options.fields)
     yield from articles_of(
-        ((f"{content.name}, entry {i}", record) for i, record in enumerate(records, 1)), content, options, take_apart
+        ((f"{content.name}, entry {i}", record) for i, record in enumerate(records, 1)), content, options, parse_markup
     )
 
 
-def from_jsonl(content: Content, options: Options, take_apart: TakeApart = blocks_here) -> Read:
+def from_jsonl(content: Content, options: Options, parse_markup: ParseMarkup = blocks_here) -> Read:
     """JSON Lines: one article a line; blank lines are passed over, a broken one fails alone."""
     if content.start(64).split(b"\n", 1)[0].strip() in (b"[", b"{"):
         # A list, or an object, that only has the wrong name.
-        yield from from_json(content, options, take_apart)
+        yield from from_json(content, options, parse_markup)
     else:
-        yield from articles_of(_lines(content, options), content, options, take_apart)
+        yield from articles_of(_lines(content, options), content, options, parse_markup)
 
 
 def _loaded(data: bytes) -> Any:
@@ -114,9 +114,9 @@ def _lists(thing: Mapping[str, Any], levels: int = LIST_LEVELS, path: str = "") 
 
 def _is_article(record: Mapping[str, Any], mapping: Mapping[str, str]) -> bool:
     """Has it a text of its own that is not a list of articles?"""
-    text = pick(record, mapping)[0].get("text")
+    text = pick_fields(record, mapping)[0].get("text")
     several = isinstance(text, list) and any(
-        {"title", "text"} <= pick(item, {})[0].keys() for item in text if isinstance(item, Mapping)
+        {"title", "text"} <= pick_fields(item, {})[0].keys() for item in text if isinstance(item, Mapping)
     )
     return not several and bool(words_of(text))
 

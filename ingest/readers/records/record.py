@@ -10,10 +10,10 @@ from decimal import Decimal
 from itertools import chain, islice
 from typing import Any, Protocol
 
-from ingest.articles.fields import LEVELS, LONGEST_ARTICLE, MOST_ITEMS, article_of, as_line, pick, plain_name
-from ingest.articles.unpublished import is_no_article, is_unpublished, no_articles
-from ingest.content.blocks import BETWEEN, Block, Joined, joined
-from ingest.content.types import Content, Options, OutOfTime, Read, TakeApart, Unpublished
+from ingest.articles.fields import LEVELS, LONGEST_ARTICLE, MOST_ITEMS, as_line, make_article, pick_fields, plain_name
+from ingest.articles.unpublished import is_not_an_article, is_unpublished, non_article_notice
+from ingest.content.blocks import PARAGRAPH_BREAK, Block, JoinedText, join_blocks
+from ingest.content.types import Content, Options, OutOfTime, ParseMarkup, Read, Unpublished
 from ingest.content.values import LONGEST_ID, clean, one_line, slug, unique_id
 from ingest.readers.dump import captions_of, unwrapped
 from ingest.readers.html.text import html_blocks, looks_like_html, unescaped
@@ -74,8 +74,8 @@ class _Raw:
 class _Shown:
     """What markup shows, of many records at once, so that it can be asked for elsewhere."""
 
-    def __init__(self, take_apart: TakeApart) -> None:
-        self._take_apart = take_apart
+    def __init__(self, parse_markup: ParseMarkup) -> None:
+        self._parse_markup = parse_markup
         self._known: dict[str, list[Block]] = {}
 
     def prepare(self, raws: Iterable[_Raw]) -> None:
@@ -84,16 +84,16 @@ class _Shown:
         self._known.clear()
         if markup:
             with suppress(ReadError):
-                self._known.update(zip(markup, self._take_apart(markup), strict=True))
+                self._known.update(zip(markup, self._parse_markup(markup), strict=True))
 
     def blocks(self, markup: str) -> list[Block]:
         """Raises ReadError."""
         if markup not in self._known:
-            [self._known[markup]] = self._take_apart([markup])
+            [self._known[markup]] = self._parse_markup([markup])
         return self._known[markup]
 
     def text(self, markup: str) -> str:
-        return BETWEEN.join(block.text for block in self.blocks(markup))
+        return PARAGRAPH_BREAK.join(block.text for block in self.blocks(markup))
 
 
 def blocks_here(markup: Sequence[str]) -> list[list[Block]]:
@@ -102,9 +102,9 @@ def blocks_here(markup: Sequence[str]) -> list[list[Block]]:
 
 
 class RecordReader(Protocol):
-    """As a Reader; `take_apart` takes apart the markup in records."""
+    """As a Reader; `parse_markup` takes apart the markup in records."""
 
-    def __call__(self, content: Content, options: Options, take_apart: TakeApart, /) -> Read: ...
+    def __call__(self, content: Content, options: Options, parse_markup: ParseMarkup, /) -> Read: ...
 
 
 Numbered = Iterable[tuple[str, Any]]
@@ -119,12 +119,12 @@ def listed(names: Iterable[Any]) -> str:
     return ", ".join(one_line(name)[:60] for name in islice(names, MOST_NAMED)) or "none"
 
 
-def articles_of(records: Numbered, content: Content, options: Options, take_apart: TakeApart) -> Read:
+def articles_of(records: Numbered, content: Content, options: Options, parse_markup: ParseMarkup) -> Read:
     taken: set[str] = set()
     missing = dict(options.fields)
     last: Mapping[Any, Any] = {}
     without = 0
-    shown = _Shown(take_apart)
+    shown = _Shown(parse_markup)
     for batch in _in_batches(_published(records, content, options), options.fields):
         shown.prepare(raw for _, _, raw in batch if isinstance(raw, _Raw))
         for where, record, raw in batch:
@@ -154,14 +154,14 @@ def _published(records: Numbered, content: Content, options: Options) -> Numbere
     for where, record in records:
         if not isinstance(record, Mapping):
             yield where, record
-        elif is_no_article(record):
+        elif is_not_an_article(record):
             others += 1
         elif is_unpublished(record) and not options.include_drafts:
             yield where, Unpublished(_own_id(record, content, options.fields))
         else:
             yield where, record
     if others:
-        yield content.name, no_articles(content.name, others)
+        yield content.name, non_article_notice(content.name, others)
 
 
 def _own_id(record: Mapping[str, Any], content: Content, mapping: Mapping[str, str]) -> str:
@@ -228,12 +228,12 @@ def _made(
         fields["date"] = as_line(fields["date"])
     plain = {key: _plain(value, shown) for key, value in islice(extra.items(), MOST_FIELDS)}
     if len(story.text) > LONGEST_ARTICLE:
-        return article_of(content, story.text, fields, plain)
-    return article_of(content, story, fields, plain, captions_of(story.text))
+        return make_article(content, story.text, fields, plain)
+    return make_article(content, story, fields, plain, captions_of(story.text))
 
 
 def _no_text(record: Mapping[str, Any], mapping: Mapping[str, str]) -> str:
-    named = mapping.get("text") or next((key for key in record if "text" in pick({key: "x"}, {})[0]), "")
+    named = mapping.get("text") or next((key for key in record if "text" in pick_fields({key: "x"}, {})[0]), "")
     problem = (
         f"has nothing in its field {one_line(named)[:60]!r}" if named else "has no text under a name that is known"
     )
@@ -254,26 +254,26 @@ def _has(record: Mapping[str, Any], path: str) -> bool:
 
 def flattened(record: Mapping[str, Any], mapping: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """As `pick`; what stands in an object of its own inside the record ({"_source": {…}}) counts as the record's."""
-    fields, extra = pick(record, mapping)
+    fields, extra = pick_fields(record, mapping)
     text = fields.get("text")
     if "text" in mapping or isinstance(text, (str, list)):
         return fields, extra
     if isinstance(text, Mapping):
-        inside = text if {"title", "text"} <= pick(text, {})[0].keys() else None
+        inside = text if {"title", "text"} <= pick_fields(text, {})[0].keys() else None
     else:
         things = (value for value in record.values() if isinstance(value, Mapping))
-        inside = next((thing for thing in things if words_of(pick(thing, {})[0].get("text"))), None)
+        inside = next((thing for thing in things if words_of(pick_fields(thing, {})[0].get("text"))), None)
     if inside is None:
         return fields, extra
-    return pick({**{key: value for key, value in record.items() if value is not inside}, **inside}, mapping)
+    return pick_fields({**{key: value for key, value in record.items() if value is not inside}, **inside}, mapping)
 
 
-def _story(text: str, shown: _Shown) -> Joined:
+def _story(text: str, shown: _Shown) -> JoinedText:
     """What a text shows, with the spans that are not quoted, and those of its lists."""
     if looks_like_html(text):
-        return joined(shown.blocks(text))
+        return join_blocks(shown.blocks(text))
     text = clean(text)
-    return Joined(unwrapped(text) if len(text) <= LONGEST_ARTICLE else text)
+    return JoinedText(unwrapped(text) if len(text) <= LONGEST_ARTICLE else text)
 
 
 def _unescaped(text: str) -> str:
@@ -287,10 +287,10 @@ def words_of(value: Any) -> str:
     found, size = list[str](), 0
     for paragraph in _paragraphs(value):
         found.append(paragraph)
-        size += len(paragraph) + len(BETWEEN)
-        if size > LONGEST_ARTICLE + len(BETWEEN):
+        size += len(paragraph) + len(PARAGRAPH_BREAK)
+        if size > LONGEST_ARTICLE + len(PARAGRAPH_BREAK):
             break
-    return BETWEEN.join(found)
+    return PARAGRAPH_BREAK.join(found)
 
 
 def _paragraphs(value: Any, levels: int = BLOCK_LEVELS) -> Iterator[str]:

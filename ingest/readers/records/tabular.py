@@ -10,9 +10,9 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from ingest.articles.fields import LONGEST_ARTICLE, pick, plain_name
+from ingest.articles.fields import LONGEST_ARTICLE, pick_fields, plain_name
 from ingest.content.encoding import SAMPLE, encoding_of, is_wide
-from ingest.content.types import MEGABYTE, Content, Options, Read, TakeApart
+from ingest.content.types import MEGABYTE, Content, Options, ParseMarkup, Read
 from ingest.content.values import one_line
 from ingest.readers.records.record import SAY_WHICH, SUMMARIES, Numbered, articles_of, blocks_here, listed, no_field
 from rag.errors import ReadError
@@ -32,7 +32,7 @@ END = "\0the end\0"
 """What the last line of CSV is followed by: a quote that was not closed takes it in."""
 
 
-def from_csv(content: Content, options: Options, take_apart: TakeApart = blocks_here) -> Read:
+def from_csv(content: Content, options: Options, parse_markup: ParseMarkup = blocks_here) -> Read:
     """CSV with a header: one article a row; the separator is the one that parts the header.
 
     Raises ReadError for a header that names no text.
@@ -42,10 +42,10 @@ def from_csv(content: Content, options: Options, take_apart: TakeApart = blocks_
         start = start.replace(b"\0", b"")
     encoding = encoding_of(start)
     with content.open() as file, io.TextIOWrapper(file, encoding, "replace", newline="") as text:
-        yield from articles_of(_rows(text, content, options), content, options, take_apart)
+        yield from articles_of(_rows(text, content, options), content, options, parse_markup)
 
 
-def from_parquet(content: Content, options: Options, take_apart: TakeApart = blocks_here) -> Read:
+def from_parquet(content: Content, options: Options, parse_markup: ParseMarkup = blocks_here) -> Read:
     """Parquet: one article a row, a few at a time. Raises ReadError if it is broken, or pyarrow is missing."""
     try:
         from pyarrow import ArrowException, parquet
@@ -57,7 +57,7 @@ def from_parquet(content: Content, options: Options, take_apart: TakeApart = blo
             columns = _columns(table, content.size, options)
         except (ArrowException, OSError, ValueError) as error:
             raise ReadError(f"{BROKEN_PARQUET} ({one_line(str(error))[:200]}); save it anew") from error
-        yield from articles_of(_batches(table, columns, content.name), content, options, take_apart)
+        yield from articles_of(_batches(table, columns, content.name), content, options, parse_markup)
 
 
 def _rows(text: io.TextIOWrapper, content: Content, options: Options) -> Numbered:
@@ -113,7 +113,7 @@ def _check_names(names: list[str], mapping: Mapping[str, str]) -> None:
     for field, path in mapping.items():
         if path not in record and path.split(".")[0] not in record:
             raise ReadError(no_field(field, path, names))
-    if "text" not in pick(record, mapping)[0] and not SUMMARIES & set(map(plain_name, names)):
+    if "text" not in pick_fields(record, mapping)[0] and not SUMMARIES & set(map(plain_name, names)):
         raise ReadError(f"has no column that is named like a text; {SAY_WHICH}{listed(names)}")
 
 
@@ -138,7 +138,7 @@ def _unpacked(table: Any) -> int:
 
 
 def _is_known(name: str) -> bool:
-    return "text" in pick({name: "x"}, {})[0] or plain_name(name) in SUMMARIES
+    return "text" in pick_fields({name: "x"}, {})[0] or plain_name(name) in SUMMARIES
 
 
 def _is_told(kind: Any, known: bool) -> bool:

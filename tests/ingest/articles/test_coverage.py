@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ingest.articles.coverage import documents_in, missing, runs_of
+from ingest.articles.coverage import count_documents, missing_paragraphs, word_runs
 from ingest.content.types import Content, Item, Options, Reader
 from ingest.readers.html.page import _losses, _page, from_html
 from ingest.readers.mail import from_eml
@@ -71,7 +71,7 @@ DATED = "\n\n".join(f"Storm number {n} closes the pier\n{n} March 2023\n\n{STORY
     ("text", "documents"), [(NEXIS, 3), (FACTIVA, 5), (PROQUEST, 4), (MAILS, 2), (DATED, 3)], ids=range(5)
 )
 def test_marks_between_documents_are_counted(text: str, documents: int) -> None:
-    assert documents_in(text) == documents
+    assert count_documents(text) == documents
     made, told = read_text("export.txt", text)
     if made < documents:
         assert told == [
@@ -94,7 +94,7 @@ def test_marks_between_documents_are_counted(text: str, documents: int) -> None:
     ],
 )
 def test_one_document_is_one(text: str) -> None:
-    assert documents_in(text) <= 1
+    assert count_documents(text) <= 1
     assert read_text("story.txt", text)[1] == []
 
 
@@ -173,11 +173,11 @@ def test_a_digest_of_letters_says_so() -> None:
 
 def test_paragraphs_are_found_again_however_they_are_cut() -> None:
     texts = [f"{sentence(n, 30)}" for n in range(5)]
-    assert missing(texts, runs_of(" ".join(texts[1:]))) == texts[:1]
-    assert missing(texts, runs_of("\n".join(texts).replace(" ", "\n"))) == []
+    assert missing_paragraphs(texts, word_runs(" ".join(texts[1:]))) == texts[:1]
+    assert missing_paragraphs(texts, word_runs("\n".join(texts).replace(" ", "\n"))) == []
     japanese = "港は火曜日に閉鎖されたと市の担当者が記者会見で述べた。" * 3
-    assert missing([japanese], runs_of("別の記事です。")) == [japanese]
-    assert missing([japanese], runs_of(japanese)) == []
+    assert missing_paragraphs([japanese], word_runs("別の記事です。")) == [japanese]
+    assert missing_paragraphs([japanese], word_runs(japanese)) == []
 
 
 def test_the_time_grows_with_the_page() -> None:
@@ -197,6 +197,6 @@ def test_the_time_grows_with_the_page() -> None:
 
 def test_marks_without_end_are_counted_in_time() -> None:
     for text in ("From: a\n" * 50_000, "1 of 3\n" * 50_000, "Document " * 50_000, " " * 300_000, "-" * 300_000):
-        assert documents_in(text) <= 50_000
+        assert count_documents(text) <= 50_000
     with pytest.raises(ReadError):
         read(from_html, "x.html", "<p>")

@@ -13,11 +13,11 @@ from ingest.articles.fields import (
     LONGEST_EXTRA,
     LONGEST_LINE,
     LONGEST_TITLE,
-    LONGEST_URL,
-    article_of,
     as_line,
+    make_article,
 )
 from ingest.content.types import Content, Options
+from ingest.content.values import LONGEST_URL
 from ingest.readers.records.json import from_json
 from rag.schema import Article, Failure
 
@@ -64,12 +64,12 @@ def test_a_text_of_many_parts_is_read_no_further_than_an_article_may_be_long() -
 
 def test_fields_of_any_length_are_cut_and_a_long_address_is_none() -> None:
     long = "word " * 10_000
-    found = article_of(content(), "Text.", dict.fromkeys(("title", "author", "source"), long), {"tags": [long] * 9})
+    found = make_article(content(), "Text.", dict.fromkeys(("title", "author", "source"), long), {"tags": [long] * 9})
     assert isinstance(found, Article)
     assert (len(found.title), len(found.author), len(found.source)) <= (LONGEST_TITLE, LONGEST_LINE, LONGEST_LINE)
     assert len(dict(found.extra)["tags"]) <= LONGEST_EXTRA
     address = "https://example.org/" + "a" * LONGEST_URL
-    assert [a.url for a in (article_of(content(), "T.", {"url": address}),) if isinstance(a, Article)] == [""]
+    assert [a.url for a in (make_article(content(), "T.", {"url": address}),) if isinstance(a, Article)] == [""]
 
 
 def test_records_of_extreme_shapes() -> None:
@@ -96,5 +96,5 @@ def test_a_line_is_one_line_of_at_most_its_length(value: Any, longest: int) -> N
     line = as_line(value, longest)
     assert len(line) <= longest
     assert "\n" not in line
-    found = article_of(content(), "Text.", {"title": value, "author": value}, {"x": value})
+    found = make_article(content(), "Text.", {"title": value, "author": value}, {"x": value})
     assert isinstance(found, (Article, Failure))

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.articles.near_duplicates import SAME, near_duplicate_groups, resemblance, sketch
+from ingest.articles.near_duplicates import SAME_ARTICLE, near_duplicate_groups, resemblance, sketch
 from rag.store.rows import Neighbour
 
 WORDS = [f"word{n}" for n in range(400)]
@@ -19,7 +19,7 @@ def test_resemblance_is_of_runs_of_words() -> None:
     assert resemblance(sketch(STORY), sketch(STORY.upper())) == 1
     assert resemblance(sketch(STORY), sketch(EDITED)) > 0.8
     assert resemblance(sketch(STORY), sketch(OTHER)) < 0.1
-    assert resemblance(sketch(STORY), sketch(" ".join(WORDS[:200]))) < SAME
+    assert resemblance(sketch(STORY), sketch(" ".join(WORDS[:200]))) < SAME_ARTICLE
     assert resemblance("", sketch(STORY)) == resemblance("", "") == 0
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pytest
 
 from ingest import Options, ingest
-from ingest.articles.unpublished import is_draft_name, is_no_article, is_unpublished
+from ingest.articles.unpublished import is_draft_name, is_not_an_article, is_unpublished
 from ingest.content.types import Item, Unpublished
 from ingest.sources.files import Source, find
 from ingest.sources.opener import Opener
@@ -168,8 +168,8 @@ def test_an_export_of_wordpress(read: Read, tmp_path: Path, ns: str) -> None:
     [notice] = [item for item in found if isinstance(item, Notice)]
     assert notice.reason.startswith("3 entries are attachments")
     assert texts(read(tmp_path, include_drafts=True)) == [*[SECRET] * len(STATES), TOLD, SECRET]
-    assert is_no_article({"post_type": "attachment"})
-    assert not is_no_article({"post_type": "page"})
+    assert is_not_an_article({"post_type": "attachment"})
+    assert not is_not_an_article({"post_type": "page"})
 
 
 ENTRY = "<entry><title>{0}</title><id>tag:bay.example,2024:{0}</id><content>{1}</content>{2}</entry>"

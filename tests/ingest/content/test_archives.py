@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from ingest.content import archives
 from ingest.content.archives import Parts, members, zip_file, zip_kind
-from ingest.content.types import Content, Limits, Options, whole
+from ingest.content.types import Content, Limits, Options, read_bytes
 from rag.errors import ReadError
 from rag.schema import Failure
 
@@ -27,7 +27,7 @@ TEXT = b"The pier is closed. " * 20
 
 
 def content(data: bytes, name: str = "a/dump.zip") -> Content:
-    return Content(name, f"/home/{name}", lambda: io.BytesIO(data), len(data), known={"source": "Bay Times"})
+    return Content(name, f"/home/{name}", lambda: io.BytesIO(data), len(data), metadata={"source": "Bay Times"})
 
 
 def zipped(
@@ -54,7 +54,7 @@ def read_all(data: bytes, options: Options = Options(), name: str = "a/dump.zip"
             found[member.source] = member.reason
             continue
         try:
-            found[member.name] = whole(member, options)
+            found[member.name] = read_bytes(member, options)
         except ReadError as error:
             found[member.name] = str(error)
     return found
@@ -67,7 +67,7 @@ def test_members_of_a_zip_are_contents_of_their_own(packing: int) -> None:
     for member in members(content(data), Options()):
         assert isinstance(member, Content)
         assert member.origin == "/home/a/dump.zip"
-        assert member.known == {"source": "Bay Times"}
+        assert member.metadata == {"source": "Bay Times"}
         assert member.size == 4
         assert member.start(2) + member.start(1) in {b"OnO", b"TwT"}
 
@@ -94,9 +94,9 @@ def test_what_is_hidden_is_passed_over() -> None:
         ("/etc/passwd", "leads out"),
         ("..\\..\\x.txt", "leads out"),
         ("C:\\windows\\x.txt", "leads out"),
-        ("a\nb.txt", "no text"),
-        ("a\x1b[31m.txt", "no text"),
-        ("a\u202etxt.exe", "no text"),
+        ("a\nb.txt", "control characters"),
+        ("a\x1b[31m.txt", "control characters"),
+        ("a\u202etxt.exe", "control characters"),
     ],
 )
 def test_names_that_cannot_be(name: str, reason: str) -> None:
@@ -164,7 +164,9 @@ def test_an_archive_unpacks_to_no_more_than_may_be() -> None:
     data = zipped({f"{n}.txt": random.Random(n).randbytes(999) for n in range(60)})
     read = list[bytes]()
     with pytest.raises(ReadError, match="in all"):
-        read.extend(whole(member, SMALL) for member in members(content(data), SMALL) if isinstance(member, Content))
+        read.extend(
+            read_bytes(member, SMALL) for member in members(content(data), SMALL) if isinstance(member, Content)
+        )
     assert len(read) == 50
 
 
@@ -172,7 +174,7 @@ def test_a_member_that_is_read_again_counts_once() -> None:
     [member] = [item for item in members(content(zipped({"a.txt": TEXT})), SMALL) for _ in range(1)]
     for item in members(content(zipped({"a.txt": TEXT})), SMALL):
         assert isinstance(item, Content)
-        assert all(whole(item, SMALL) == TEXT for _ in range(300))
+        assert all(read_bytes(item, SMALL) == TEXT for _ in range(300))
     assert isinstance(member, Content)
 
 
@@ -224,7 +226,7 @@ def test_gzip_streams_beyond_the_limit_of_one_file() -> None:
     with member.open() as file:
         assert b"".join(file) == lines
     with pytest.raises(ReadError, match="larger than"):
-        whole(member, SMALL)
+        read_bytes(member, SMALL)
     [member] = members(content(gzip.compress(random.Random(1).randbytes(60_000)), "x.gz"), SMALL)
     assert isinstance(member, Content)
     with member.open() as file, pytest.raises(ReadError, match="more than 50,000 bytes in all"):
@@ -252,7 +254,7 @@ def test_archives_in_archives_are_left_to_the_caller() -> None:
     for member in members(content(outer), Options()):
         assert isinstance(member, Content)
         found = [
-            (item.name, whole(item, Options())) for item in members(member, Options()) if isinstance(item, Content)
+            (item.name, read_bytes(item, Options())) for item in members(member, Options()) if isinstance(item, Content)
         ]
         if member.name.endswith(".zip"):
             assert found == [("a/dump.zip/inner.zip/deep.txt", TEXT), ("a/dump.zip/inner.zip/more.txt", b"More.")]

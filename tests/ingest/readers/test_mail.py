@@ -186,7 +186,7 @@ def test_signatures_and_quotes_are_left_out() -> None:
     reply = "Fine.\n\nOn 5 Mar 2024 at 10:00, Ada Moor <ada@bay.example>\nwrote:\n\n> Is it?\n>> Yes.\n\n"
     text = f"{reply}Indeed: no.\n> x\nEnd.\n-- \nBob"
     assert plain_blocks(text) == [Block("Fine."), Block("Indeed: no.\nEnd.")]
-    assert plain_blocks("> All of it\n> is quoted.") == [Block("All of it\nis quoted.", marked=True)]
+    assert plain_blocks("> All of it\n> is quoted.") == [Block("All of it\nis quoted.", unquotable=True)]
     assert plain_blocks("-- \nOnly this.") == [Block("--\nOnly this.")]
     assert plain_blocks("5 > 4\n\n--\nstays") == [Block("5 > 4"), Block("--\nstays")]
 

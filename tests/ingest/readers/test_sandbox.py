@@ -27,7 +27,7 @@ from rag.schema import Article, Failure
 def echo(content, options):
     with content.open() as file:
         text = file.read().decode()
-    said = (("title field", options.fields.get("title", "")), ("known", content.known.get("author", "")))
+    said = (("title field", options.fields.get("title", "")), ("known", content.metadata.get("author", "")))
     day, captions = date(2024, 3, 5), ((0, 2),)
     yield Article(content.name, "Títle", text, "Bay Times", content.url, "Ada", day, "elsewhere", captions, "en", said)
     yield Failure("part", "is broken")

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.content.archives import STEP, gunzipped
+from ingest.content.archives import GUNZIP_STEP, gunzip
 from ingest.content.types import Limits
 from ingest.sources.fetch import Fetcher, Page
 from ingest.sources.network import is_private
@@ -514,21 +514,21 @@ def test_members_of_gzip_are_unpacked_however_they_are_cut(members: list[bytes],
     packed = b"".join(map(gzip.compress, members)) + bytes(padding)
     parts = [packed[i : i + step] for i in range(0, len(packed), step)]
     if members:
-        assert b"".join(gunzipped(parts)) == b"".join(members)
+        assert b"".join(gunzip(parts)) == b"".join(members)
 
 
 @given(st.binary())
 def test_any_bytes_are_unpacked_or_an_error(data: bytes) -> None:
     for start in (b"", b"\x1f\x8b\x08", gzip.compress(b"x" * 1_000)[:-4]):
         with suppress(ReadError):
-            list(gunzipped([start + data]))
+            list(gunzip([start + data]))
 
 
 def test_a_bomb_is_unpacked_in_small_pieces() -> None:
     packing = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
     bomb = b"".join(packing.compress(bytes(1_000_000)) for _ in range(100)) + packing.flush()
-    sizes = list(map(len, gunzipped([bomb])))
-    assert max(sizes) <= STEP
+    sizes = list(map(len, gunzip([bomb])))
+    assert max(sizes) <= GUNZIP_STEP
     assert sum(sizes) == 100_000_000
 
 

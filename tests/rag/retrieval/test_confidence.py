@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.retrieval.confidence import Confidence, Features, features_of
-from rag.retrieval.scoring import Need
+from rag.retrieval.scoring import QuestionProfile
 from rag.schema import Hit, Passage
 from rag.store.fulltext import FullTextIndex
 
@@ -30,7 +30,7 @@ def hit(similarity: float = 0.6, best: int = 0, text: str = TEXT, **told: Any) -
 def features(question: str, *hits: Hit) -> Features:
     fulltext = FullTextIndex()
     fulltext.replace([], [hit().passage])
-    return features_of(Need.of(question, fulltext), hits or [hit()], fulltext)
+    return features_of(QuestionProfile.of(question, fulltext), hits or [hit()], fulltext)
 
 
 def test_a_question_whose_words_are_all_there() -> None:
@@ -80,7 +80,7 @@ def test_what_is_not_so_is_not_answered_by_what_is() -> None:
 
 def test_no_hits_and_no_words_are_no_reason_for_confidence() -> None:
     curve, fulltext = Confidence.packaged(), FullTextIndex()
-    assert curve.of(features_of(Need.of("zeppelin", fulltext), [], fulltext)) < 0.1
+    assert curve.of(features_of(QuestionProfile.of("zeppelin", fulltext), [], fulltext)) < 0.1
     assert curve.of(features("what did they say?", hit(similarity=0.1))) < 0.1
 
 

@@ -9,7 +9,7 @@ import pytest
 from rag.chain import Chain
 from rag.models.servers import load_llm
 from rag.retrieval.follow_ups import in_context
-from rag.retrieval.rewrite import Plan, planned
+from rag.retrieval.rewrite import Plan, plan_query
 from rag.schema import Query, Turn
 from tests.support.llm_server import Reply, scripted
 
@@ -25,7 +25,7 @@ def plan_of(chain: Chain, question: str, reply: Reply, history: list[Turn] = HIS
     """The last plan, and the prompts."""
     with scripted(lambda _: reply) as server:
         query = in_context(Query(question), history, chain.index)
-        plans = list(planned(load_llm("tiny", server.url), query, history, chain.index.fulltext))
+        plans = list(plan_query(load_llm("tiny", server.url), query, history, chain.index.fulltext))
     assert all(plan.doing for plan in plans[:-1])
     assert not plans[-1].doing
     return plans[-1], server.prompts
@@ -87,7 +87,7 @@ def test_a_model_that_fails_at_the_second_request_had_no_part_in_it(sample_chain
     question = f"And {COMPARES.lower()}"
     with scripted(lambda _: replies.pop(0)) as server:
         query = in_context(Query(question), HISTORY, sample_chain.index)
-        [*_, plan] = planned(load_llm("tiny", server.url), query, HISTORY, sample_chain.index.fulltext)
+        [*_, plan] = plan_query(load_llm("tiny", server.url), query, HISTORY, sample_chain.index.fulltext)
     assert (plan.query, plan.parts, len(server.prompts)) == (query, (), 2)
     assert "HTTP 401" in plan.failed
 

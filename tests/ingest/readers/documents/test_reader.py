@@ -591,4 +591,4 @@ def test_bold_lines_of_a_pdf_are_headings() -> None:
             [["Who will pay for it", "The council will pay for all of it."]], Hints.of("**Who will pay for it**")
         )
     )
-    assert next((block.text, block.marked) for block in found) == ("Who will pay for it", True)
+    assert next((block.text, block.unquotable) for block in found) == ("Who will pay for it", True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.content.blocks import joined
+from ingest.content.blocks import join_blocks
 from ingest.readers.html.text import html_blocks
 
 SAID = "The ferry leaves the old harbour every morning at seven."
@@ -14,7 +14,7 @@ PROSE = f"<p>{SAID}</p>"
 
 
 def unquoted(markup: str) -> list[str]:
-    found = joined(html_blocks(markup))
+    found = join_blocks(html_blocks(markup))
     return [found.text[start:end] for start, end in found.captions]
 
 
@@ -141,7 +141,7 @@ def test_where_all_would_be_marked_only_headings_are() -> None:
     ],
 )
 def test_what_a_colon_announces(markup: str, lists: list[str]) -> None:
-    found = joined(html_blocks(markup))
+    found = join_blocks(html_blocks(markup))
     assert [found.text[start:end] for start, end in found.lists] == lists
 
 
@@ -153,7 +153,7 @@ pieces = st.sampled_from(
 
 @given(st.lists(pieces, max_size=40).map(" ".join))
 def test_spans_are_whole_lines_of_the_text(markup: str) -> None:
-    found = joined(html_blocks(markup))
+    found = join_blocks(html_blocks(markup))
     for spans in (found.captions, found.lists):
         assert list(spans) == sorted(spans)
         for start, end in spans:
