@@ -16,7 +16,8 @@ from typing import Any, Self
 from eval.pairs.schema import QAPair
 from eval.rows import Row
 from rag.answer.citations import MARKER
-from rag.models.llm import LanguageModel, Session
+from rag.models.llm import LanguageModel, LLMClient
+from rag.models.llm_errors import llm_errors
 
 WORST_SCORE, BEST_SCORE = 1, 5
 """Of LlamaIndex's CorrectnessEvaluator."""
@@ -31,10 +32,10 @@ class Judge:
 
     model: LanguageModel
     _runner: asyncio.Runner = field(default_factory=asyncio.Runner)
-    _session: Session = field(init=False)
+    _client: LLMClient = field(init=False)
 
     def __post_init__(self) -> None:
-        self._session = self.model.session()
+        self._client = self.model.client()
 
     def __enter__(self) -> Self:
         return self
@@ -46,7 +47,7 @@ class Judge:
         self._runner.close()
 
     async def _close(self) -> None:
-        await self._session.aclose()
+        await self._client.aclose()
 
     def scores(self, pair: QAPair, row: Row) -> dict[str, float]:
         """From 0 to 1: faithful, relevant, and correct where there is a gold answer; none of what was not answered.
@@ -62,7 +63,7 @@ class Judge:
         }
         if pair.answers:
             asked["judged_correct"] = self._correct(pair, said)
-        with self.model.errors():
+        with llm_errors(self.model.name):
             found = self._runner.run(_all_of(asked))
         return {name: score for name, score in found.items() if score is not None}
 
@@ -71,21 +72,21 @@ class Judge:
         from llama_index.core.evaluation.faithfulness import DEFAULT_EVAL_TEMPLATE
 
         context = "\n\n".join(contexts)
-        reply = await self._session.llm.apredict(DEFAULT_EVAL_TEMPLATE, query_str=said, context_str=context)
+        reply = await self._client.llm.apredict(DEFAULT_EVAL_TEMPLATE, query_str=said, context_str=context)
         found = _VERDICT.match(reply)
         return float(found[1].lower() == "yes") if found else None
 
     async def _relevant(self, question: str, said: str) -> float | None:
         from llama_index.core.evaluation import AnswerRelevancyEvaluator
 
-        evaluator = AnswerRelevancyEvaluator(self._session.llm)
+        evaluator = AnswerRelevancyEvaluator(self._client.llm)
         score = (await evaluator.aevaluate(question, said)).score
         return score if score is not None and 0 <= score <= 1 else None
 
     async def _correct(self, pair: QAPair, said: str) -> float | None:
         from llama_index.core.evaluation import CorrectnessEvaluator
 
-        evaluator = CorrectnessEvaluator(self._session.llm, parser_function=first_score)
+        evaluator = CorrectnessEvaluator(self._client.llm, parser_function=first_score)
         score = (await evaluator.aevaluate(pair.question, said, reference=" / ".join(pair.answers))).score
         return None if score is None else (score - WORST_SCORE) / (BEST_SCORE - WORST_SCORE)
 

@@ -98,7 +98,9 @@ def repair(config: Config, findings: Findings, progress: Progress) -> Findings:
         if not left:
             break
         with open_for_writing(config.index, config.embedding_model, SPLITTER) as writer:
-            writer.put_again([passage.id for passage in left])  # a graph can leave out a passage among many alike
+            writer.reinsert_passages(
+                [passage.id for passage in left]
+            )  # a graph can leave out a passage among many alike
     with (
         open_for_writing(config.index, config.embedding_model, SPLITTER) as writer,
         open_states(config.index) as stamps,
@@ -107,7 +109,7 @@ def repair(config: Config, findings: Findings, progress: Progress) -> Findings:
             # Another process may have been writing these, or have repaired them since; they must not be removed.
             findings = _found(writer, stamps, progress)
         if findings.orphans:
-            writer.drop_passages(findings.orphans)
+            writer.delete_passages(findings.orphans)
         incomplete = writer.entries(findings.incomplete)
         stamps.drop([*findings.forgotten, *(origin for entry in incomplete.values() for origin in entry.origins)])
         writer.remove(list(incomplete))
@@ -119,7 +121,7 @@ def _reembedder(index: Index, config: Config) -> Embed:
     model = Model(config.embedding_model)
 
     def embed(passages: Sequence[Passage]) -> tuple[Vectors, list[Vectors]]:
-        found = index.known_vectors([passage.id for passage in passages])
+        found = index.passage_vectors([passage.id for passage in passages])
         lost = [passage for passage in passages if passage.id not in found]
         if lost:
             found |= dict(zip([p.id for p in lost], zip(*model.embed(lost), strict=True), strict=True))
@@ -162,7 +164,7 @@ def _found(index: Index, stamps: SourceStates, progress: Progress) -> Findings:
     findings.unsearchable, findings.outdated = len(committed - searchable), len(searchable - committed)
     held = IndexedSources.of(entries.values()).counts
     findings.forgotten = [s.origin for s in stamps.all() if held.get(s.origin, 0) < s.articles]
-    findings.unlinked = len(index.lost_articles())
+    findings.unlinked = len(index.articles_without_vector())
     return findings
 
 

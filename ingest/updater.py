@@ -198,7 +198,7 @@ class Updater:
     def _decided(self, articles: Sequence[Article]) -> _Changes:
         entries = self._writer.entries([article.id for article in articles])
         changed = [a for a in articles if a.id not in entries or entries[a.id].digest != a.digest]
-        twins = self._writer.with_texts([article.text_digest for article in changed])
+        twins = self._writer.find_by_text([article.text_digest for article in changed])
         known, changes = _Known(entries.values(), twins.values()), _Changes()
         known.apply(self._changes)
         # Those that stayed where they were go first: what has their old text may then take it.

@@ -16,7 +16,7 @@ from llama_index.embeddings.huggingface import HuggingFaceEmbedding
 from llama_index.vector_stores.chroma import ChromaVectorStore
 
 from eval.rows import Found
-from rag.models.embedding import model_path
+from rag.models.model_files import model_path
 from rag.schema import Article
 
 CHUNK_TOKENS, CHUNK_OVERLAP = 256, 20

@@ -15,10 +15,9 @@ from rag.errors import ModelError, Stopped
 from rag.language.facts import words_of
 from rag.language.question import answering, asked
 from rag.models import prompts
-from rag.models.llm import LanguageModel
+from rag.models.llm import LanguageModel, count_tokens
+from rag.models.llm_errors import endless_reply
 from rag.models.prompts import Prompt
-from rag.models.responses import endless
-from rag.models.servers import tokens_of
 from rag.schema import Draft, Hit, Passage, Statement
 
 ANSWER_TOKENS = 800
@@ -74,7 +73,7 @@ class LanguageModelGenerator:
                     if transcript.refused or transcript.repeats:
                         break
                     if transcript.length > MOST_STATEMENTS:
-                        raise endless(self.model.name)
+                        raise endless_reply(self.model.name)
                     draft = replace(draft, statements=tuple(transcript.statements), pending=transcript.pending)
                     yield draft
         except Stopped as stop:
@@ -128,7 +127,7 @@ class LanguageModelGenerator:
         room = self.model.context - ANSWER_TOKENS
         for number in range(len(marked), 0, -1):
             made = prompts.answer(question, marked[:number], self.sentences)
-            if tokens_of(made.system + made.user) * TOKENS_MORE <= room:
+            if count_tokens(made.system + made.user) * TOKENS_MORE <= room:
                 return Request(made, [mark for mark, _ in marked[:number]])
         return None
 

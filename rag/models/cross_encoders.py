@@ -1,4 +1,4 @@
-"""Cross-encoders: rerankers and entailment models."""
+"""Cross-encoders, which read two texts together: rerankers and entailment models. Knows no passage and no index."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rag.errors import ModelError, cut
-from rag.models.embedding import BATCH, model_path, not_loaded
+from rag.models.embedding import BATCH
+from rag.models.model_files import load_error, model_path
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
 
 class Reranker(Protocol):
-    """Reads a question and a text together, and says how well they fit."""
+    """Scores how well texts answer a question, reading both together."""
 
     def scores(self, question: str, texts: Sequence[str]) -> list[float]:
-        """One a text, in order; more is better."""
+        """One score per text, in order; higher is better."""
         ...
 
 
 class Entailment(Protocol):
-    """Reads a text and a sentence together, and says whether the one follows from the other."""
+    """Estimates whether a sentence follows from a text, reading both together."""
 
     def entails(self, texts: Sequence[str], sentence: str) -> list[float]:
-        """A probability for each text, in order."""
+        """One probability per text, in order."""
         ...
 
 
@@ -36,23 +37,9 @@ class CrossEncoderReranker:
         self._model = model
 
     def scores(self, question: str, texts: Sequence[str]) -> list[float]:
-        """The model's own scores, one a text."""
+        """The model's own scores, one per text."""
         pairs = [(question, text) for text in texts]
         return [float(score) for score in self._model.predict(pairs, batch_size=BATCH, show_progress_bar=False)]
-
-
-def load_reranker(name: str) -> Reranker | None:
-    """Build the reranker that a name means: none for none, a CrossEncoder's folder, or its name on the model hub.
-
-    Only a hub name that is not in the local cache uses the network. Raises ModelError if there is no such model, or it
-    has more than one score for a text.
-    """
-    if not name:
-        return None
-    model = load_cross_encoder("reranker", name)
-    if model.config.num_labels != 1:
-        raise ModelError(f"the reranker {cut(name)!r} gives {model.config.num_labels} scores; use one that gives one")
-    return CrossEncoderReranker(model)
 
 
 class CrossEncoderEntailment:
@@ -63,38 +50,54 @@ class CrossEncoderEntailment:
         self._label = label
 
     def entails(self, texts: Sequence[str], sentence: str) -> list[float]:
-        """For each text: does the sentence follow from it?"""
+        """The probability, for each text, that the sentence follows from it."""
         import torch
 
         pairs = [(text, sentence) for text in texts]
-        scores = self._model.predict(
+        logits = self._model.predict(
             pairs, batch_size=BATCH, show_progress_bar=False, activation_fn=torch.nn.Identity(), convert_to_tensor=True
         )
-        scores = scores.reshape(len(pairs), -1).float()
-        likely = scores.softmax(dim=1)[:, self._label] if scores.shape[1] > 1 else scores.sigmoid()[:, 0]
-        return [float(one) for one in likely]
+        logits = logits.reshape(len(pairs), -1).float()
+        likely = logits.softmax(dim=1)[:, self._label] if logits.shape[1] > 1 else logits.sigmoid()[:, 0]
+        return [float(probability) for probability in likely]
 
 
-def load_entailment(name: str) -> Entailment | None:
-    """Build the model that agrees to written sentences: none for none, a CrossEncoder for entailment or for ranking.
+def load_reranker(name: str) -> Reranker | None:
+    """Load a reranker by its folder or its name on the model hub; None for an empty name.
 
-    Only a hub name that is not in the local cache uses the network. Raises ModelError if there is no such model, or it
-    has several labels and none of them is "entailment".
+    Only a hub name that is not in the local cache uses the network. Raises ModelError if there is no such model, or if
+    it gives more than one score per text.
     """
     if not name:
         return None
-    model = load_cross_encoder("support model", name)
+    model = _load_cross_encoder("reranker", name)
+    if model.config.num_labels != 1:
+        raise ModelError(f"the reranker {cut(name)!r} gives {model.config.num_labels} scores; use one that gives one")
+    return CrossEncoderReranker(model)
+
+
+def load_entailment(name: str) -> Entailment | None:
+    """Load a model that checks support, a CrossEncoder for entailment or for ranking; None for an empty name.
+
+    Only a hub name that is not in the local cache uses the network. Raises ModelError if there is no such model, or if
+    it has several labels and none of them is "entailment".
+    """
+    if not name:
+        return None
+    model = _load_cross_encoder("support model", name)
     labels = {str(label).lower(): int(number) for number, label in model.config.id2label.items()}
     if model.config.num_labels > 1 and "entailment" not in labels:
         raise ModelError(f"the support model {cut(name)!r} has no label 'entailment'; use one for entailment (NLI)")
     return CrossEncoderEntailment(model, labels.get("entailment", 0))
 
 
-def load_cross_encoder(what: str, name: str) -> Any:
+def _load_cross_encoder(kind: str, name: str) -> Any:
     path = model_path(name)
     from sentence_transformers import CrossEncoder
 
     try:
         return CrossEncoder(path, device="cpu", local_files_only=Path(path).is_dir())
     except (OSError, ValueError) as error:
-        raise not_loaded(what, name, error, "use a CrossEncoder's name or folder, or none") from error
+        raise load_error(
+            kind, name, error, "use a CrossEncoder's name or folder, or leave the setting empty"
+        ) from error

@@ -15,8 +15,8 @@ from rag.models.embedding import Embedder, Vectors
 from rag.retrieval.scoring import QuestionProfile, fit, jaccard
 from rag.schema import Filters, Hit, Passage, Query
 from rag.store.fulltext import FullTextIndex
-from rag.store.index import Index, StoredPassage, settled
-from rag.store.vectors import ingest_command
+from rag.store.hints import ingest_command
+from rag.store.index import Index, StoredPassage, retry_while_changing
 
 SHARPENED = 40
 """Passages whose sentences are compared with the question, one by one."""
@@ -87,7 +87,7 @@ class Retriever:
         least, farther = (ALONE, FARTHER) if query.weight >= 1 else (0.0, FARTHER_NAMELESS)
         return anywhere >= least and anywhere - there > farther
 
-    @settled
+    @retry_while_changing
     def _found(self, query: Query, vector: Vectors) -> list[Found]:
         """The passages whose sentences are looked at, with the score they have so far."""
         near = self.index.candidates(query, vector, self.candidates)

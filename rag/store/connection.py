@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -15,6 +14,7 @@ from rag.errors import IndexMismatch, IndexMissing
 from rag.models.embedding import Vectors
 from rag.schema import ArticleEntry, Passage
 from rag.store.fulltext import FullTextIndex
+from rag.store.hints import ingest_command, new_index_hint, rebuild_command
 from rag.store.rows import (
     entries,
     passages,
@@ -24,8 +24,6 @@ from rag.store.vectors import (
     Database,
     Found,
     Row,
-    ingest_anew,
-    ingest_command,
     store_errors,
 )
 
@@ -86,13 +84,14 @@ def drop_all_but(database: Database, articles: str) -> None:
 def check_made_with(found: Mapping[str, Any], embedding_model: str, folder: Path) -> None:
     if found.get("format") != FORMAT:
         raise IndexMismatch(
-            f"the index {folder} has format {found.get('format')}, this version reads {FORMAT}; {ingest_anew(folder)}"
+            f"the index {folder} has format {found.get('format')}, but this version reads format {FORMAT}; "
+            f"{new_index_hint(folder)}"
         )
     if found.get("embedding_model") != embedding_model:
         raise IndexMismatch(
-            f"the index {folder} was made with another embedding model than {embedding_model}; set "
-            f"PULLQUOTE_EMBEDDING_MODEL={found.get('embedding_model')}, or embed it anew: pullquote rebuild "
-            f"--embedding-model {shlex.quote(embedding_model)} --index {shlex.quote(str(folder))}"
+            f"the index {folder} was built with the embedding model {found.get('embedding_model')}, but "
+            f"{embedding_model} is configured; set PULLQUOTE_EMBEDDING_MODEL={found.get('embedding_model')}, or run: "
+            f"{rebuild_command(folder, embedding_model)}"
         )
 
 

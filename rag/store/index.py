@@ -54,7 +54,7 @@ from rag.store.vectors import (
 )
 
 MOST_ELSEWHERE = 20
-LOOKS, LOOK_SECONDS = 5, 0.05
+MAX_ATTEMPTS, RETRY_SECONDS = 5, 0.05
 """How often, and after what a wait, a reader looks again at what another process is just writing."""
 
 log = logging.getLogger(__name__)
@@ -81,16 +81,16 @@ Given = ParamSpec("Given")
 Seen = TypeVar("Seen")
 
 
-def settled(look: Callable[Given, Seen]) -> Callable[Given, Seen]:
+def retry_while_changing(look: Callable[Given, Seen]) -> Callable[Given, Seen]:
     """A look at the index that is repeated while another process changes it; raises IndexChanging in the end."""
 
     @wraps(look)
     def looked(*given: Given.args, **named: Given.kwargs) -> Seen:
-        for _ in range(LOOKS - 1):
+        for _ in range(MAX_ATTEMPTS - 1):
             try:
                 return look(*given, **named)
             except IndexChanging:
-                time.sleep(LOOK_SECONDS)
+                time.sleep(RETRY_SECONDS)
         return look(*given, **named)
 
     return looked
@@ -128,7 +128,7 @@ class Index:
         """The full-text side, of the newest generation."""
         return self._fresh().fulltext
 
-    @settled
+    @retry_while_changing
     def candidates(self, query: Query, vector: Vectors, limit: int) -> list[Candidate]:
         """The passages nearest to a query in meaning and those nearest in words, at most `limit` of each.
 
@@ -145,7 +145,7 @@ class Index:
             near |= _similarities(view.store, vector, [i for i in bm25 if i not in near])
         return [Candidate(passage_id, similarity, bm25.get(passage_id, 0.0)) for passage_id, similarity in near.items()]
 
-    @settled
+    @retry_while_changing
     def closest(self, vector: Vectors, filters: Filters) -> float:
         """The cosine similarity of the nearest passage that the filters allow; 0 if there is none."""
         with store_errors(self.folder):
@@ -170,7 +170,7 @@ class Index:
         stored = {p.id: StoredPassage(p, vectors[p.id]) for p in passages(found)}
         return self._live(view, [stored[passage_id] for passage_id in passage_ids if passage_id in stored])
 
-    @settled
+    @retry_while_changing
     def article(self, article_id: str) -> Article | None:
         """An article with its full text, joined from its passages, but without its captions; None if unknown.
 
@@ -199,7 +199,7 @@ class Index:
             extra=entry.extra,
         )
 
-    @settled
+    @retry_while_changing
     def elsewhere(self, entry: ArticleEntry) -> tuple[Copy, ...]:
         """Where else an article's story stands: its copies, and the articles that tell it in nearly the same words."""
         view = self._fresh()
@@ -213,7 +213,7 @@ class Index:
         elsewhere.pop((entry.source, entry.url), None)
         return tuple(elsewhere.values())[:MOST_ELSEWHERE]
 
-    @settled
+    @retry_while_changing
     def related(self, article_id: str, limit: int) -> list[ArticleEntry]:
         """The articles nearest to one in meaning, the nearest first, each story once and without its own.
 
@@ -239,8 +239,8 @@ class Index:
         }
         return list(reversed(stories.values()))[:limit]
 
-    @settled
-    def vectors_of(self, article_ids: Sequence[str]) -> dict[str, Vectors]:
+    @retry_while_changing
+    def article_vectors(self, article_ids: Sequence[str]) -> dict[str, Vectors]:
         """The vectors of these articles, by id; those that are unknown, or that Chroma has lost, are left out."""
         view = self._fresh()
         with store_errors(self.folder):
@@ -252,12 +252,12 @@ class Index:
         with store_errors(self.folder):
             yield from all_entries(view.store)
 
-    @settled
+    @retry_while_changing
     def entries(self, article_ids: Sequence[str]) -> dict[str, ArticleEntry]:
         """Those of these articles that are indexed, by id."""
         return self._entries(self._fresh(), article_ids)
 
-    @settled
+    @retry_while_changing
     def counts(self) -> tuple[int, int]:
         """How many articles and how many passages there are."""
         view = self._fresh()
@@ -283,7 +283,7 @@ class Index:
                 vectors = view.store.passages.vectors(found["ids"])
                 yield [(i, known.get(i), vectors.get(i)) for i in found["ids"]]
 
-    def known_vectors(self, passage_ids: Sequence[str]) -> dict[str, tuple[Vectors, Vectors]]:
+    def passage_vectors(self, passage_ids: Sequence[str]) -> dict[str, tuple[Vectors, Vectors]]:
         """The vectors of these passages and those of their sentences, by id; without those that Chroma lost."""
         view = self._fresh()
         with store_errors(self.folder):
@@ -292,7 +292,7 @@ class Index:
         rows = zip(found["ids"], found["metadatas"], strict=True)
         return {i: (vectors[i], unpacked(str(row[SENTENCE_VECTORS]))) for i, row in rows if row}
 
-    def lost_articles(self) -> list[str]:
+    def articles_without_vector(self) -> list[str]:
         """The articles whose own vector Chroma lost."""
         view, lost = self._fresh(), list[str]()
         with store_errors(self.folder):
@@ -350,10 +350,10 @@ class Index:
                 self._view = self._open()
             return self._view
 
-    @settled
+    @retry_while_changing
     def _open(self) -> View:
         folder = self.folder / FULLTEXT_FOLDER
-        for left in reversed(range(LOOKS)):
+        for left in reversed(range(MAX_ATTEMPTS)):
             file, mark, store = database_file_number(self.folder), FullTextIndex.mark(folder), connect(self.folder)
             with store_errors(self.folder):
                 check_made_with(store.metadata, self.embedding_model, self.folder)
@@ -361,9 +361,9 @@ class Index:
                 fulltext = _stored_lexical(folder, generation, store, counted=self._counts)
             if fulltext or not left or FullTextIndex.mark(folder) == mark:
                 break
-            time.sleep(LOOK_SECONDS)  # another process writes, and what was looked at first is out of date
-        settled = mark if mark and mark[0] == generation else None
-        return View(store, fulltext or _lexical_in_memory(store, self.folder), generation, file, settled)
+            time.sleep(RETRY_SECONDS)  # another process writes, and what was looked at first is out of date
+        unwritten = mark if mark and mark[0] == generation else None
+        return View(store, fulltext or _lexical_in_memory(store, self.folder), generation, file, unwritten)
 
 
 def _stored_lexical(folder: Path, generation: int, store: Connection, *, counted: bool) -> FullTextIndex | None:

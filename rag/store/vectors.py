@@ -7,7 +7,6 @@ for more rows, a list of more values in a condition, or an answer of more rows f
 from __future__ import annotations
 
 import heapq
-import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ import numpy as np
 
 from rag.errors import IndexChanging, StoreError
 from rag.models.embedding import Vectors
+from rag.store.hints import new_index_hint, repair_hint
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client
@@ -262,7 +262,7 @@ def store_errors(folder: Path) -> Iterator[None]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StoreError(
             f"the index {folder} cannot be used ({reason}); check that the folder is writable and the disk not full, "
-            f"repair it: {_fix_command(folder)}, or {ingest_anew(folder)}"
+            f"{repair_hint(folder)}, or {new_index_hint(folder)}"
         ) from error
 
 
@@ -270,22 +270,8 @@ def changing(folder: Path) -> IndexChanging:
     """What to raise where the parts of an index do not fit together."""
     return IndexChanging(
         f"the index {folder} is being changed by another process; try again in a moment, and if nothing writes to it, "
-        f"repair it: {_fix_command(folder)}"
+        f"{repair_hint(folder)}"
     )
-
-
-def ingest_command(folder: Path) -> str:
-    """The command that fills an index."""
-    return f"pullquote ingest PATH --index {shlex.quote(str(folder))}"
-
-
-def ingest_anew(folder: Path) -> str:
-    """What to do about an index that cannot be used."""
-    return f"make a new one: {ingest_command(Path(f'{folder}-new'))}"
-
-
-def _fix_command(folder: Path) -> str:
-    return f"pullquote check --fix --index {shlex.quote(str(folder))}"
 
 
 def _joined(pages: Iterable[Mapping[str, Any]], columns: Sequence[Column], limit: int = sys.maxsize) -> Found:

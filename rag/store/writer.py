@@ -30,6 +30,7 @@ from rag.store.connection import (
     whole_fulltext,
 )
 from rag.store.fulltext import FullTextIndex
+from rag.store.hints import new_index_hint
 from rag.store.index import Index, View
 from rag.store.lock import locked
 from rag.store.rows import (
@@ -47,7 +48,6 @@ from rag.store.vectors import (
     Database,
     Found,
     LostVectors,
-    ingest_anew,
     store_errors,
 )
 
@@ -107,13 +107,13 @@ class IndexWriter(Index):
             with self._writing(view):
                 view.store.articles.update(known, [{"copies": copies_row(copies[i])} for i in known])
 
-    def drop_passages(self, passage_ids: Sequence[str]) -> None:
+    def delete_passages(self, passage_ids: Sequence[str]) -> None:
         """Remove passages that belong to no article."""
         view = self._fresh()
         with self._writing(view):
             view.store.passages.delete(passage_ids)
 
-    def put_again(self, passage_ids: Sequence[str]) -> None:
+    def reinsert_passages(self, passage_ids: Sequence[str]) -> None:
         """Take these passages out and put them in as they were: Chroma's graph of vectors links them anew."""
         view = self._fresh()
         with self._writing(view):
@@ -122,7 +122,7 @@ class IndexWriter(Index):
             view.store.passages.delete(found["ids"])
             put_back(self.folder, view.store)
 
-    def with_texts(self, text_digests: Sequence[str]) -> dict[str, ArticleEntry]:
+    def find_by_text(self, text_digests: Sequence[str]) -> dict[str, ArticleEntry]:
         """Those articles whose text is one of these, by the text's digest."""
         view = self._fresh()
         with store_errors(self.folder):
@@ -186,7 +186,7 @@ class IndexWriter(Index):
         if known != dimension:
             raise IndexMismatch(
                 f"the vectors in {self.folder} have {known} numbers, those of {self.embedding_model} {dimension}; "
-                f"{ingest_anew(self.folder)}"
+                f"{new_index_hint(self.folder)}"
             )
 
 

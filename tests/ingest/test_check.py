@@ -131,7 +131,7 @@ def test_passages_that_are_linked_anew_survive_the_end_of_the_process(
     with open_for_writing(config.index, PACKAGED_MODEL, SPLITTER) as writer:
         monkeypatch.setattr(Collection, step, killed)
         with pytest.raises(KeyboardInterrupt):
-            writer.put_again(ids)
+            writer.reinsert_passages(ids)
         monkeypatch.undo()
     if by == "a rebuild":
         monkeypatch.setattr("ingest.updater.load_embedder", lambda name: HashEmbedder())

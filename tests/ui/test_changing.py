@@ -22,7 +22,7 @@ from rag.chain import Chain
 from rag.config import Config
 from rag.errors import IndexChanging
 from rag.schema import Query
-from rag.store.index import LOOKS, Candidate, Index
+from rag.store.index import MAX_ATTEMPTS, Candidate, Index
 from rag.store.vectors import Database
 from rag.suggest import openers
 from tests.ui.cli.test_main import run
@@ -77,7 +77,7 @@ def times(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_a_question_is_answered_once_the_changes_are_over(chain: Chain, times: list[int]) -> None:
-    times[0] = LOOKS - 1
+    times[0] = MAX_ATTEMPTS - 1
     answer = chain.ask(QUESTION)
     assert (answer.grounded, times) == (True, [0])
 

@@ -123,7 +123,7 @@ def _quoted(name: str) -> str:
 def map_of(index: Index, entries: Sequence[ArticleEntry]) -> Map:
     """The articles' vectors laid out in the plane by t-SNE; of many articles, evenly drawn ones."""
     drawn = entries[:: -(-len(entries) // MOST_PLACED) or 1]
-    vectors = index.vectors_of([entry.id for entry in drawn])
+    vectors = index.article_vectors([entry.id for entry in drawn])
     placed = [entry for entry in drawn if entry.id in vectors]
     if len(placed) < LEAST_PLACED:
         return Map()

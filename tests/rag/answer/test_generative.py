@@ -255,10 +255,10 @@ def test_a_reply_without_an_end_is_cut_and_done_without(sample_chain: Chain, pie
         (404, "no model 'tiny'"),
         (Refused(429, "0"), "wait a while"),
         (500, "HTTP 500"),
-        (b"<html>no", "is no reply"),
-        ([b"data: {\n\n"], "is no reply"),
+        (b"<html>no", "an invalid reply"),
+        ([b"data: {\n\n"], "an invalid reply"),
         ("", "wrote no answer"),
-        ([5], "said nothing for 1 seconds"),
+        ([5], "sent nothing for 1 seconds"),
         (["<think>It is", " long.</think>"], "wrote no answer"),
     ],
 )

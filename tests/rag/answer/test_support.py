@@ -149,7 +149,7 @@ def saved_cross_encoder(folder: Path, labels: list[str]) -> str:
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
     from rag.config import PACKAGED_MODEL
-    from rag.models.embedding import model_path
+    from rag.models.model_files import model_path
 
     tokenizer = AutoTokenizer.from_pretrained(model_path(PACKAGED_MODEL))
     config = BertConfig(

@@ -16,8 +16,9 @@ import rag.models.embedding
 from rag.config import PACKAGED_MODEL
 from rag.errors import ModelError
 from rag.models.cross_encoders import load_reranker
-from rag.models.embedding import BATCH, Embedder, SentenceTransformerEmbedder, load_embedder, model_path
+from rag.models.embedding import BATCH, Embedder, SentenceTransformerEmbedder, load_embedder
 from rag.models.llm import Usage
+from rag.models.model_files import model_path
 from rag.models.prompts import Prompt
 from rag.models.servers import load_llm
 from tests.support.llm_server import scripted
@@ -93,7 +94,7 @@ def watched(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wat
     torch.set_num_threads(THREADS)
     model = embedder._model  # type: ignore[attr-defined]
     watched = Watched(SentenceTransformerEmbedder(model))
-    encode, read, batches = model.encode_query, SentenceTransformerEmbedder._read_batch, rag.models.embedding._batches
+    encode, read, batches = model.encode_query, SentenceTransformerEmbedder._embed_batch, rag.models.embedding._batches
 
     def encode_query(questions: list[str], **named: object) -> object:
         watched.for_questions.append(torch.get_num_threads())
@@ -106,12 +107,12 @@ def watched(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wat
         watched.for_texts.append(torch.get_num_threads())
         return read(self, *given)
 
-    def batched(tokens: list[int], workers: int) -> list[list[int]]:
+    def batched(lengths: list[int], workers: int) -> list[list[int]]:
         watched.workers.append(workers)
-        return batches(tokens, workers)
+        return batches(lengths, workers)
 
     monkeypatch.setattr(model, "encode_query", encode_query)
-    monkeypatch.setattr(SentenceTransformerEmbedder, "_read_batch", read_batch)
+    monkeypatch.setattr(SentenceTransformerEmbedder, "_embed_batch", read_batch)
     monkeypatch.setattr(rag.models.embedding, "_batches", batched)
     yield watched
     torch.set_num_threads(threads)
@@ -210,7 +211,7 @@ def test_no_reranker_and_one_that_is_none(tmp_path: Path) -> None:
 
 
 def test_a_changed_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rag.models.embedding, "PACKAGED_MODEL_SHA256", "0" * 64)
+    monkeypatch.setattr("rag.models.model_files.PACKAGED_MODEL_SHA256", "0" * 64)
     with pytest.raises(ModelError, match="SHA-256"):
         load_embedder(PACKAGED_MODEL)
 

@@ -19,7 +19,8 @@ from llama_index.core.llms import ChatMessage
 import rag.models.llm
 import rag.models.responses
 from rag.errors import ModelError
-from rag.models.llm import LONGEST_PIECE, MOST_THOUGHT, MOST_WRITTEN, LanguageModel
+from rag.models.llm import MAX_PIECE, MAX_REASONING, MAX_REPLY, LanguageModel
+from rag.models.llm_errors import llm_errors
 from rag.models.prompts import Prompt
 from rag.models.servers import load_llm, local_llms
 from tests.support.llm_server import BREAK, Refused, Reply, scripted
@@ -92,8 +93,8 @@ def test_what_fails_for_a_while_is_tried_again(first: Reply, ollama: bool) -> No
         (b"", "/v1"),
         (b"[]", "/v1"),
         (b"<html>Welcome, sesame</html>", "/v1"),
-        ([NO_ROOM, BREAK], "no room to come to an end; raise llm_context"),
-        ([2], "said nothing for 1 seconds"),
+        ([NO_ROOM, BREAK], "does not fit into its context; raise llm_context"),
+        ([2], "sent nothing for 1 seconds"),
     ],
 )
 def test_what_fails_is_told_with_what_to_do_and_without_the_key(
@@ -124,7 +125,7 @@ def test_what_fails_is_told_with_what_to_do_and_without_the_key(
         (b'{"message": 5}', "/v1"),
         (b'{"error": "5"}', "broke off"),
         (b"<html>Welcome, sesame</html>", "/v1"),
-        ([2], "said nothing for 1 seconds"),
+        ([2], "sent nothing for 1 seconds"),
     ],
 )
 def test_what_fails_by_ollamas_own_protocol_is_told_too(reply: Reply, why: str) -> None:
@@ -168,15 +169,15 @@ def test_a_reply_is_cut_by_its_characters(pieces: list[str], ollama: bool) -> No
         with pytest.raises(ModelError, match="does not come to an end"):
             words.extend(load_llm("tiny", server.url).write(ASKED))
         assert len(server.prompts) == 1
-    assert "".join(words) == "".join(pieces)[:MOST_WRITTEN]
-    assert max(map(len, words)) <= LONGEST_PIECE
+    assert "".join(words) == "".join(pieces)[:MAX_REPLY]
+    assert max(map(len, words)) <= MAX_PIECE
 
 
 @pytest.mark.parametrize("ollama", [False, True])
 @pytest.mark.parametrize("size", [400, 1_000_000])
 def test_thoughts_are_bounded_by_their_characters(size: int, ollama: bool) -> None:
     thought = {THOUGHT[ollama]: "x" * size}
-    thoughts = [thought] * (MOST_THOUGHT // size + 3)
+    thoughts = [thought] * (MAX_REASONING // size + 3)
     with scripted(lambda _: thoughts, ollama=ollama) as server, pytest.raises(ModelError, match="not come to an end"):
         load_llm("tiny", server.url).complete(ASKED)
 
@@ -189,7 +190,7 @@ def test_many_short_pieces_are_a_reply() -> None:
 @pytest.mark.parametrize("ollama", [False, True])
 @pytest.mark.parametrize("junk", [{"role": "assistant"}, b": still here\n" * 100, b" " * 1_000])
 def test_what_is_no_text_is_bounded_too(junk: Any, ollama: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rag.models.responses, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(rag.models.responses, "MAX_BYTES", 100_000)
 
     def reply(_: str) -> Iterator[Any]:
         while True:
@@ -226,15 +227,15 @@ def test_what_is_no_whole_reply_is_told_too(said: bytes, ollama: bool, monkeypat
     monkeypatch.setattr("rag.models.servers.LLM_RETRIES", 0)
 
     async def ask(model: LanguageModel) -> None:
-        session = model.session()
+        client = model.client()
         try:
-            await session.llm.achat([ChatMessage("How is tea?")])
+            await client.llm.achat([ChatMessage("How is tea?")])
         finally:
-            await session.aclose()
+            await client.aclose()
 
     with scripted(lambda _: said, ollama=ollama) as server:
         model = load_llm("tiny", server.url)
-        with pytest.raises(ModelError, match="/v1"), model.errors():
+        with pytest.raises(ModelError, match="/v1"), llm_errors(model.name):
             asyncio.run(ask(model))
 
 
@@ -242,7 +243,7 @@ def test_mistakes_of_our_own_are_not_blamed_on_the_server(monkeypatch: pytest.Mo
     def mistaken(raw: object) -> str:
         raise TypeError("our own mistake")
 
-    monkeypatch.setattr(rag.models.llm, "_end_of", mistaken)
+    monkeypatch.setattr(rag.models.llm, "_finish_reason", mistaken)
     with scripted(lambda _: "Tea") as server, pytest.raises(TypeError, match="our own mistake"):
         load_llm("tiny", server.url).complete(ASKED)
 
@@ -295,7 +296,7 @@ def test_a_key_is_sent_without_the_space_around_it(key: str) -> None:
 
 @pytest.mark.parametrize("key", ["ses\name", "ses\x00ame", "sésame"])
 def test_a_key_that_cannot_be_sent_is_told_without_it(key: str) -> None:
-    with pytest.raises(ModelError, match=r"PULLQUOTE_API_KEY has letters that no key has; copy it again$"):
+    with pytest.raises(ModelError, match=r"PULLQUOTE_API_KEY has characters that no key has; copy it again$"):
         load_llm("tiny", "http://127.0.0.1:9/v1", key)
 
 

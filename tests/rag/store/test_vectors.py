@@ -117,16 +117,16 @@ def test_the_limits_change_nothing_that_is_found(writer: IndexWriter) -> None:
     ids = [one.passages[0].id for one in articles]
     assert writer.entries(names).keys() == set(names)
     assert [each.passage.id for each in writer.passages(ids[::-1])] == ids[::-1]
-    assert writer.vectors_of(names).keys() == writer.entries(names).keys()
-    assert writer.known_vectors(ids).keys() == set(ids)
+    assert writer.article_vectors(names).keys() == writer.entries(names).keys()
+    assert writer.passage_vectors(ids).keys() == set(ids)
     digests = [one.article.text_digest for one in articles]
-    assert writer.with_texts(digests).keys() == set(digests)
+    assert writer.find_by_text(digests).keys() == set(digests)
     assert [e.id for e in writer.related(names[0], 8)] == names[1:9]
     assert [len(near) for near in writer.neighbours(np.concatenate([a.vectors for a in articles]), 7)] == [7] * 10
     assert [max(found, key=lambda i: found[i]) for found in _nearest(writer, articles)] == ids
     assert sorted(i for page in writer.rows() for i, _, _ in page) == ids
     assert [entry.id for entry in writer.articles()] == names
-    assert (writer.lost_articles(), writer.counts()) == ([], (10, 10))
+    assert (writer.articles_without_vector(), writer.counts()) == ([], (10, 10))
 
 
 def _nearest(index: Index, articles: Sequence[StoredArticle]) -> list[dict[str, float]]:
@@ -175,7 +175,7 @@ def test_an_index_is_rebuilt_mended_and_swept_in_small_parts(limit: int, tmp_pat
     assert ingest([corpus], config, model=model).added == 8
     rebuild(config.index, "hash", model.embed, lambda *_: None)
     with open_for_writing(config.index, "hash", SPLITTER) as writer:
-        writer.put_again([i for page in writer.rows() for i, _, _ in page])
+        writer.reinsert_passages([i for page in writer.rows() for i, _, _ in page])
     findings = check(config, lambda *_: None)
     assert (findings.lines, findings.articles) == ([], 8)
     assert repair(config, replace(findings, unfound=[]), lambda *_: None).lines == []
