@@ -1,4 +1,4 @@
-"""Ask a question of your articles, get a cited answer: `from rag import ask`."""
+"""Ask a question of your articles and get a cited answer: `from rag import ask`."""
 
 from rag.chain import Chain, ask
 from rag.config import Config

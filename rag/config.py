@@ -1,4 +1,4 @@
-"""Settings: one frozen object, passed to what needs it. The only reader of TOML and of the environment."""
+"""Settings: one frozen object, passed to whatever needs it. The only reader of TOML and of the environment."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ PACKAGED_MODEL = "packaged/all-MiniLM-L6-v2"
 CONFIG_FILE = "pullquote.toml"
 ENVIRONMENT_PREFIX = "PULLQUOTE_"
 API_KEY = "PULLQUOTE_API_KEY"
-"""The key of a language model's server: no setting, so that it stands in no file and no report."""
-MOST, MOST_CONTEXT = 10_000, 10_000_000
+"""The key of a language model's server: not a setting, so that no file and no report contains it."""
+_COUNTS = ("candidates", "hits", "sentences", "llm_seconds", "source_seconds", "source_megabytes")
+_LIMITS = {**dict.fromkeys(_COUNTS, (1, 10_000)), "llm_context": (1024, 10_000_000), "min_confidence": (0, 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +26,19 @@ class Config:
 
     index: folder of the index.
     embedding_model: the packaged MiniLM, or any sentence-transformers model by hub name or folder.
-    reranker: any sentence-transformers CrossEncoder, which orders the best passages anew; none if empty.
-    candidates: passages taken from each side (dense, full text) before they are fused.
-    hits: passages that an answer may be made of.
+    reranker: a sentence-transformers CrossEncoder that reranks the best passages; none if empty.
+    candidates: passages taken from each retriever (dense, full text) before fusion.
+    hits: most passages that an answer may quote.
     sentences: most sentences in an answer.
-    min_confidence: below this (0–1) the answer is that the articles do not say.
-    llm: name of the language model that writes the answers; empty for answers in the articles' own sentences.
-    llm_base_url: where it is served, by OpenAI's protocol; the default is Ollama's.
-    llm_context: tokens that it reads and writes at once.
-    llm_seconds: how long it may be silent before the answer is made without it.
-    support_model: a CrossEncoder, for entailment or for ranking, that has to agree to each sentence; none if empty.
-    source_seconds: how long one file may take to be taken apart, or one URL to be fetched.
-    source_megabytes: how large a file may be that is read at once, or a page, or what an archive's file unpacks to.
-    allow_private_addresses: whether URLs may lead to this machine and to its own network.
+    min_confidence: threshold (0–1) below which the answer is that the articles do not say.
+    llm: name of the language model that writes the answers; empty for extractive answers.
+    llm_base_url: its OpenAI-compatible server; the default is Ollama's.
+    llm_context: its context window, in tokens.
+    llm_seconds: timeout without output, after which the answer is extractive.
+    support_model: a CrossEncoder, for entailment or for ranking, that has to accept each sentence; none if empty.
+    source_seconds: timeout for parsing one file or fetching one URL.
+    source_megabytes: size limit of a file, a page, or a file unpacked from an archive.
+    allow_private_addresses: whether URLs may lead to this machine and its local network.
     """
 
     index: Path = Path(".pullquote")
@@ -57,13 +58,9 @@ class Config:
     allow_private_addresses: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("candidates", "hits", "sentences", "llm_seconds", "source_seconds", "source_megabytes"):
-            if not 1 <= getattr(self, name) <= MOST:
-                raise ConfigError(f"{name} is {getattr(self, name)}; set it between 1 and {MOST}")
-        if not 1024 <= self.llm_context <= MOST_CONTEXT:
-            raise ConfigError(f"llm_context is {self.llm_context}; set it between 1024 and {MOST_CONTEXT}")
-        if not 0 <= self.min_confidence <= 1:
-            raise ConfigError(f"min_confidence is {self.min_confidence}; set it between 0 and 1")
+        for name, (least, most) in _LIMITS.items():
+            if not least <= getattr(self, name) <= most:
+                raise ConfigError(f"{name} is {getattr(self, name)}; set it between {least} and {most}")
         if not str(self.index).strip("."):
             raise ConfigError("index is the current folder; give it a folder of its own")
         if not self.embedding_model:
@@ -73,8 +70,8 @@ class Config:
     def load(cls, file: Path | None = None, environment: Mapping[str, str] = os.environ, **given: Any) -> Self:
         """Defaults, then `pullquote.toml` (of this folder, or `file`), then PULLQUOTE_… variables, then `given`.
 
-        Values of None in `given` count as not given. Raises ConfigError for an unknown key, a value of the
-        wrong type, or a file that is missing or is not TOML.
+        None in `given` means not given. Raises ConfigError for an unknown key, a value of the wrong type or out of
+        range, and a file that is missing or not TOML.
         """
         settings = cls()._with(_from_toml(file), "setting {}")
         settings = settings._with(_from_environment(environment), "variable PULLQUOTE_{}", str.upper)
@@ -85,26 +82,21 @@ class Config:
         unknown = sorted(set(values) - set(types))
         if unknown:
             raise ConfigError(f"unknown {called.format(cut(spelled(unknown[0])))}; known are: {', '.join(types)}")
-        found = {name: _convert(called.format(spelled(name)), value, types[name]) for name, value in values.items()}
-        return replace(self, **found)
+        typed = {name: _convert(called.format(spelled(name)), value, types[name]) for name, value in values.items()}
+        return replace(self, **typed)
 
 
 def _convert(name: str, value: Any, kind: type) -> Any:
-    if kind is bool:
-        return _truth(name, value)
-    lossy = kind is int and isinstance(value, float)
-    if lossy or isinstance(value, bool) or not isinstance(value, (str, int, float, Path)):
-        raise ConfigError(f"{name} is {cut(repr(value))}; give it as {kind.__name__}")
     try:
+        if kind is bool:
+            return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
+        lossy = kind is int and isinstance(value, float)
+        if lossy or isinstance(value, bool) or not isinstance(value, (str, int, float, Path)):
+            raise TypeError
         return kind(value)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise ConfigError(f"{name} is {cut(repr(value))}; give it as {kind.__name__}") from error
-
-
-def _truth(name: str, value: Any) -> bool:
-    if str(value).lower() not in ("true", "false", "1", "0"):
-        raise ConfigError(f"{name} is {cut(repr(value))}; give it as true or false")
-    return str(value).lower() in ("true", "1")
+    except (ValueError, TypeError, OverflowError, KeyError) as error:
+        expected = {bool: "true or false", int: "a whole number", float: "a number"}.get(kind, "text")
+        raise ConfigError(f"{name} is {cut(repr(value))}; give it as {expected}") from error
 
 
 def _from_toml(file: Path | None) -> dict[str, Any]:
@@ -114,7 +106,7 @@ def _from_toml(file: Path | None) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"cannot read settings from {path} ({error}); mend or move the file") from error
+        raise ConfigError(f"cannot read settings from {path} ({error}); repair or move the file") from error
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -1,18 +1,18 @@
-"""What can go wrong, as the user is told it: one line that ends with the fix.
+"""The errors shown to users: one line each, which ends with the fix.
 
 PullquoteError
-├── AddressError     the chat page cannot be served where it was asked to be
-├── ConfigError      a setting is unknown or has a value it cannot have
-├── HistoryError     a conversation cannot be kept, or not be read again
-├── ModelError       a model cannot be found or is not the one expected
+├── AddressError     the chat page cannot be served at the given address
+├── ConfigError      a setting is unknown or has an invalid value
+├── HistoryError     a conversation cannot be saved or loaded
+├── ModelError       a model cannot be found or is not the expected one
 ├── QuestionError    a question is empty or too long
 ├── ReadError        a source cannot be read as articles
-├── Stopped          an answer is stopped by who reads it
-├── UnexpectedError  something failed for a reason that only the log tells
+├── Stopped          the reader stopped an answer
+├── UnexpectedError  an internal failure, described in the log only
 └── StoreError       the index cannot be opened, read or written
     ├── IndexMissing    there is no index, or it is empty
-    ├── IndexMismatch   the index was made with other settings
-    ├── IndexChanging   another process changes what is being read
+    ├── IndexMismatch   the index was built with other settings
+    ├── IndexChanging   another process keeps changing the part that is read
     └── IndexLocked     another process is writing to it
 """
 
@@ -24,19 +24,19 @@ class PullquoteError(Exception):
 
 
 class AddressError(PullquoteError):
-    """The chat page cannot be served at the address asked for."""
+    """The chat page cannot be served at the given address."""
 
 
 class ConfigError(PullquoteError):
-    """A setting is unknown or has a value it cannot have."""
+    """A setting is unknown or has an invalid value."""
 
 
 class HistoryError(PullquoteError):
-    """A conversation that was kept cannot be read, or one cannot be kept."""
+    """A conversation cannot be saved or loaded."""
 
 
 class ModelError(PullquoteError):
-    """A model cannot be found, or is not the one expected."""
+    """A model cannot be found or is not the expected one."""
 
 
 class QuestionError(PullquoteError):
@@ -48,14 +48,11 @@ class ReadError(PullquoteError):
 
 
 class Stopped(PullquoteError):
-    """An answer is stopped by who reads it: thrown into its iterator, which then tells what is finished.
-
-    It comes back out of the iterator if nothing is.
-    """
+    """The reader stopped an answer: thrown into its iterator, which yields the partial answer or raises it again."""
 
 
 class UnexpectedError(PullquoteError):
-    """Something failed that should not; the log says what."""
+    """An internal failure; the log has the details."""
 
 
 class StoreError(PullquoteError):
@@ -63,15 +60,15 @@ class StoreError(PullquoteError):
 
 
 class IndexMissing(StoreError):
-    """There is no index, or nothing is in it."""
+    """There is no index, or it is empty."""
 
 
 class IndexMismatch(StoreError):
-    """The index was made with another embedding model or by another version."""
+    """The index was built with another embedding model or by another version."""
 
 
 class IndexChanging(StoreError):
-    """Another process changes the part of the index that is being read, each time it is looked at."""
+    """Another process keeps changing the part of the index that is read."""
 
 
 class IndexLocked(StoreError):
@@ -79,10 +76,10 @@ class IndexLocked(StoreError):
 
 
 LONGEST_ECHO = 200
-"""Characters of what somebody wrote that a message repeats."""
+"""Characters of a user's text that a message repeats."""
 
 
 def cut(text: object, most: int = LONGEST_ECHO) -> str:
-    """A value as a message repeats it: its first characters."""
-    told = str(text)
-    return told if len(told) <= most else f"{told[: most - 1]}…"
+    """A value shortened for a message."""
+    full = str(text)
+    return full if len(full) <= most else f"{full[: most - 1]}…"

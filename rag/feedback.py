@@ -1,4 +1,4 @@
-"""What readers made of the chat's answers: a line of JSON each, which `pullquote eval label` makes pairs of."""
+"""Readers' ratings of answers: a JSONL file, from which `pullquote eval label` makes pairs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ LIKED, DISLIKED = "up", "down"
 
 
 def feedback_file(index: Path) -> Path:
-    """Beside the index's folder, so that it is still there when the index is made anew."""
+    """The file beside the index's folder, where it survives a rebuild of the index."""
     return index.with_name(f"{index.name}.feedback.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """What a reader made of an answer, and why, in own words. `id` is the answer's; what is said last of it counts."""
+    """A reader's rating of the answer `id`, and the reason; the last rating of an answer counts."""
 
     liked: bool
     reason: str = ""
@@ -33,7 +33,7 @@ class Rating:
 
 
 def add_feedback(file: Path, answer: Answer, history: Sequence[Turn], rating: Rating) -> None:
-    """Write down what a reader made of an answer. Raises ReadError if the file cannot be written."""
+    """Append a rating to a file. Raises ReadError if the file cannot be written."""
     entry = {
         **({"id": rating.id} if rating.id else {}),
         "question": answer.question,
@@ -50,29 +50,31 @@ def add_feedback(file: Path, answer: Answer, history: Sequence[Turn], rating: Ra
         with file.open("ab") as lines:
             lines.write(line)
     except OSError as error:
-        raise ReadError(f"cannot write feedback to {file} ({error.strerror}); make room or mend its rights") from error
+        raise ReadError(
+            f"cannot write feedback to {file} ({error.strerror}); free disk space or correct its permissions"
+        ) from error
 
 
 def is_feedback(entry: Any) -> bool:
-    """Is this a line of such a file?"""
+    """Whether a JSON value is a line of a feedback file."""
     return isinstance(entry, Mapping) and "rating" in entry
 
 
 def latest(entries: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Entries with where they stand, of those about one answer only the last one."""
-    kept: dict[Any, tuple[str, Any]] = {}
+    """The entries with their positions in the file, only the last one about each answer."""
+    last: dict[Any, tuple[str, Any]] = {}
     for where, entry in entries:
-        told = is_feedback(entry) and isinstance(entry.get("id"), str)
-        key = ("id", entry["id"]) if told else ("where", where)
-        kept.pop(key, None)
-        kept[key] = (where, entry)
-    return list(kept.values())
+        has_id = is_feedback(entry) and isinstance(entry.get("id"), str)
+        key = ("id", entry["id"]) if has_id else ("where", where)
+        last.pop(key, None)
+        last[key] = (where, entry)
+    return list(last.values())
 
 
 def pair_fields(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A pair's fields as far as the feedback has them: what was liked with its citations as evidence, no answer yet.
+    """The fields of a pair that the feedback has: the citations of a liked answer as evidence, but no answer.
 
-    Raises TypeError or KeyError where the citations are none.
+    Raises TypeError or KeyError for invalid citations.
     """
     quotes = (entry.get("citations") or ()) if entry["rating"] == LIKED else ()
     return {
@@ -81,21 +83,21 @@ def pair_fields(entry: Mapping[str, Any]) -> dict[str, Any]:
         "articles": list(dict.fromkeys(quote["article"] for quote in quotes)),
         "evidence": [quote["quote"] for quote in quotes],
         "history": entry.get("history"),
-        "answerable": False,  # a pair without an answer can be no other, until somebody writes one
+        "answerable": False,  # a pair may only be answerable with an answer, which a person has yet to write
         "kind": KIND,
         "asked_on": _asked_on(entry),
     }
 
 
 def _asked_on(entry: Mapping[str, Any]) -> str:
-    """The day on which the answer was rated, nearly always that of the question; empty if it is not told."""
-    told = str(entry.get("asked_on") or entry.get("date") or "")[: len("2024-03-05")]
+    """The day of the rating, which is nearly always that of the question; empty if unknown."""
+    day = str(entry.get("asked_on") or entry.get("date") or "")[: len("2024-03-05")]
     with suppress(ValueError):
-        return date.fromisoformat(told).isoformat()
+        return date.fromisoformat(day).isoformat()
     return ""
 
 
 def verdict(entry: Mapping[str, Any]) -> str:
-    """What the reader made of the answer, in words."""
+    """The rating in words."""
     reason = str(entry.get("reason") or "")
     return " because: ".join(filter(None, ("liked it" if entry["rating"] == LIKED else "disliked it", reason)))

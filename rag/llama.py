@@ -1,4 +1,4 @@
-"""The chain as LlamaIndex objects, for programs that are built of those.
+"""The chain as a LlamaIndex retriever and query engine.
 
 from llama_index.core.query_engine import RouterQueryEngine
 engine = PullquoteQueryEngine(Chain.from_config(Config.load()))
@@ -20,7 +20,7 @@ from rag.schema import Hit
 
 
 class PullquoteRetriever(BaseRetriever):
-    """A chain's retriever: question → nodes, best first, with their article's title, source, date and URL."""
+    """Question → nodes, best first, with title, source, date and URL of their article."""
 
     def __init__(self, chain: Chain) -> None:
         super().__init__(callback_manager=CallbackManager([]))
@@ -31,7 +31,7 @@ class PullquoteRetriever(BaseRetriever):
 
 
 class PullquoteQueryEngine(BaseQueryEngine):
-    """A chain's answers as responses; `metadata["answer"]` is the `Answer` with its citations."""
+    """Question → response; `metadata["answer"]` is the `Answer` with its citations."""
 
     def __init__(self, chain: Chain) -> None:
         super().__init__(callback_manager=CallbackManager([]))

@@ -1,4 +1,4 @@
-"""The nouns: what flows from an article to an answer. Frozen, slotted, and free of any import of ours."""
+"""The data types, from article to answer: frozen, slotted dataclasses. Imports no other module of the project."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 Span = tuple[int, int]
-"""Start and end (exclusive) in characters of a text: the article's, unless another one is named."""
-
-FEW_WORDS = 12
+"""Start and end (exclusive), in characters of the article's text unless another text is named."""
 
 Extra = tuple[tuple[str, str], ...]
-"""What a source says of an article in fields of its own: (name, value)."""
+"""Metadata of an article that has no field of its own: (name, value)."""
+FEW_WORDS = 12
+"""Texts with fewer words ("For subscribers only.") are copies only under the same title."""
 
 
 def long_date(day: date | None) -> str:
-    """A day as a reader writes it, "5 March 2024"; empty for none."""
+    """A day such as "5 March 2024"; empty for None."""
     return f"{day.day} {day:%B} {day.year}" if day else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """One article as it was read: `id` stays the same across edits, `digest` does not.
+    """An article as read from its source: an edit changes `digest` but not `id`.
 
-    `captions` are the spans of `text` that are no story (headings, menus, picture captions, credits); they are kept and
-    found, but never quoted. `lists` are the spans of what a paragraph that ends in a colon announces: the items, rows,
-    block quote or code after it, which are quoted together with it. `origin` is the file it was read from, or the URL.
-    `language` is a code such as "en", or empty; `extra` are its source's other fields, as (name, value).
+    captions: spans that are searched but never quoted (headings, menus, picture captions, credits).
+    lists: spans of list items, rows, block quotes or code after a paragraph that ends in a colon, quoted with it.
+    origin: the file or URL it was read from.
+    language: a code such as "en", or empty.
     """
 
     id: str
@@ -47,16 +47,13 @@ class Article:
     def digest(self) -> str:
         """Hash of title, text and metadata: 32 hexadecimal digits."""
         fields = (self.title, self.text, self.source, self.url, self.author, str(self.published), str(self.captions))
-        # Articles without a list keep the digest that they had before lists were known.
+        # Articles without a list keep the digest of versions that did not record lists.
         lists = (str(self.lists),) if self.lists else ()
         return _hashed("\x1f".join((*fields, self.language, str(self.extra), *lists)))
 
     @property
     def text_digest(self) -> str:
-        """Hash of the words alone, whatever stands between them: the same for a copy under another name.
-
-        So few words that they could be anybody's ("For subscribers only.") are a copy only under the same title.
-        """
+        """Hash of the words, without white space: the same for a copy under another id or title."""
         words = self.text.split()
         return _hashed(" ".join(words if len(words) >= FEW_WORDS else (self.title, *words)))
 
@@ -67,7 +64,7 @@ def _hashed(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Another place where an article's story stands: under another name, at another address."""
+    """An article with the same text, or a near duplicate, at another origin."""
 
     id: str
     origin: str
@@ -78,10 +75,11 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class ArticleEntry:
-    """What the index knows of an article without reading its text.
+    """An article's metadata in the index.
 
-    `copies` are the other places of the same text; articles of one `duplicate_group` are near duplicates. `added` is
-    when it was first indexed, in UTC; None where the index was filled by a version that did not record it.
+    copies: other origins of the same text.
+    duplicate_group: shared by near duplicates.
+    added: when it was first indexed, in UTC; None if indexed by a version that did not record it.
     """
 
     id: str
@@ -102,16 +100,15 @@ class ArticleEntry:
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """Every place where it stands."""
+        """Its own origin and those of its copies."""
         return (self.origin, *(copy.origin for copy in self.copies))
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A run of whole sentences: `article.text[start:end] == text`, and an article's passages join to its text.
+    """Consecutive sentences: `article.text[start:end] == text`, and an article's passages join to its text.
 
-    `sentences` are the spans (in the article's text) that may be quoted; `digest` is that of the article's
-    version the passage belongs to, `duplicate_group` as in ArticleEntry.
+    `digest` is the article's, `sentences` are the quotable spans.
     """
 
     id: str
@@ -131,12 +128,12 @@ class Passage:
 
     @property
     def indexed_text(self) -> str:
-        """What is embedded and searched: title and date give the text its context; they are not part of a quote."""
+        """The text that is embedded and searched: title and date as context, then the passage."""
         return f"{self._heading}\n{self.text.strip()}"
 
     @property
     def indexed_sentences(self) -> tuple[Span, ...]:
-        """Where in `indexed_text` the sentences stand."""
+        """The spans of the sentences in `indexed_text`."""
         ahead = len(self._heading) + 1 - self.start - (len(self.text) - len(self.text.lstrip()))
         return tuple((start + ahead, end + ahead) for start, end in self.sentences)
 
@@ -145,20 +142,20 @@ class Passage:
         return f"{self.title} ({self.published:%d %B %Y})" if self.published else self.title
 
     def slice(self, span: Span) -> str:
-        """The passage's characters at a span of the article's text."""
+        """The text at a span of the article that lies in this passage."""
         return self.text[span[0] - self.start : span[1] - self.start]
 
 
 NOTHING = "\0"
-"""What no article has for its source or id: filters that contradict each other allow nothing."""
+"""Source or id of no article, for filters that contradict each other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which articles may be found; what is empty allows all.
+    """Conditions on the articles that are searched; an empty field allows all.
 
-    `published_after` and `published_before` include their own day, and leave out articles without a date.
-    `sources` are compared as the index spells them; `article_ids` are ids.
+    published_after, published_before: inclusive; they exclude articles without a date.
+    sources: as spelled in the index.
     """
 
     published_after: date | None = None
@@ -170,7 +167,7 @@ class Filters:
         return self != NO_FILTERS
 
     def and_also(self, others: Filters) -> Filters:
-        """Both at once: the narrower of two dates; of sources and of ids, those in both lists."""
+        """The intersection of two filters."""
         after = [day for day in (self.published_after, others.published_after) if day]
         before = [day for day in (self.published_before, others.published_before) if day]
         return Filters(
@@ -191,10 +188,7 @@ def _both(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ReadFilter:
-    """A filter that was read out of a question; `words` are those of the question that say it.
-
-    `spans` is where they stand in the question: several, where the names of sources stand apart.
-    """
+    """A filter that a question expresses, and the words that express it, at `spans` of the question."""
 
     words: str
     filters: Filters
@@ -203,10 +197,11 @@ class ReadFilter:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question as it is searched for.
+    """A search query, and what the conversation adds to it with a `weight` of 0–1.
 
-    What the conversation adds counts with `weight`, 0–1: `carried` are its words, `articles` are preferred, and what
-    was `said` need not be said again.
+    carried: words from the conversation.
+    articles: ids of preferred articles.
+    said: earlier answers, which are not repeated.
     """
 
     question: str
@@ -219,10 +214,11 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage that was found. Lists of hits are best-first.
+    """A retrieved passage, with scores of each of `passage.sentences`. Lists of hits are best-first.
 
-    For each of `passage.sentences`: `similarities`, its cosine to the question, and `fit`, its score in all.
-    `duplicates` are near-duplicate passages of other articles. `sub_question_fits` is `fit` for each sub-question.
+    similarities: cosine to the question.
+    fit, sub_question_fits: overall score for the question, and for each sub-question.
+    duplicates: near-duplicate passages of other articles.
     """
 
     passage: Passage
@@ -235,7 +231,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """An exact span of one passage; `start` and `end` are offsets in the article's text."""
+    """An exact span of a passage; `start` and `end` are offsets in the article's text."""
 
     passage: Passage
     start: int
@@ -248,10 +244,10 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One sentence of an answer and the quotes it stands on.
+    """One sentence of an answer and the quotes that support it.
 
-    `emphasis` are the spans of its text that say what was asked for: the date, the number, the name. `support` says how
-    well the quotes bear it out, 0–1; without any it is 0.
+    emphasis: spans of `text` with the expected answer: the date, the number, the name.
+    support: how well the quotes support it, 0–1; 0 without quotes.
     """
 
     text: str
@@ -262,10 +258,10 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An answer as far as it is made.
+    """An answer while it is generated.
 
-    `pending` is the beginning of its next sentence, which nobody has checked; `doing` says what is being done;
-    `written_by` names the language model, if it is one's. `unanswered` is True if its writer found no answer.
+    pending: the beginning of the next sentence, not yet checked.
+    unanswered: True if the generator found no answer.
     """
 
     statements: tuple[Statement, ...] = ()
@@ -278,9 +274,9 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """What `[number]` in an answer refers to: `article.text[start:end] == quote`.
+    """The quote that `[number]` in an answer refers to: `article.text[start:end] == quote`.
 
-    `duplicates` are copies and near duplicates of its article: no independent confirmation. `extra` is as in Article.
+    duplicates: copies and near duplicates of its article, which are no independent confirmation.
     """
 
     number: int
@@ -294,10 +290,7 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence of an answer: its span in the answer's text without its markers, and its citations' numbers.
-
-    `support` is as in Statement: 0 if no passage supports it.
-    """
+    """One sentence of an answer: its span in the text without markers, its citation numbers, and support (0–1)."""
 
     start: int
     end: int
@@ -307,7 +300,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A part of the work on an answer, and how long it took."""
+    """A step of answering, and how long it took."""
 
     name: str
     seconds: float
@@ -315,14 +308,18 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Every `[n]` in `text` is one of `citations`, and every citation is of one of `hits`.
+    """An answer: every `[n]` in `text` is one of `citations`, and every citation quotes one of `hits`.
 
-    `grounded` is False when the articles do not hold the answer; `hits` are then the nearest passages.
-    `confidence` lies in 0–1; `notice` is a sentence for the reader, or empty; `seconds` is the time it took, and
-    `stages` says what of it went where. `emphasis` are the spans of `text` that say what was asked for; `read` are
-    the filters that were read out of the question and held to. `sentences` are those of `text`, in order; a language
-    model's answer that is not complete goes on behind them. `written_by` is that model's name, `searched` what was
-    looked up instead of the question, and `doing` what is being done as long as the answer is not there.
+    grounded: False if the articles do not answer the question; `hits` are then the nearest passages.
+    confidence: probability that the answer is right, 0–1.
+    notice: a sentence for the reader, or empty.
+    stages: the parts of `seconds`.
+    emphasis: spans of `text` with the expected answer.
+    read: filters that the question expresses and that were applied.
+    sentences: those of `text`, in order; the unfinished one of a growing answer is not among them.
+    written_by: the language model that wrote it, if any.
+    searched: the queries, where they differ from the question.
+    doing: the current step, until the text begins.
     """
 
     question: str
@@ -344,7 +341,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One question of a conversation, the answer's text, and the ids of the articles it cited."""
+    """A question of a conversation, its answer's text, and the ids of the cited articles."""
 
     question: str
     answer: str
@@ -353,7 +350,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A source, or an article of it, that could not be ingested, and why."""
+    """A source or article that could not be ingested, and why."""
 
     source: str
     reason: str
@@ -361,7 +358,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to know of a source that was ingested: what of it is not in the index, and why."""
+    """A part of an ingested source that is not in the index, and why."""
 
     source: str
     reason: str
@@ -369,11 +366,12 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What an ingest did. The counts are of articles (`passages`: of those embedded).
+    """Counts of articles by outcome, and of the passages that were embedded.
 
-    `moved` ones stand where another name or address was before, `duplicates` are copies of an article that was there.
-    `others` are files of no kind that can be read, which were passed over, counted by the end of their name. `notices`
-    say what of the sources that were read is not in the index, though nothing failed.
+    moved: the same article at another origin.
+    duplicates: copies of an indexed article.
+    others: files of unsupported types, counted by suffix.
+    notices: parts of sources that are not in the index although nothing failed.
     """
 
     added: int = 0
@@ -390,5 +388,5 @@ class IngestReport:
 
     @property
     def seen(self) -> int:
-        """Articles read, whether or not there was anything to do."""
+        """All articles that were read."""
         return self.added + self.updated + self.unchanged + self.moved + self.duplicates

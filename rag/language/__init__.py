@@ -1,1 +1,1 @@
-"""The words of a question or a sentence: what they ask for, name, date and deny. Knows no index and no model."""
+"""What the words of questions and sentences mean: answer types, facts, dates, sources. Knows no index and no model."""

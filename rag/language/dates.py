@@ -1,4 +1,4 @@
-"""The dates in a question that limit the day of publication; the only file that imports dateparser."""
+"""Dates in a question that limit the publication date; the only file that imports dateparser."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from datetime import date, datetime, time
 
 from dateparser.date import DateDataParser
 
-from rag.language.english import NEWS, PRINTED, REPORTS
+from rag.language.english import MONTHS, NEWS, NUMBERS, PRINTED, REPORTS, WEEKDAYS, either
 from rag.language.mentions import AROUND, PlacedFilter, overlaps_any
 from rag.schema import Filters, ReadFilter, Span
 
 _LAG = 2
-"""Days by which an article may follow what it reports."""
-_YEAR_OF_DAYS = 366
-_MOST = 12
-"""Mentions of times that are looked into: a question with more is no question, and each takes a millisecond."""
+"""Days between an event and the article that reports it."""
+_ONE_YEAR = 366
+_MAX_MENTIONS = 12
+"""Dates are not read from a text that mentions more times: it is hardly a question, and each takes a millisecond."""
 
-# ---- where a date may stand
+# ---- patterns of dates
 
 _MONTHS = (
     r"(?i:jan(?:uary|\.)?|feb(?:ruary|\.)?|mar(?:ch|\.)?|apr(?:il|\.)?|may|june?|july?|aug(?:ust|\.)?"
     r"|sep(?:t(?:ember|\.)?|\.)?|oct(?:ober|\.)?|nov(?:ember|\.)?|dec(?:ember|\.)?)(?![a-z])"
 )
-_MONTH = r"(?:(?i:january|february|april|june|july|september|october|november|december)|March|May|August)(?![a-z])"
-"""A month on its own: "may", "march" and "august" are months only when they are written with a capital."""
+_ALSO_WORDS = ("March", "May", "August")
+"""Months only when capitalized."""
+_MONTH = rf"(?:(?i:{either(tuple(m for m in MONTHS if m not in _ALSO_WORDS))})|{either(_ALSO_WORDS)})(?![a-z])"
 _YEAR = r"(?:1[0-9]{3}|20[0-9]{2})(?![0-9]|[.,][0-9])"
 _DAY = r"(?:[12][0-9]|3[01]|0?[1-9])(?:st|nd|rd|th)?(?![0-9a-z])"
-_SMALL = r"(?:an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[1-9][0-9]{0,2})"
+_SMALL = rf"(?:an?|{either(NUMBERS[1:13])}|[1-9][0-9]{{0,2}})"
 _UNIT = r"(?:day|week|month|year)"
 _DATED = (
     rf"(?:{_YEAR}-(?:0[1-9]|1[0-2])-[0-3][0-9](?![0-9])"
@@ -39,7 +40,7 @@ _DATED = (
 _ABSOLUTE = rf"(?:{_DATED}|(?:the )?{_DAY}(?: of)? {_MONTH}|{_MONTHS} {_DAY}|{_MONTH}|{_YEAR})"
 _RELATIVE = (
     rf"(?:[Yy]esterday|[Tt]oday|(?:[Ll]ast|[Tt]his) (?:week|month|year)"
-    rf"|[Ll]ast (?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|{_SMALL} {_UNIT}s? ago)"
+    rf"|[Ll]ast (?:{either(WEEKDAYS)})|{_SMALL} {_UNIT}s? ago)"
 )
 _ANY = rf"(?:{_ABSOLUTE}|{_RELATIVE})"
 
@@ -59,16 +60,16 @@ _PATTERNS = tuple(
 )
 _OTHER_TIMES = re.compile(rf"(?<![\w’'-])(?:{_DATED}|{_RELATIVE}|(?<!the ){_YEAR})(?!\w)")
 
-# ---- what stands around a date
+# ---- patterns around a date
 
-_GLUED = re.compile(rf"[-–—/%\w]|[’'](?!s {REPORTS}\b)| of\b| or (?:more|so|fewer|less)\b")
-_ENDS = re.compile(r"\s*(?:$|[?!;:)]|[.,](?![0-9]))")
-_GOES_ON = re.compile(
+_JOINED = re.compile(rf"[-–—/%\w]|[’'](?!s {REPORTS}\b)| of\b| or (?:more|so|fewer|less)\b")
+_CLAUSE_ENDS = re.compile(r"\s*(?:$|[?!;:)]|[.,](?![0-9]))")
+_CLAUSE_CONTINUES = re.compile(
     r"\s(?:who|what|which|where|when|why|how|did|does|do|the|an?|this|that|these|by|at|in|for|with|about|to|and|as"
     r"|while|because)\b"
 )
 _INVERTED = re.compile(r"\s(?:is|was|are|were|has|have|had)\b")
-_LONGER = re.compile(r"\s[A-Z0-9]")
+_NAME_FOLLOWS = re.compile(r"\s[A-Z0-9]")
 _AFTER_SOMETHING = re.compile(r"\b(?:after|before|since|until|till|by the time|following|prior to)\b[^,;:?!.]*$", re.I)
 _BACKGROUND = re.compile(
     r"\b(?:founded|established|born|built|created|formed|incorporated|constructed|dat\w+ back)\s*$"
@@ -100,7 +101,7 @@ _TODAYS_NEWS = re.compile(rf"\b(?:happen(?:ed|s|ing)?|said|announced|new|{PRINTE
 
 @dataclass(frozen=True, slots=True)
 class _Period:
-    """The first and last day of what some words say; `relative` to today, or without a year (`bare`)."""
+    """First and last day of a date expression; `relative` to today, or without a year (`bare`)."""
 
     first: date
     last: date
@@ -110,8 +111,8 @@ class _Period:
 
 
 @dataclass(frozen=True, slots=True)
-class _Time:
-    """A mention that limits the day of publication, and the periods it names."""
+class _DateMention:
+    """A mention that limits the publication date, and the periods it names."""
 
     span: Span
     after: date | None
@@ -119,13 +120,13 @@ class _Time:
     periods: tuple[_Period, ...]
 
     @property
-    def is_edge(self) -> bool:
+    def is_open(self) -> bool:
         return self.after is None or self.before is None
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """The days of publication in the index, and today."""
+class IndexDates:
+    """The first and last publication date in the index, and today."""
 
     first: date
     last: date
@@ -133,7 +134,7 @@ class Reach:
 
 
 class _Calendar:
-    """What date some words say, as seen from today."""
+    """Date expressions → periods, relative to a given day."""
 
     def __init__(self, today: date) -> None:
         self.today = today
@@ -142,30 +143,30 @@ class _Calendar:
         self._parser = DateDataParser(languages=["en"], settings=settings)
 
     def period(self, words: str) -> _Period | None:
-        """None for a day that there is not."""
-        counted = re.sub(r"(?:of )?\b(this|last) year$", self._counted, words) if words[0] not in "tlTL" else words
-        found = self._parser.get_date_data(counted)
-        if found.date_obj is None:
+        """The period of an expression; None for a day that does not exist."""
+        numeric = re.sub(r"(?:of )?\b(this|last) year$", self._year, words) if words[0] not in "tlTL" else words
+        parsed = self._parser.get_date_data(numeric)
+        if parsed.date_obj is None:
             return None
-        day, unit = found.date_obj.date(), found.period or "day"
-        first, last = _WHOLE.get(unit, _one_day)(day)
-        dated = re.search(_YEAR, counted) is not None
-        relative = not dated and re.fullmatch(_RELATIVE, words) is not None
-        return _Period(first, last, unit, relative, bare=not dated and not relative)
+        day, unit = parsed.date_obj.date(), parsed.period or "day"
+        first, last = _PERIOD_OF[unit](day) if unit in _PERIOD_OF else (day, day)
+        has_year = re.search(_YEAR, numeric) is not None
+        relative = not has_year and re.fullmatch(_RELATIVE, words) is not None
+        return _Period(first, last, unit, relative, bare=not has_year and not relative)
 
-    def _counted(self, match: re.Match[str]) -> str:
+    def _year(self, match: re.Match[str]) -> str:
         return str(self.today.year - (match[1] == "last"))
 
     def since(self, words: str) -> _Period | None:
-        """The days from so long ago until today, of "the last three weeks"."""
+        """The period that ends today, of an expression such as "the last three weeks"."""
         length = re.sub(r"^the \w+ ", "", words)
-        begun = self._parser.get_date_data(f"{length if ' ' in length else f'one {length}'} ago")
-        if begun.date_obj is None:
+        start = self._parser.get_date_data(f"{length if ' ' in length else f'one {length}'} ago")
+        if start.date_obj is None:
             return None
-        return _Period(begun.date_obj.date(), self.today, "span", relative=True)
+        return _Period(start.date_obj.date(), self.today, "span", relative=True)
 
     def pair(self, first: str, last: str) -> tuple[_Period, _Period] | None:
-        """Two ends of a range, of which either may leave to the other what it does not say."""
+        """The two ends of a range, each of which takes a missing month or year from the other."""
         if re.fullmatch(_DAY, first):
             first = re.sub(rf"^(?:the )?{_DAY}", first, last) if re.match(rf"(?:the )?{_DAY}\b", last) else ""
         begin, end = self.period(first) if first else None, self.period(last)
@@ -178,178 +179,180 @@ class _Calendar:
         return (begin, end) if begin.first <= end.last else None
 
     def _in_year(self, words: str, year: int, other: date, step: int) -> _Period | None:
-        """The words' date in that year, or in the one before or after it if the range would run backwards."""
-        here = self.period(f"{words} {year}")
-        backwards = here is not None and (here.first > other if step < 0 else here.last < other)
-        return self.period(f"{words} {year + step}") if backwards else here
-
-
-def _one_day(day: date) -> tuple[date, date]:
-    return day, day
+        """The expression in that year, or in the year before or after it if the range would run backwards."""
+        same_year = self.period(f"{words} {year}")
+        backwards = same_year is not None and (same_year.first > other if step < 0 else same_year.last < other)
+        return self.period(f"{words} {year + step}") if backwards else same_year
 
 
 def _week(day: date) -> tuple[date, date]:
-    return _moved(day, -day.weekday()), _moved(day, 6 - day.weekday())
+    return _shifted(day, -day.weekday()), _shifted(day, 6 - day.weekday())
 
 
 def whole_month(day: date) -> tuple[date, date]:
+    """First and last day of the month of a day."""
     return day.replace(day=1), day.replace(day=monthrange(day.year, day.month)[1])
 
 
 def whole_year(day: date) -> tuple[date, date]:
+    """First and last day of the year of a day."""
     return date(day.year, 1, 1), date(day.year, 12, 31)
 
 
-_WHOLE = {"week": _week, "month": whole_month, "year": whole_year}
+_PERIOD_OF = {"week": _week, "month": whole_month, "year": whole_year}
 
 
-def _moved(day: date, days: int) -> date:
+def _shifted(day: date, days: int) -> date:
     return date.fromordinal(min(max(day.toordinal() + days, 1), date.max.toordinal()))
 
 
-def date_filters(question: str, reach: Reach) -> list[PlacedFilter]:
-    mentions = _mentions(question)
-    if not 0 < len(mentions) <= _MOST or _COMPARING.search(question) or _AHEAD.search(question):
+def date_filters(question: str, index: IndexDates) -> list[PlacedFilter]:
+    """Filters for the dates that limit publication; none if the question compares times or asks about the future."""
+    matches = _matches(question)
+    if not 0 < len(matches) <= _MAX_MENTIONS or _COMPARING.search(question) or _AHEAD.search(question):
         return []
-    calendar = _Calendar(reach.today)
-    times = _times(question, mentions, reach, calendar)
-    if not _go_together(times) or _other_times(question, times, reach, calendar):
+    calendar = _Calendar(index.today)
+    limits = _limits(question, matches, index, calendar)
+    if not _is_one_period(limits) or _names_another_time(question, limits, index, calendar):
         return []
-    return [(t.span[0], ReadFilter(question[slice(*t.span)], Filters(t.after, t.before), (t.span,))) for t in times]
+    return [(m.span[0], ReadFilter(question[slice(*m.span)], Filters(m.after, m.before), (m.span,))) for m in limits]
 
 
-def _times(question: str, mentions: list[re.Match[str]], reach: Reach, calendar: _Calendar) -> list[_Time]:
-    """The mentions that limit the day of publication."""
-    found: list[_Time] = []
-    done = 0
-    for match in mentions:
-        told = _told(question, match, calendar)
-        if told is None or not all(_may_be_published(period, reach) for period in told.periods):
+def _limits(question: str, matches: list[re.Match[str]], index: IndexDates, calendar: _Calendar) -> list[_DateMention]:
+    """The mentions that limit the publication date."""
+    limits: list[_DateMention] = []
+    last_end = 0
+    for match in matches:
+        mention = _mention(question, match, calendar)
+        if mention is None or not all(_may_be_published(period, index) for period in mention.periods):
             continue
-        said_before = question[max(done, match.start() - 2 * AROUND) : match.start()]
-        if told.is_edge or not (_AFTER_SOMETHING.search(said_before) or _BACKGROUND.search(said_before)):
-            found.append(told)
-            done = match.end()
-    return found
+        before = question[max(last_end, match.start() - 2 * AROUND) : match.start()]
+        if mention.is_open or not (_AFTER_SOMETHING.search(before) or _BACKGROUND.search(before)):
+            limits.append(mention)
+            last_end = match.end()
+    return limits
 
 
-def _mentions(question: str) -> list[re.Match[str]]:
-    """Where dates stand, the wider reading first where two overlap; a date in quotation marks is a title's."""
+def _matches(question: str) -> list[re.Match[str]]:
+    """Date expressions, the wider pattern first where two overlap; dates in quotation marks belong to titles."""
     taken = _quoted(question)
-    found = []
+    matches = []
     for pattern in _PATTERNS:
         for match in pattern.finditer(question):
             if not overlaps_any(match.span(), taken):
-                found.append(match)
+                matches.append(match)
                 taken.append(match.span())
-    return sorted(found, key=re.Match.start)
+    return sorted(matches, key=re.Match.start)
 
 
 def _quoted(question: str) -> list[Span]:
     return [match.span() for match in _QUOTED.finditer(question)]
 
 
-def _told(question: str, match: re.Match[str], calendar: _Calendar) -> _Time | None:
-    """What a mention says, or None if its words are no time after all."""
+def _mention(question: str, match: re.Match[str], calendar: _Calendar) -> _DateMention | None:
+    """The date mention of a match, or None if the words around it show that it is no time."""
     before, rest = question[max(0, match.start() - AROUND) : match.start()], question[match.end() :][:AROUND]
-    if _GLUED.match(rest):
+    if _JOINED.match(rest):
         return None
     parts = match.groupdict()
     if "past" in parts:
         span = calendar.since(parts["past"])
-        return _Time(match.span(), span.first, span.last, (span,)) if span else None
+        return _DateMention(match.span(), span.first, span.last, (span,)) if span else None
     if "first" in parts:
         pair = calendar.pair(parts["first"], parts["last"])
-        whole = pair is not None and _stands_alone(pair[1], rest)
-        return _Time(match.span(), pair[0].first, pair[1].last, pair) if pair and whole else None
+        complete = pair is not None and _stands_alone(pair[1], rest)
+        return _DateMention(match.span(), pair[0].first, pair[1].last, pair) if pair and complete else None
     period = calendar.period(parts["what"])
     if period is None:
         return None
     if "edge" in parts:
-        return _edge(match.span(), parts["edge"].lower(), period, before, rest)
-    return _within(match, period, before, rest, calendar.today)
+        return _open_period(match.span(), parts["edge"].lower(), period, before, rest)
+    return _closed_period(match, period, before, rest, calendar.today)
 
 
 def _stands_alone(period: _Period, rest: str, before: bool = False) -> bool:
-    """Is it the time itself, and not a number or a name's first word ("in 2000 people", "the May Day march")?"""
-    sure = period.unit != "year" and not period.bare
-    if sure or _ENDS.match(rest):
-        return not (period.relative and _LONGER.match(rest))
+    """Whether it is a time, not a number or the first word of a name ("in 2000 people", "the May Day march")."""
+    unambiguous = period.unit != "year" and not period.bare
+    if unambiguous or _CLAUSE_ENDS.match(rest):
+        return not (period.relative and _NAME_FOLLOWS.match(rest))
     if before and period.unit == "month":
         return False
-    return bool(_GOES_ON.match(rest) or (period.unit == "year" and _INVERTED.match(rest)))
+    return bool(_CLAUSE_CONTINUES.match(rest) or (period.unit == "year" and _INVERTED.match(rest)))
 
 
-def _edge(span: Span, word: str, period: _Period, before: str, rest: str) -> _Time | None:
-    """Since, after, before, until. "by" is a deadline as a rule, "until" the end of a state: both only of reports."""
+def _open_period(span: Span, word: str, period: _Period, before: str, rest: str) -> _DateMention | None:
+    """The mention after "since", "after", "before", "until" or "by".
+
+    "by" usually names a deadline and "until" the end of a state: both count only beside words for publication.
+    """
     if not _stands_alone(period, rest, before=True):
         return None
-    clue = {"until": _OF_REPORTS, "till": _OF_REPORTS, "by": _REPORTED}.get(word)
-    if clue and not clue.search(before):
+    cue = {"until": _OF_REPORTS, "till": _OF_REPORTS, "by": _REPORTED}.get(word)
+    if cue and not cue.search(before):
         return None
     limits: dict[str, tuple[date | None, date | None]] = {
         "since": (period.first, None),
         "from": (period.first, None),
-        "after": (_moved(period.last, 1), None),
-        "before": (None, _moved(period.first, -1)),
-        "prior to": (None, _moved(period.first, -1)),
+        "after": (_shifted(period.last, 1), None),
+        "before": (None, _shifted(period.first, -1)),
+        "prior to": (None, _shifted(period.first, -1)),
     }
-    return _Time(span, *limits.get(word, (None, period.last)), (period,))
+    return _DateMention(span, *limits.get(word, (None, period.last)), (period,))
 
 
-def _within(match: re.Match[str], period: _Period, before: str, rest: str, today: date) -> _Time | None:
-    led = before + match[0][: match.start("what") - match.start()]
-    reported = bool(_JUST_REPORTED.search(led) or NEXT_REPORT.match(rest))
+def _closed_period(match: re.Match[str], period: _Period, before: str, rest: str, today: date) -> _DateMention | None:
+    lead = before + match[0][: match.start("what") - match.start()]
+    reported = bool(_JUST_REPORTED.search(lead) or NEXT_REPORT.match(rest))
     if not reported and not (_relative_fits(match[0], before, rest) if period.relative else _fits(match[0], period)):
         return None
     if not (NEXT_REPORT.match(rest) or _stands_alone(period, rest)):
         return None
-    widened = period.unit == "day" and not reported
-    last = min(_moved(period.last, _LAG), max(period.last, today)) if widened else period.last
-    return _Time(match.span(), period.first, last, (period,))
+    is_event_day = period.unit == "day" and not reported
+    last = min(_shifted(period.last, _LAG), max(period.last, today)) if is_event_day else period.last
+    return _DateMention(match.span(), period.first, last, (period,))
 
 
 def _fits(words: str, period: _Period) -> bool:
-    """One says "on" a day and "in" all else."""
+    """Whether the preposition fits: "on" a day, "in" anything longer."""
     return words.lower().startswith("on ") == (period.unit == "day")
 
 
 def _relative_fits(words: str, before: str, rest: str) -> bool:
-    """Not "more than last year", "last year's winner", "Last Week Tonight", nor today in the sense of nowadays."""
-    if _NO_PUBLICATION.search(before) or _LONGER.match(rest) or (words[0].isupper() and before.strip()):
+    """Not "more than last year", "last year's winner", "Last Week Tonight", or "today" meaning nowadays."""
+    if _NO_PUBLICATION.search(before) or _NAME_FOLLOWS.match(rest) or (words[0].isupper() and before.strip()):
         return False
     return words.lower() != "today" or _TODAYS_NEWS.search(before) is not None
 
 
-def _may_be_published(period: _Period, reach: Reach) -> bool:
-    """Could a reader of this index mean the day of publication, or is it history, or a time to come?"""
-    if period.first > max(reach.today, reach.last):
+def _may_be_published(period: _Period, index: IndexDates) -> bool:
+    """Whether articles of this index may be from the period; otherwise it is history or the future."""
+    if period.first > max(index.today, index.last):
         return False
-    if period.unit == "year" and not (period.relative and period.first.year >= reach.today.year - 1):
-        return period.first <= reach.last and period.last >= reach.first
-    begin, end = _moved(reach.first, -_YEAR_OF_DAYS), _moved(reach.last, _YEAR_OF_DAYS)
-    in_reach = period.first >= begin if period.unit == "span" else period.last >= begin
-    return in_reach and (not period.bare or period.first <= end)
+    if period.unit == "year" and not (period.relative and period.first.year >= index.today.year - 1):
+        return period.first <= index.last and period.last >= index.first
+    begin, end = _shifted(index.first, -_ONE_YEAR), _shifted(index.last, _ONE_YEAR)
+    in_range = period.first >= begin if period.unit == "span" else period.last >= begin
+    return in_range and (not period.bare or period.first <= end)
 
 
-def _go_together(times: list[_Time]) -> bool:
-    """One mention, or the two ends of a range: a question that names several times compares them."""
-    if len(times) < 2:
+def _is_one_period(limits: list[_DateMention]) -> bool:
+    """True for one mention or the two ends of a range; a question with several times compares them."""
+    if len(limits) < 2:
         return True
-    after = [t.after for t in times if t.before is None and t.after]
-    before = [t.before for t in times if t.after is None and t.before]
-    return len(times) == 2 and len(after) == len(before) == 1 and after[0] <= before[0]
+    after = [limit.after for limit in limits if limit.before is None and limit.after]
+    before = [limit.before for limit in limits if limit.after is None and limit.before]
+    return len(limits) == 2 and len(after) == len(before) == 1 and after[0] <= before[0]
 
 
-def _other_times(question: str, times: list[_Time], reach: Reach, calendar: _Calendar) -> bool:
-    """Does the question name another time that an article of this index may be of?"""
-    if not times:
+def _names_another_time(question: str, limits: list[_DateMention], index: IndexDates, calendar: _Calendar) -> bool:
+    """Whether the question names another time that articles of this index may be from."""
+    if not limits:
         return False
-    seen = [*(told.span for told in times), *_quoted(question)]
-    others = {match[0] for match in _OTHER_TIMES.finditer(question) if not overlaps_any(match.span(), seen)}
-    periods = (calendar.period(words) for words in others)
-    return len(others) > _MOST or any(p and _may_be_published(p, reach) and not _holds(p, times[0]) for p in periods)
-
-
-def _holds(period: _Period, told: _Time) -> bool:
-    return all(period.first <= part.first and part.last <= period.last for part in told.periods)
+    known = [*(limit.span for limit in limits), *_quoted(question)]
+    others = {match[0] for match in _OTHER_TIMES.finditer(question) if not overlaps_any(match.span(), known)}
+    periods = (period for words in others if (period := calendar.period(words)))
+    return len(others) > _MAX_MENTIONS or any(
+        _may_be_published(period, index)
+        and not all(period.first <= part.first and part.last <= period.last for part in limits[0].periods)
+        for period in periods
+    )

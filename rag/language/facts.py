@@ -1,4 +1,4 @@
-"""What in a sentence can be checked word by word: its figures, its names, and whether it denies something."""
+"""The facts of a sentence that can be checked word by word: numbers, names, and whether it denies something."""
 
 from __future__ import annotations
 
@@ -7,35 +7,31 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from rag.language.english import OPENERS
+from rag.language.english import NUMBERS, OPENERS, ORDINALS, TENS, either
 from rag.language.question import can_deny, says_not
 from rag.schema import Span
 
-_UNITS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
-)
-_WORDS = {word: number for number, word in enumerate(f"{_UNITS} eighteen nineteen".split())}
-_TENS = {word: 10 * n for n, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
-_FIRST_ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
+_TENS = {word: 10 * n for n, word in enumerate(TENS, 2)}
 _ORDINALS = {
-    **{word: number for number, word in enumerate(_FIRST_ORDINALS, 1)},
-    **{f"{word}th": number for word, number in _WORDS.items() if number > 12},
+    **{word: number for number, word in enumerate(ORDINALS, 1)},
+    **{f"{word}th": number for number, word in enumerate(NUMBERS) if number > 12},
     **{f"{word[:-1]}ieth": number for word, number in _TENS.items()},
 }
+_VALUES = {word: number for number, word in enumerate(NUMBERS)} | _ORDINALS | {"dozen": 12}
 _SCALES = {"m": "million", "mn": "million", "bn": "billion", "tn": "trillion", "k": "thousand"}
 _NUMBER = re.compile(
     r"(?P<digits>(?:(?<![\w.,])\.)?\d+(?:[.,]\d+)*)(?P<scale>(?:mn?|bn|tn|k)\b)?|(?P<part>[¼-¾⅐-⅞])"
-    rf"|\b(?P<tens>{'|'.join(_TENS)})(?:[- ](?P<unit>{'|'.join([*list(_WORDS)[1:10], *_FIRST_ORDINALS[:9]])}))?\b"
-    rf"|\b(?P<word>{'|'.join([*list(_WORDS)[2:], *list(_ORDINALS)[1:], 'dozen'])})\b"
+    rf"|\b(?P<tens>{either(TENS)})(?:[- ](?P<unit>{either(NUMBERS[1:10] + ORDINALS[:9])}))?\b"
+    rf"|\b(?P<word>{either((*NUMBERS[2:], *tuple(_ORDINALS)[1:], 'dozen'))})\b"
     r"|\b(?P<large>hundred|thousand|million|billion|trillion)s?\b",
     re.IGNORECASE | re.ASCII,  # in Unicode, "ſixty" is a spelling of sixty
 )
-"""Not "one", which is mostly no number, and not "first", but in "twenty-first"."""
+"""Without "one" and "first", which are seldom numbers, except in "twenty-first"."""
 _THOUSANDS = re.compile(r"([1-9]\d{0,2}(?:([.,])\d{3})(?:\2\d{3})*)((?:[.,]\d+)?)")
 _WORD = re.compile(r"(?:[^\W\d_]\.){2,}|[^\W_]+(?:[’'][^\W_]+)*")
-_BEGINS = re.compile(r"[.!?:“\"]['’”\"]?\s*$")
-_LOOKED_BACK = 12
-"""Characters before a word in which the end of another sentence is looked for; all of a long text would take long."""
+_SENTENCE_START = re.compile(r"[.!?:“\"]['’”\"]?\s*$")
+_LOOKBACK = 12
+"""Characters before a word that are searched for the end of a sentence; bounds the time on long texts."""
 _GAP = re.compile(r"[ \u00a0]|-| of | of the | and | & | de | van | von | al-| bin ")
 _REFUSES = re.compile(
     r"\b(?:fail|refus|declin|reject|den(?:y|ies|ied)|oppos|prohibit|prevent|unable|ban(?:s|ned)?\b)", re.I
@@ -46,11 +42,11 @@ _SHORTEST_STEM = 4
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The figures of a text, its names as runs of words, all its words, its abbreviations, and its names' initials.
+    """Facts of a text; words are in lower case and without accents.
 
-    `may_deny`, `denies` and `says_not` are ever surer signs that it says what is not so.
-
-    Words are in lower case and without accents.
+    names: runs of words.
+    initials: those of the names of several words.
+    may_deny, denies, says_not: three levels of evidence that the text denies something, the weakest first.
     """
 
     figures: frozenset[str]
@@ -63,12 +59,12 @@ class Facts:
     says_not: bool
 
     def without_figures(self) -> Facts:
-        """The same but for its figures."""
+        """The same facts without the numbers."""
         return replace(self, figures=frozenset())
 
-    def missing(self, told: Iterable[Facts]) -> list[str]:
-        """Figures of these facts, and words of their names, that none of the texts has."""
-        texts = list(told)
+    def missing(self, sources: Iterable[Facts]) -> list[str]:
+        """Numbers, and words of names, that none of the sources has."""
+        texts = list(sources)
         figures = frozenset[str]().union(*(text.figures for text in texts))
         words = frozenset[str]().union(*(text.words for text in texts))
         abbreviations = frozenset[str]().union(*(text.abbreviations for text in texts))
@@ -81,7 +77,7 @@ class Facts:
 
 
 def facts_of(text: str, plain: Collection[str] = ()) -> Facts:
-    """The facts of a sentence or of a few; `plain` are words that may begin a sentence without being a name."""
+    """The facts of a short text; `plain` are words that are no name when capitalized at the start of a sentence."""
     words = words_of(text)
     runs = tuple(tuple(_folded(match[0]) for match in run) for run in _runs(text, plain))
     return Facts(
@@ -97,18 +93,18 @@ def facts_of(text: str, plain: Collection[str] = ()) -> Facts:
 
 
 def name_spans(text: str, plain: Collection[str] = ()) -> list[Span]:
-    """Where the names of a text stand, each from its first word to its last; `plain` is as in `facts_of`."""
+    """The span of each name of a text; `plain` is as in `facts_of`."""
     return [(run[0].start(), run[-1].end()) for run in _runs(text, plain)]
 
 
 def _runs(text: str, plain: Collection[str]) -> list[list[re.Match[str]]]:
-    """The words of each name: those with a capital, but for what begins a sentence and may be no name for that."""
+    """The words of each name: capitalized, unless they may be so only for starting a sentence."""
     runs: list[list[re.Match[str]]] = []
     for number, match in enumerate(_WORD.finditer(text)):
         word = _folded(match[0])
-        before = text[max(0, match.start() - _LOOKED_BACK) : match.start()]
-        begins = number == 0 or _BEGINS.search(before) is not None
-        no_name = begins and (word in OPENERS or word in plain or _NUMBER.fullmatch(word))
+        before = text[max(0, match.start() - _LOOKBACK) : match.start()]
+        is_first = number == 0 or _SENTENCE_START.search(before) is not None
+        no_name = is_first and (word in OPENERS or word in plain or _NUMBER.fullmatch(word))
         if match[0][0].isupper() and word != "i" and not no_name:
             if runs and _GAP.fullmatch(text[runs[-1][-1].end() : match.start()]):
                 runs[-1].append(match)
@@ -127,7 +123,7 @@ def words_of(text: str) -> list[str]:
 
 
 def lower_words(text: str) -> frozenset[str]:
-    """The words that a text has in lower case, and that are no names for that."""
+    """The words that a text has in lower case, and which are therefore no names."""
     return frozenset(_folded(match[0]) for match in _WORD.finditer(text) if match[0].islower())
 
 
@@ -140,19 +136,15 @@ def _figures(text: str) -> Iterable[str]:
         elif match["part"]:
             yield match["part"]
         elif match["tens"]:
-            yield str(_TENS[match["tens"].lower()] + _of_word(match["unit"] or "zero"))
+            yield str(_TENS[match["tens"].lower()] + _VALUES[(match["unit"] or "zero").lower()])
         elif match["word"]:
-            yield str(_of_word(match["word"]))
+            yield str(_VALUES[match["word"].lower()])
         else:
             yield match["large"].lower()
 
 
-def _of_word(word: str) -> int:
-    return {**_WORDS, **_ORDINALS, "dozen": 12}[word.lower()]
-
-
 def _plain_number(digits: str) -> str:
-    """Without signs between thousands, and without zeros that say nothing."""
+    """A number without thousands separators, leading zeros and an empty fraction."""
     parts = _THOUSANDS.fullmatch(digits)
     whole = re.sub("[.,]", "", parts[1]) + parts[3] if parts else digits
     number = whole.replace(",", ".")
@@ -172,7 +164,7 @@ def _initials(name: Iterable[str]) -> str:
 
 
 def _is_among(word: str, words: frozenset[str]) -> bool:
-    """One of the words, or one that differs as names and what is named after them do: China, Chinese."""
+    """Whether the words contain it, or a derived form of the same name (China, Chinese)."""
     if word in words:
         return True
     stems = [word.removesuffix(ending) for ending in _ENDINGS if word.endswith(ending)]

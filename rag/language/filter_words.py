@@ -1,7 +1,7 @@
-"""The words of a question that ask for a filter: which were lifted, and the question without them.
+"""The words of a question that express a filter: ignoring them, and removing them from the question.
 
-Everything is done by position. The same letters may stand elsewhere in a question ("According to Time, what happened
-in Times Square?"), where they belong to what is asked.
+Everything works by position: the same letters elsewhere in the question ("According to Time, what happened in Times
+Square?") belong to its subject.
 """
 
 from __future__ import annotations
@@ -14,34 +14,33 @@ from datetime import date
 from rag.language.dates import NEXT_REPORT
 from rag.language.english import REPORTS
 from rag.language.filters import Known, read_filters
+from rag.language.mentions import AROUND
 from rag.language.source_names import NOUN_FOLLOWS
 from rag.schema import ReadFilter, Span
 
-_LED = re.compile(
+_LEAD_IN = re.compile(
     rf"(?:\b(?:according to(?: {REPORTS} (?:from|by|in|on))?"
     r"|by|in|from|on|of|at|during|over|within|throughout|for)\s+)?(?:\bboth\s+)?(?:\b(?:an?|the)\s+)?$",
     re.IGNORECASE,
 )
-"""What leads to a name or a time, and says nothing without it."""
+"""Words before a name or a date that are meaningless without it."""
 _TRAILING = re.compile(r"(?: magazine\b| newspaper\b)?(?:[’']s?(?!\w))?")
-"""What belongs to a name: "Fortune magazine's"."""
+"""Words that belong to the name before them: "Fortune magazine's"."""
 _CONJUNCTION = re.compile(r"\W{0,5}(?:and|or|but)?\W{0,5}", re.IGNORECASE)
 _ONWARDS = re.compile(r" on(?:wards?)?\b")
 _NAMED_REPORT = re.compile(rf"{REPORTS} (?=(?:from|of) )", re.IGNORECASE)
-_AROUND = 80
-"""Characters looked at before and after a span: no cue is longer, and no question is slow."""
-_PAIRS = {'"': '"', "'": "'", "‘": "’", "“": "”", "(": ")", "[": "]"}
+_BRACKETS = {'"': '"', "'": "'", "‘": "’", "“": "”", "(": ")", "[": "]"}
 _CLOSING = frozenset(".?!;:,)]”’")
 _SEPARATORS = " \t\n,;:"
 _EXPECTS_MORE = re.compile(
     r"(?:^|[\s(])(?:the|an?|of|in|by|on|from|at|to|for|with|and|or|but|during|since|until|before|after)$", re.IGNORECASE
 )
-"""The end of a phrase that no comma can follow."""
+"""An unfinished phrase, which no comma can follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionFilters:
-    """The filters that a question asks for, and what is needed to find their words in another wording of it."""
+    """The filters that a question asks for, with the context to find them again in a rewritten question."""
 
     question: str
     known: Known
@@ -50,12 +49,12 @@ class QuestionFilters:
 
     @classmethod
     def read(cls, question: str, known: Known, today: date, lifted: Collection[str] = ()) -> QuestionFilters:
-        """The filters read out of a question, except those that were lifted."""
+        """The filters of a question, except the lifted ones."""
         found = read_filters(question, known, today)
         return cls(question, known, today, tuple(not_lifted(question, found, lifted)))
 
     def without(self, text: str) -> str:
-        """The question, or another wording of it, without the words that ask for these filters."""
+        """The question, or a rewritten one, without the words that express these filters."""
         if not self.found:
             return text
         found: Sequence[ReadFilter] = self.found
@@ -66,25 +65,25 @@ class QuestionFilters:
 
 
 def not_lifted(question: str, found: Iterable[ReadFilter], lifted: Collection[str]) -> list[ReadFilter]:
-    """The filters that no lifted words name.
+    """The filters that are not lifted.
 
-    Words that are those of a filter (`ReadFilter.words`) lift that filter only. Any others lift every filter that was
-    read inside them, wherever they stand in the question.
+    The words of a filter (`ReadFilter.words`) lift only that filter. Any other words lift every filter inside them,
+    wherever they occur in the question.
     """
     found = list(found)
-    names = {_in_one_case(each.words) for each in found}
-    told = [words.encode("utf-8", "replace").decode() for words in lifted]  # as the question was, before it was read
-    wanted = set(map(_in_one_case, told))
-    regions = [place for words in told if _in_one_case(words) not in names for place in _places(question, words)]
-    return [each for each in found if _in_one_case(each.words) not in wanted and not _is_inside(each, regions)]
+    names = {_normalized(each.words) for each in found}
+    texts = [words.encode("utf-8", "replace").decode() for words in lifted]  # encoded as the question was
+    excluded = set(map(_normalized, texts))
+    regions = [span for words in texts if _normalized(words) not in names for span in _occurrences(question, words)]
+    return [each for each in found if _normalized(each.words) not in excluded and not _is_inside(each, regions)]
 
 
-def _in_one_case(words: str) -> str:
+def _normalized(words: str) -> str:
     return " ".join(words.split()).casefold()
 
 
-def _places(question: str, words: str) -> list[Span]:
-    """Where the words stand as whole words, whatever their case and the spaces between them."""
+def _occurrences(question: str, words: str) -> list[Span]:
+    """Occurrences as whole words, whatever the case and white space."""
     pattern = r"\s+".join(map(re.escape, words.split()))
     return [m.span() for m in re.finditer(rf"(?<!\w){pattern}(?!\w)", question, re.IGNORECASE)] if pattern else []
 
@@ -94,58 +93,58 @@ def _is_inside(read: ReadFilter, regions: Iterable[Span]) -> bool:
 
 
 def cut_spans(question: str, found: Iterable[ReadFilter]) -> list[Span]:
-    """What to remove from a question for these filters: their words, and what says nothing without them.
+    """The spans to remove from a question for these filters, sorted and without overlaps.
 
-    That is a preposition that led to them, the ending of a possessive, and a conjunction between two of them. Sorted,
-    and without overlaps.
+    Besides the words of a filter: the preposition before it, the ending of a possessive, and the conjunction between
+    two filters.
     """
-    joined: list[Span] = []
+    merged: list[Span] = []
     for start, end in sorted(_widened(question, span) for each in found for span in each.spans):
-        if joined and (start <= joined[-1][1] or _CONJUNCTION.fullmatch(question, joined[-1][1], start)):
-            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+        if merged and (start <= merged[-1][1] or _CONJUNCTION.fullmatch(question, merged[-1][1], start)):
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
         else:
-            joined.append((start, end))
-    return joined
+            merged.append((start, end))
+    return merged
 
 
 def _widened(question: str, span: Span) -> Span:
     start, end = span
     if named := _NAMED_REPORT.match(question, start, end):
         return named.end(), end
-    if start and _PAIRS.get(question[start - 1]) == question[end : end + 1]:
+    if start and _BRACKETS.get(question[start - 1]) == question[end : end + 1]:
         start, end = start - 1, end + 1
-    rest = question[end : end + _AROUND]
-    led = _LED.search(question, max(0, start - _AROUND), start)
-    if led and not NOUN_FOLLOWS.match(rest) and not NEXT_REPORT.match(rest):
-        start = led.start()
+    rest = question[end : end + AROUND]
+    lead_in = _LEAD_IN.search(question, max(0, start - AROUND), start)
+    if lead_in and not NOUN_FOLLOWS.match(rest) and not NEXT_REPORT.match(rest):
+        start = lead_in.start()
     is_open = question[slice(*span)].lower().startswith("from ")
     trailing = (_ONWARDS.match(rest) if is_open else None) or _TRAILING.match(rest)
     return start, end + (trailing.end() if trailing else 0)
 
 
 def without_spans(text: str, spans: Iterable[Span]) -> str:
-    """The text without these spans, which are sorted and apart; nothing else is lost but what they leave dangling.
+    """The text without these spans, which are sorted and do not overlap.
 
-    That is a second space, a comma or colon with nothing before or behind it, and an empty pair of quotation marks or
-    brackets. A text whose beginning was removed begins as it did, with a capital or without.
+    Also removed is what is left dangling: a second space, a comma or colon with nothing before or after it, and empty
+    quotation marks or brackets. The first letter keeps its case.
     """
     kept, at = "", 0
     for start, end in spans:
-        kept = _joined(kept, text[at:start]) if at else text[:start]
+        kept = _join(kept, text[at:start]) if at else text[:start]
         at = end
-    rest = _joined(kept, text[at:]) if at else text
+    rest = _join(kept, text[at:]) if at else text
     opens_with_capital = text.lstrip()[:1].isupper()
     return _capitalised(rest) if opens_with_capital else rest
 
 
-def _joined(before: str, after: str) -> str:
-    """Two parts between which something was removed."""
+def _join(before: str, after: str) -> str:
+    """Join the texts on both sides of a removed span."""
     left, right = before.rstrip(), after.lstrip()
-    while left and right and _PAIRS.get(left[-1]) == right[0]:
+    while left and right and _BRACKETS.get(left[-1]) == right[0]:
         left, right = left[:-1].rstrip(), right[1:].lstrip()
     if not left:
         return right.lstrip(_SEPARATORS)
-    if right[:1] == "," and (left[-1] in ",;:" or _EXPECTS_MORE.search(left[-_AROUND:])):
+    if right[:1] == "," and (left[-1] in ",;:" or _EXPECTS_MORE.search(left[-AROUND:])):
         right = right[1:].lstrip()
     if not right or right[0] in ".?!;:)":
         left = left.rstrip(_SEPARATORS)

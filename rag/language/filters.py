@@ -1,15 +1,15 @@
-"""The filters that a question's words ask for, and a filter in words. Only what is sure is read.
+"""Question → filters on source and publication date, only where the words are unambiguous; and filters in words.
 
-Where a date stands is found by a few patterns; what date it is, dateparser says. A source is read only beside words
-that make it the one who reports ("according to The Age"), not the one reported on.
+A few patterns find date expressions and dateparser evaluates them. A source becomes a filter only beside words that
+make it the reporting one ("according to The Age"), not the subject of reports.
 
-- A period ("in March 2024", "last week") is read as the days of publication. "since X" begins with X's first day,
+- A period ("in March 2024", "last week") is a range of publication dates. "since X" starts with X's first day,
   "after X" with the day after its last; "before X" ends with the day before its first, "until X" and "by X" with its
-  last, and these two are read only of reports: a deadline or the end of a state is no day of publication.
+  last, and these two count only beside words for publication: a deadline or the end of a state is no such date.
 - A day is mostly that of the event, and the article follows it: the two days after it are included, unless the words
   say that something was published or reported on that day.
-- A date is content as often: history, a plan, one of two things compared, what came before the thing asked for.
-  None of these is read, nor is anything where a question names several times.
+- A date is often part of the subject: history, a plan, one of two things compared, an earlier event. It is no filter
+  then, and neither is any date of a question that names several times.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import re
 from dataclasses import dataclass, replace
 from datetime import date
 
-from rag.language.dates import Reach, date_filters, whole_month, whole_year
+from rag.language.dates import IndexDates, date_filters, whole_month, whole_year
 from rag.language.source_names import source_filters, sources_named
 from rag.schema import Filters, ReadFilter, long_date
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the index knows: its articles' sources as they are spelled, and the first and last day of publication."""
+    """The sources in the index as they are spelled there, and the first and last publication date."""
 
     sources: tuple[str, ...] = ()
     first: date | None = None
@@ -33,38 +33,34 @@ class Known:
 
 
 def read_filters(question: str, known: Known, today: date) -> list[ReadFilter]:
-    """The filters that the question's words ask for, in the order they stand in it; mostly there are none.
+    """The filters that the question expresses, in order; mostly none.
 
-    All sources that are named make one filter, as an article has but one. Its `words` are those from the first
-    name to the last; if these stand apart, the names joined by commas. A date's `words` stand in the question. No two
-    filters of a question have the same `words`: the later one's begin further ahead then.
+    All sources share one filter. Its `words` run from the first name to the last; for names that do not follow each
+    other they are the names joined by commas. The `words` of a date occur in the question. `words` are unique: those
+    of a second filter are extended to the left where needed.
     """
     named = sources_named(question, known.sources)
     found = source_filters(question, named)
     if known.first and known.last and len(named) < 2:
-        found += date_filters(question, Reach(known.first, known.last, today))
-    return _told_apart(question, [read for _, read in sorted(found, key=lambda placed: placed[0])])
+        found += date_filters(question, IndexDates(known.first, known.last, today))
+    return _with_unique_words(question, [read for _, read in sorted(found, key=lambda placed: placed[0])])
 
 
-def _told_apart(question: str, found: list[ReadFilter]) -> list[ReadFilter]:
-    """The filters, each with words of its own: a source may be called "Last week"."""
-    apart: list[ReadFilter] = []
-    for read in found:
+def _with_unique_words(question: str, filters: list[ReadFilter]) -> list[ReadFilter]:
+    """Two filters may have the same words: a source may be called "Last week"."""
+    unique: list[ReadFilter] = []
+    for read in filters:
         words, start = read.words, read.spans[0][0]
-        while start and any(words.casefold() == other.words.casefold() for other in apart):
-            start = _word_before(question, start)
+        while start and any(words.casefold() == other.words.casefold() for other in unique):
+            previous = re.search(r"\S+\s*$", question[:start])
+            start = previous.start() if previous else 0
             words = question[start : read.spans[-1][1]]
-        apart.append(replace(read, words=words))
-    return apart
-
-
-def _word_before(question: str, at: int) -> int:
-    found = re.search(r"\S+\s*$", question[:at])
-    return found.start() if found else 0
+        unique.append(replace(read, words=words))
+    return unique
 
 
 def described(filters: Filters) -> str:
-    """A filter in words, to stand after "articles": "published in March 2024, from The Age"."""
+    """A filter in words that follow "articles": "published in March 2024, from The Age"."""
     count = len(filters.article_ids)
     parts = [
         _published(filters.published_after, filters.published_before),

@@ -1,14 +1,15 @@
-"""Filters with their place in the question, and whether two places overlap."""
+"""Filters with their position in the question, and whether spans overlap."""
 
 from __future__ import annotations
 
 from rag.schema import ReadFilter, Span
 
 PlacedFilter = tuple[int, ReadFilter]
-"""A filter, and where in the question it stands."""
+"""Position in the question, and filter."""
 AROUND = 80
-"""Characters looked at on either side of a mention: no clue stands farther away, and no question is slow."""
+"""Characters examined on either side of a mention; bounds the time on long questions."""
 
 
 def overlaps_any(span: Span, others: list[Span]) -> bool:
+    """Whether a span overlaps one of the others."""
     return any(span[0] < other[1] and other[0] < span[1] for other in others)

@@ -1,4 +1,4 @@
-"""The sources that a question names as the ones that report."""
+"""Sources that a question names as the reporting ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rag.language.english import REPORTS
 from rag.language.mentions import AROUND, PlacedFilter, overlaps_any
 from rag.schema import Filters, ReadFilter, Span
 
-# ---- what stands around a source
+# ---- patterns around a source
 
 _VERBS = (
     r"(?:sa(?:y|ys|id|ying)|(?:report|cover|mention|claim|suggest|highlight|discuss|portray|indicat|predict|not|describ"
@@ -20,7 +20,7 @@ _BY = (
     r"(?:reported|covered|published|written|said|described|discussed|highlighted|noted|featured|mentioned|quoted|printed"
     r"|posted|run|carried|detailed|stated|claimed)"
 )
-_LEADS = re.compile(
+_LEAD_IN = re.compile(
     rf"(?:\baccording to(?: {REPORTS} (?:from|by|in|on))?|\b{_BY} (?:by|in|on)|\b{REPORTS} (?:from|by|in|on)"
     rf"|\b(?:{_BY}|says?|wrote|writes?|reads?|appear(?:s|ed)?|appearing)(?: \w+){{0,2}} in|(?:^|[.?!:] )In)"
     r" (?:both )?(?:an? |the )?[\"'‘“]?$",
@@ -35,7 +35,7 @@ _SUBJECT_STARTS = re.compile(
     r"|whether|and|but|with) )(?:both )?(?:the )?[\"'‘“]?$",
     re.I,
 )
-_GLUE = re.compile(r"[\"'’”]?(?:,? (?:and|or|as well as) |, | & )(?:both )?(?:the )?[\"'‘“]?")
+_CONJUNCTION = re.compile(r"[\"'’”]?(?:,? (?:and|or|as well as) |, | & )(?:both )?(?:the )?[\"'‘“]?")
 _NAME_GOES_ON = re.compile(r"[-/@.&]\w| ?[&|]| (?:of )?[A-Z0-9]")
 _NAME_BEGAN = re.compile(r"(?:[A-Z][\w’'&.]{0,60}[ -]|[@/.\w&-])$")
 _NO_NAME = re.compile(
@@ -57,7 +57,7 @@ _ITS_OWN = re.compile(r"\bits (?:own|lawsuit|lawyers|staff|employees|journalists
 
 @dataclass(frozen=True, slots=True)
 class _Mention:
-    """A name of one or more of the index's sources."""
+    """A name in the question, and the sources of the index that have it."""
 
     span: Span
     sources: tuple[str, ...]
@@ -65,18 +65,18 @@ class _Mention:
 
 @dataclass(frozen=True, slots=True)
 class _Name:
-    """What sources go by, without its "The"."""
+    """A name of sources, without its article."""
 
     text: str
     has_article: bool
     sources: tuple[str, ...]
 
-    def found(self, question: str) -> Iterator[Span]:
-        """Where the name stands as a name: "the guardian said" is a person's guardian, "the nytimes.com" is not."""
+    def spans(self, question: str) -> Iterator[Span]:
+        """Its occurrences as a name: "the guardian said" is a person's guardian, "the nytimes.com" is a source."""
         pattern = rf"(?<![\w@/.&-])({'(?:The )?' if self.has_article else ''})({re.escape(self.text)})(?!\w)"
         for match in re.finditer(pattern, question, re.IGNORECASE):
-            opens = self.has_article and not match[1] and _OPENS_SENTENCE.search(question[: match.start()][-3:])
-            if self._is_spelled(match[2]) and not opens and not question.isupper():
+            is_first = self.has_article and not match[1] and _OPENS_SENTENCE.search(question[: match.start()][-3:])
+            if self._is_spelled(match[2]) and not is_first and not question.isupper():
                 yield match.span()
 
     def _is_spelled(self, words: str) -> bool:
@@ -87,24 +87,24 @@ class _Name:
 
 
 def _names(sources: tuple[str, ...], question: str) -> list[_Name]:
-    """The names that the question may hold: of each source the whole one, and the part before a separator."""
-    small = question.lower()
-    found: dict[tuple[str, bool], list[str]] = {}
+    """The names that the question may contain: of each source the full name, and the part before a separator."""
+    lowered = question.lower()
+    names: dict[tuple[str, bool], list[str]] = {}
     for source in dict.fromkeys(sources):
         for name in dict.fromkeys((source.strip(), _SEPARATOR.split(source.strip())[0])):
             text = re.sub(r"^The (?=\w)", "", name)
-            if len(text) > 1 and text.lower() in small:
-                found.setdefault((text, text != name), []).append(source)
-    return [_Name(text, has_article, tuple(of)) for (text, has_article), of in found.items()]
+            if len(text) > 1 and text.lower() in lowered:
+                names.setdefault((text, text != name), []).append(source)
+    return [_Name(text, has_article, tuple(owners)) for (text, has_article), owners in names.items()]
 
 
 def sources_named(question: str, sources: tuple[str, ...]) -> list[_Mention]:
-    """The sources that the question names, the longest name first where two overlap."""
+    """The sources that the question names, in order; of overlapping names the longest."""
     if len({source for source in sources if source.strip()}) < 2:
         return []
     spans: dict[Span, list[str]] = {}
     for name in _names(sources, question):
-        for span in name.found(question):
+        for span in name.spans(question):
             spans.setdefault(span, []).extend(name.sources)
     taken: list[Span] = []
     for span in sorted(spans, key=lambda span: (span[0] - span[1], span[0])):
@@ -114,7 +114,7 @@ def sources_named(question: str, sources: tuple[str, ...]) -> list[_Mention]:
 
 
 def source_filters(question: str, named: list[_Mention]) -> list[PlacedFilter]:
-    """One filter of all sources that the question says are reporting, or none."""
+    """One filter with all sources that the question names as reporting, or none."""
     rows = [row for row in _rows(question, named) if _is_reporting(question, row)]
     reporting = [mention for row in rows for mention in row]
     silent = [mention for mention in named if mention not in reporting]
@@ -129,10 +129,10 @@ def source_filters(question: str, named: list[_Mention]) -> list[PlacedFilter]:
 
 
 def _rows(question: str, named: list[_Mention]) -> list[list[_Mention]]:
-    """Mentions in rows: names joined by "and", "or" or a comma share their cue."""
+    """Mentions grouped: names joined by "and", "or" or a comma share a cue."""
     rows: list[list[_Mention]] = []
     for mention in named:
-        if rows and _GLUE.fullmatch(question, rows[-1][-1].span[1], mention.span[0]):
+        if rows and _CONJUNCTION.fullmatch(question, rows[-1][-1].span[1], mention.span[0]):
             rows[-1].append(mention)
         else:
             rows.append([mention])
@@ -140,27 +140,27 @@ def _rows(question: str, named: list[_Mention]) -> list[list[_Mention]]:
 
 
 def _in_part(question: str, rows: list[list[_Mention]]) -> bool:
-    """Does the question go on after its attribution, so that this is of a part only?
+    """Whether the attribution covers only a part of the question, so that other articles may answer the rest.
 
-    "Who owns the ship, reported by The Age to leak, and is being sued?": other articles may hold the rest.
+    "Who owns the ship, reported by The Age to leak, and is being sued?"
     """
     placed = [(question[max(0, row[0].span[0] - AROUND) : row[0].span[0]], row[-1].span[1]) for row in rows]
     before, end = placed[-1]
-    joined = _LEADS.search(before) and not _LEADS.fullmatch(before) and _CLAUSE_FOLLOWS.match(question, end)
-    return bool(joined) or any(_REPORTED_BY.search(said) and _VERB_LATER.match(question, at) for said, at in placed)
+    continues = _LEAD_IN.search(before) and not _LEAD_IN.fullmatch(before) and _CLAUSE_FOLLOWS.match(question, end)
+    return bool(continues) or any(_REPORTED_BY.search(text) and _VERB_LATER.match(question, at) for text, at in placed)
 
 
 def _is_subject(question: str, mention: _Mention) -> bool:
-    """Is it what is reported on? Any other name may be that of one more article which is asked for."""
+    """Whether the source is reported on; otherwise it may be one more source whose articles are asked for."""
     start = mention.span[0]
     return _ABOUT.search(question[max(0, start - AROUND) : start]) is not None
 
 
 def _is_reporting(question: str, row: list[_Mention]) -> bool:
-    """Do the words around the names say that these report?"""
+    """Whether the words around the names show that these report."""
     start, end = row[0].span[0], row[-1].span[1]
     before, rest = question[max(0, start - AROUND) : start], question[end:][:AROUND]
-    if _LEADS.search(before):
+    if _LEAD_IN.search(before):
         return not _NAME_GOES_ON.match(rest) or bool(NOUN_FOLLOWS.match(rest))
     if _NAME_BEGAN.search(before) and not _NO_NAME.search(before):
         return False

@@ -187,7 +187,7 @@ def test_a_filter_that_leaves_nothing_is_dropped_and_the_answer_says_so(news_cha
     answer = news_chain.ask(BRIDGE.format(" last week"), today=date(2024, 5, 20))
     assert answer.grounded
     assert answer.read == ()
-    assert answer.notice == "No article published 13–19 May 2024 answers this; all were looked at."
+    assert answer.notice == "No article published 13–19 May 2024 answers this; all articles were searched."
 
 
 def test_filters_that_are_given_are_held_to(news_chain: Chain) -> None:

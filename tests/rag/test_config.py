@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,23 +11,35 @@ from rag.config import Config, api_key
 from rag.errors import ConfigError
 
 
-def test_later_sources_win(tmp_path: Path) -> None:
+def test_later_sources_take_precedence(tmp_path: Path) -> None:
     (tmp_path / "pullquote.toml").write_text('index = "toml"\nhits = 5\nsentences = 2\n')
     config = Config.load(environment={"PULLQUOTE_HITS": "6", "PULLQUOTE_INDEX": "env"}, index="given", candidates=None)
     assert config == Config(index=Path("given"), hits=6, sentences=2)
 
 
-def test_without_any_source_there_are_defaults() -> None:
+def test_defaults() -> None:
     assert Config.load(environment={}) == Config()
 
 
 @pytest.mark.parametrize(
-    "text", ["hist = 5", "hits = 3.5", "hits = true", "hits = 0", "index = 1 = 2", "min_confidence = 2", "hits = []"]
+    ("text", "message"),
+    [
+        ("hist = 5", "unknown setting hist; known are: index, "),
+        ("hits = 3.5", "setting hits is 3.5; give it as a whole number"),
+        ("hits = true", "setting hits is True; give it as a whole number"),
+        ("hits = []", "setting hits is []; give it as a whole number"),
+        ("llm_seconds = 'long'", "setting llm_seconds is 'long'; give it as a number"),
+        ("index = []", "setting index is []; give it as text"),
+        ("allow_private_addresses = 'yes'", "setting allow_private_addresses is 'yes'; give it as true or false"),
+        ("hits = 0", "hits is 0; set it between 1 and 10000"),
+        ("min_confidence = 2", "min_confidence is 2.0; set it between 0 and 1"),
+        ("index = 1 = 2", "cannot read settings from "),
+    ],
 )
-def test_what_is_wrong_in_a_file_is_said(tmp_path: Path, text: str) -> None:
+def test_an_invalid_file_is_reported(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "my.toml"
     file.write_text(text)
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=re.escape(message)):
         Config.load(file, environment={})
 
 
@@ -41,12 +54,12 @@ def test_unknown_and_wrong_variables_and_arguments() -> None:
         Config.load(environment={"PULLQUOTE_EMBEDDING_MODEL": ""})
 
 
-def test_a_named_file_must_be_there(tmp_path: Path) -> None:
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read settings"):
         Config.load(tmp_path / "none.toml", environment={})
 
 
-def test_a_key_is_no_setting() -> None:
+def test_the_key_is_not_a_setting() -> None:
     environment = {"PULLQUOTE_API_KEY": "sesame"}
     assert "sesame" not in repr(Config.load(environment=environment))
     assert (api_key(environment), api_key({})) == ("sesame", "")
