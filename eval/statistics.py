@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,7 @@ BATCH_NUMBERS = 4_000_000
 """Numbers resampled at once, so that 100,000 questions fit into memory."""
 
 Floats = npt.NDArray[np.float64]
+Positions = npt.NDArray[np.int64]
 Statistic = Callable[[Floats], float]
 """Of a table of shape (questions, columns); NaN where it is not defined."""
 Curve = Sequence[tuple[float, float, int]]
@@ -85,7 +88,7 @@ def of_table(statistic: Statistic, table: Floats) -> Interval | None:
     value = statistic(table)
     if np.isnan(value):
         return None
-    samples = np.array([statistic(table[drawn]) for drawn in _draws(len(table))])
+    samples = _resampled(len(table), RESAMPLES, lambda drawn: statistic(table[drawn]))
     return Interval(value, *_spread(value, samples, len(table)), len(table))
 
 
@@ -116,7 +119,7 @@ def paired_tables(statistic: Statistic, a: Floats, b: Floats) -> Difference | No
     if np.isnan(values).any():
         return None
     difference = values[1] - values[0]
-    samples = np.array([statistic(b[drawn]) - statistic(a[drawn]) for drawn in _draws(len(a))])
+    samples = _resampled(len(a), RESAMPLES, lambda drawn: statistic(b[drawn]) - statistic(a[drawn]))
     generator, chance = np.random.default_rng(SEED), []
     for _ in range(_resamples(len(a), RESAMPLES)):
         swapped = generator.random((len(a), 1)) < 0.5
@@ -211,7 +214,7 @@ def _swapped_by_chance(differences: Floats) -> float:
         signs = np.array(list(product((-1.0, 1.0), repeat=n)))
         return float((np.abs(signs @ differences) >= abs(differences.sum()) - TINY).mean())
     generator, resamples = np.random.default_rng(SEED), _resamples(n, PAIRED_RESAMPLES)
-    batch = max(1, BATCH_NUMBERS // n)
+    batch = _batch(n)
     sizes = (min(batch, resamples - done) for done in range(0, resamples, batch))
     chance = [generator.choice((-1.0, 1.0), (size, n)) @ differences for size in sizes]
     return _as_large(float(differences.sum()), np.concatenate(chance))
@@ -243,17 +246,39 @@ def _limits(samples: Floats) -> tuple[float, float]:
 
 
 def _resamples(n: int, most: int) -> int:
-    """Fewer of many questions, whose figures vary less, so that a report does not take minutes."""
+    """Fewer for many questions, whose figures vary less, so that a report does not take minutes."""
     return max(most // 10, min(most, MOST_NUMBERS // n))
 
 
-def _draws(n: int) -> Iterator[npt.NDArray[np.int64]]:
-    generator = np.random.default_rng(SEED)
-    return (generator.integers(0, n, n) for _ in range(_resamples(n, RESAMPLES)))
+def _batch(n: int) -> int:
+    """Resamples held in memory at once."""
+    return max(1, BATCH_NUMBERS // n)
 
 
 def _resampled_means(values: Floats, most: int) -> Floats:
-    generator, n = np.random.default_rng(SEED), len(values)
-    resamples, batch = _resamples(n, most), max(1, BATCH_NUMBERS // n)
-    drawn = (values[generator.integers(0, n, (min(batch, resamples - d), n))] for d in range(0, resamples, batch))
-    return np.concatenate([sample.mean(axis=1) for sample in drawn])
+    return _bootstrap(values, np.mean, most, vectorized=True)
+
+
+def _resampled(n: int, most: int, of_rows: Callable[[Positions], float]) -> Floats:
+    """A statistic of rows drawn with replacement."""
+    return _bootstrap(np.arange(n), of_rows, most, vectorized=False)
+
+
+def _bootstrap(sample: npt.NDArray[Any], statistic: Callable[..., Any], most: int, *, vectorized: bool) -> Floats:
+    n = len(sample)
+    if n == 1:  # SciPy needs two; a single question is the same in every resample
+        return np.array([statistic(sample)])
+    with warnings.catch_warnings():
+        # A resample in which the statistic is not defined is NaN, and left out by `_limits`.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        result = stats.bootstrap(
+            (sample,),
+            statistic,
+            vectorized=vectorized,
+            n_resamples=_resamples(n, most),
+            batch=_batch(n),
+            method="percentile",
+            rng=SEED,
+        )
+    samples: Floats = result.bootstrap_distribution
+    return samples
