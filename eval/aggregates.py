@@ -6,19 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from eval import statistics
 from eval.metrics import METRICS
 from eval.pairs.schema import QAPair
 from eval.rows import Row
-from eval.statistics import Floats, Interval, Statistic
+from eval.statistics import Floats, Interval, Positions, Statistic
 
 FACTS = ("answerable", "abstained", "confidence", "seconds", "follow_up", "gold_words", "asked_digest", "gold_digest")
 """What is kept of each question beside its scores: `gold_words` is the length of its shortest gold answer, the digests
 are numbers that tell whether two runs asked the same, and measured by the same."""
 AGGREGATED = ("answerable", "abstained", "confidence", "right")
-Positions = npt.NDArray[np.int64]
 COLUMNS = (*FACTS, *(metric.name for metric in METRICS))
 
 

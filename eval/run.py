@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 
 from eval import statistics
-from eval.aggregates import AGGREGATES, COLUMNS, FACTS, Judged, Positions, Scores, table_of
+from eval.aggregates import AGGREGATES, COLUMNS, FACTS, Judged, Scores, table_of
 from eval.judge import Judge
 from eval.metrics import METRICS, score
 from eval.pairs.reading import ArticleNames, check_pairs, day_of
 from eval.pairs.schema import QAPair
 from eval.rows import Row, RowsFile
-from eval.statistics import Interval
+from eval.statistics import Interval, Positions
 from rag.chain import Chain
 from rag.errors import PullquoteError, ReadError
 from rag.schema import ArticleEntry, Failure
