@@ -27,7 +27,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag.errors import AddressError, PullquoteError, cut
-from ui.html.elements import asset
+from ui.html.templating import render
 from ui.server.accounts import Accounts
 from ui.server.gate import Gate
 from ui.server.hosts import EVERY_ADDRESS, Names, OwnNamesOnly
@@ -124,9 +124,9 @@ def _mounted(app: FastAPI, page: gr.Blocks, service: Service) -> GradioApp:
         page,
         "/",
         theme=theme(),
-        head=_head(),  # not css=, of which Gradio rewrites each rule, and those in media queries wrongly
+        head=render("page.html", "head", ICON),
         auth=service.accounts.check if service.accounts else None,
-        auth_message=_way_in(),
+        auth_message=render("page.html", "login"),
         root_path=service.root or None,
         footer_links=[],
         run_history=False,
@@ -182,15 +182,6 @@ def _health(healthy: Callable[[], object]) -> JSONResponse:
     except PullquoteError:
         return JSONResponse({"status": "unavailable"}, status_code=503)
     return JSONResponse({"status": "ok"})
-
-
-def _way_in() -> str:
-    return f"<style>{asset('login.css')}</style>These articles are for those who have an account."
-
-
-def _head() -> str:
-    style, script = (asset(name) for name in ("style.css", "page.js"))
-    return f'<link rel="icon" href="{ICON}"><style>{style}</style><script>{script}</script>'
 
 
 @dataclass(frozen=True, slots=True)
