@@ -23,7 +23,8 @@ LONGEST_TOOLTIP = 300
 class Segment:
     """A part of an answer's text: a sentence with its marker, or the rest.
 
-    `kind` is "unsupported", "unchecked" or empty; `indented` if a space precedes it that is not part of it, `spaced` if one separates it from its marker.
+    `kind` is "unsupported", "unchecked" or empty; `indented` if a space precedes it that is not part of it, `spaced` if
+    one separates it from its marker.
     """
 
     pieces: Sequence[tuple[str, bool]]

@@ -33,7 +33,8 @@ NEVER_WRITTEN = set("\\`*_$|~^'{}")
 def test_every_way_into_a_template_escapes_in_our_way(text: str) -> None:
     source = (
         "{% macro same(x) %}{{ x }}{% endmacro %}{% macro around() %}{{ caller() }}{% endmacro %}"
-        '<p title="{{ text }}">{{ text }}{{ same(text) }}{% call around() %}{{ text }}{% endcall %}{% for t in [text] %}{{ t }}{% endfor %}</p>'
+        '<p title="{{ text }}">{{ text }}{{ same(text) }}{% call around() %}{{ text }}{% endcall %}'
+        "{% for t in [text] %}{{ t }}{% endfor %}</p>"
     )
     escaped = escape(text)
     assert _environment().from_string(source).render(text=text) == f'<p title="{escaped}">{escaped * 4}</p>'
