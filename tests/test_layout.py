@@ -36,7 +36,8 @@ DOORS = {
     "mcp": {"ui/server/mcp.py"},
     "fastapi": {"ui/server/app.py"},
     "uvicorn": {"ui/server/app.py"},
-    "html": {"ui/html/elements.py"},
+    "jinja2": {"ui/html/templating.py"},
+    "markupsafe": {"ui/html/templating.py"},
     "typer": {"ui/cli/*.py"},
     "sentencex": {"rag/language/segment.py"},
     "sklearn": {"ui/services/overview.py"},
@@ -184,5 +185,7 @@ def test_the_wheel_holds_what_runs_and_nothing_else(tmp_path: Path) -> None:
     wanted = {path.relative_to(ROOT).as_posix() for path in modules()}
     wanted |= {p.relative_to(ROOT).as_posix() for p in (ROOT / "eval" / "data").rglob("*") if p.is_file()}
     wanted |= {"rag/retrieval/confidence.json", "rag/py.typed"}
-    wanted |= {p.relative_to(ROOT).as_posix() for p in (ROOT / "ui" / "html" / "assets").iterdir()}
+    wanted |= {
+        p.relative_to(ROOT).as_posix() for kind in ("assets", "templates") for p in (ROOT / "ui/html" / kind).iterdir()
+    }
     assert names == wanted

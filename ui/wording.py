@@ -24,6 +24,8 @@ def showable(text: str) -> str:
     Invisible format characters are left out: U+202E would turn around what stands beside the text.
     """
     lines = visible(text).replace("\r\n", "\n").replace("\r", "\n")
+    if lines.replace("\n", "").isprintable():
+        return lines
     return "".join(c if c in "\n\t" or _has_glyph(c) else "\ufffd" for c in lines)
 
 

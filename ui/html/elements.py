@@ -1,110 +1,73 @@
-"""Small HTML elements; the only place where text is escaped."""
+"""Small HTML elements, and text cut into pieces where marks start and end."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Sequence
-from importlib.resources import files
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby, pairwise
-from operator import itemgetter
 
-from rag.schema import (
-    Span,
+from rag.schema import Span
+from ui.html.templating import render
+from ui.wording import OWN_SENTENCES, OWN_WORDS
+
+NO_WRITER = (
+    f"{OWN_SENTENCES}; no language model is in use. Start one on this machine (Ollama, llama.cpp), or name one: "
+    "pullquote chat --llm NAME --llm-url URL"
 )
-from ui.wording import OWN_SENTENCES, OWN_WORDS, showable
-
-PLAIN = re.compile(r"[^A-Za-z0-9 \u00a0-\U0010ffff]")
-"""ASCII that could mean something to Markdown, HTML, a template or LaTeX: everything but letters, digits, space."""
-PARAGRAPHS = re.compile(r"&#10;(?: |&#9;|&#10;)*&#10;")
-"""An empty line between paragraphs, once escaped."""
 
 
-def escape(text: str) -> str:
-    """Text for an element or a quoted attribute; it shows as it is, whatever renders it.
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a text, with the numbers of the spans that cover it and of those that start with it."""
 
-    Every ASCII character but letters, digits and space becomes a numeric reference, since the chat passes a message
-    through Markdown before it is HTML. What cannot be shown (controls, lone surrogates) becomes U+FFFD.
-    """
-    return PLAIN.sub(lambda found: f"&#{ord(found[0])};", showable(text))
-
-
-def action_html(event: str, label: str, **values: str | int) -> str:
-    """A button that `page.js` hears: the event of the page it stands for, and what belongs to it.
-
-    The chat lets a button keep its name and value, but none of the attributes that are made for data.
-    """
-    value = escape(json.dumps({name: str(value) for name, value in values.items()})) if values else ""
-    told = f' value="{value}"' if value else ""
-    return f'<button type="button" class="pq-do" dir="auto" name="{event}"{told}>{escape(label)}</button>'
-
-
-def picture_html(event: str, inside: str, told: str, *, place: str = "", **values: str) -> str:
-    """As `action_html`, for a part of a picture, which is `told` on hovering.
-
-    With a place it is one of many dots, which are for the mouse alone; something else on the page has to lead there.
-    """
-    label = escape(told)
-    at = f' style="{place}" tabindex="-1"' if place else f' aria-label="{label}"'
-    value = escape(json.dumps(values))
-    return f'<button type="button" class="pq-do" name="{event}" value="{value}" title="{label}"{at}>{inside}</button>'
+    text: str
+    spans: Sequence[int]
+    starts: Sequence[int]
 
 
 def error_html(error: str) -> str:
-    """An error as one line."""
-    return f'<div class="pq-error" role="alert">{escape(" ".join(error.split()))}</div>'
+    """An error in one line."""
+    return render("elements.html", "error", error)
 
 
 def masthead_html(motto: str = OWN_WORDS, views: Sequence[tuple[str, str]] = ()) -> str:
-    """The page's title line, with its views, each by its key and its name; the first one is shown."""
-    current = ' aria-current="page"'
-    tabs = "".join(
-        f'<button type="button" data-view="{escape(key)}"{current * (key == views[0][0])}>{escape(name)}</button>'
-        for key, name in views
-    )
-    nav = f'<nav class="pq-views" aria-label="Parts of the page">{tabs}</nav>' if views else ""
-    return f'<h1 class="pq-name">Pullquote</h1><p class="pq-motto">{escape(motto)}</p>{nav}'
+    """The title line of the page, and buttons for its views (key, name), of which the first is current."""
+    return render("elements.html", "masthead", motto, views)
 
 
-def status_html(where: str, counts: str) -> str:
-    """How far a work on many things is."""
-    return f'<p class="pq-status"><b>{escape(where)}</b> · {escape(counts)}</p>'
+def status_html(place: str, counts: str) -> str:
+    """Progress in a list: the place and the counts."""
+    return render("elements.html", "status", place, counts)
 
 
 def heading_html(text: str) -> str:
-    """The heading of a part of a view."""
-    return f'<h2 class="pq-heading">{escape(text)}</h2>'
+    """The heading of a section."""
+    return render("elements.html", "heading", text)
 
 
 def writers_html(names: Sequence[str]) -> str:
-    """Who can be chosen to write the answers, or how to have a language model do so."""
-    if any(names):
-        told = "".join(f'<li dir="auto">{escape(name)}</li>' for name in names)
-        return f'<p class="pq-note">Chosen under the question’s box:</p><ul class="pq-list">{told}</ul>'
-    how = "Start one on this machine (Ollama, llama.cpp), or name one: pullquote chat --llm NAME --llm-url URL"
-    return f'<p class="pq-note">{OWN_SENTENCES}; no language model is in use. {escape(how)}</p>'
+    """The language models to choose from, or how to start one."""
+    return render("elements.html", "writers", names if any(names) else (), NO_WRITER)
 
 
 def login_html(user: str) -> str:
-    """Who has logged in, and the way out."""
-    way_out = '<form method="post" action="logout"><button>Log out</button></form>'
-    return f'<div class="pq-login">Logged in as {escape(user)}. {way_out}</div>'
+    """The account that is logged in, with a button to log out."""
+    return render("elements.html", "login", user)
 
 
 def facts_html(facts: Iterable[tuple[str, str]]) -> str:
-    """What is so, by name."""
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts if value)
-    return f'<dl class="pq-facts">{rows}</dl>'
+    """A list of names and values; empty values are left out."""
+    return render("elements.html", "facts", facts)
 
 
 def hint_html(hint: str) -> str:
-    """What the panel says when it has nothing to show."""
-    return f'<p class="pq-hint">{escape(hint)}</p>'
+    """A hint in place of content."""
+    return render("elements.html", "hint", hint)
 
 
 def problems_html(problems: Sequence[str]) -> str:
-    """What is to be mended, a line each; an empty string for nothing."""
-    return "".join(f'<p class="pq-problem" role="alert">{escape(problem)}</p>' for problem in problems)
+    """Problems for the user to fix, a line each; empty if there are none."""
+    return render("elements.html", "problems", problems)
 
 
 def trimmed(text: str) -> Span:
@@ -113,30 +76,23 @@ def trimmed(text: str) -> Span:
     return first, max(first, len(text.rstrip()))
 
 
-def prose_html(text: str) -> str:
-    return PARAGRAPHS.sub(r'<span class="pq-gap">\g<0></span>', escape(text))
-
-
-def marked_html(text: str, spans: Iterable[Span]) -> str:
-    """Text with spans of it marked; spans may overlap, and reach beyond the text."""
-    pieces = ((prose_html(piece), marked) for piece, marked in pieces_of(text, spans))
-    return "".join(f"<mark>{piece}</mark>" if marked else piece for piece, marked in pieces)
+def cut(text: str, spans: Mapping[int, Span], window: Span) -> Iterator[Piece]:
+    """The text of the window, cut where a numbered span starts or ends; spans may overlap or reach beyond it."""
+    first, last = window
+    inside = {n: (_edge(text, start, window), _edge(text, end, window)) for n, (start, end) in spans.items()}
+    inside = {n: (start, end) for n, (start, end) in inside.items() if start < end}
+    for left, right in pairwise(sorted({first, last, *(edge for span in inside.values() for edge in span)})):
+        covering = [n for n, (start, end) in inside.items() if start <= left and right <= end]
+        yield Piece(text[left:right], covering, [n for n in covering if inside[n][0] == left])
 
 
 def pieces_of(text: str, spans: Iterable[Span]) -> list[tuple[str, bool]]:
-    """The text in pieces, and whether each is in one of the spans, which may be any."""
-    inked = [(edge_of(text, start), edge_of(text, end)) for start, end in spans]
-    cuts = sorted({0, len(text), *(edge for start, end in inked if start < end for edge in (start, end))})
-    pieces = ((text[a:b], any(start <= a and b <= end for start, end in inked)) for a, b in pairwise(cuts))
-    return [("".join(piece for piece, _ in run), within) for within, run in groupby(pieces, key=itemgetter(1))]
+    """The text in pieces, each with whether it lies in one of the spans."""
+    pieces = cut(text, dict(enumerate(spans)), (0, len(text)))
+    return [("".join(p.text for p in run), inside) for inside, run in groupby(pieces, key=lambda p: bool(p.spans))]
 
 
-def edge_of(text: str, at: int) -> int:
-    """A place inside the text that does not part a line break of two characters."""
-    inside = min(max(at, 0), len(text))
-    return inside + (text[max(inside - 1, 0) : inside + 1] == "\r\n")
-
-
-def asset(name: str) -> str:
-    """The text of a style sheet or script in `ui/html/assets`."""
-    return files("ui.html").joinpath("assets", name).read_text("utf-8")
+def _edge(text: str, at: int, window: Span) -> int:
+    """A place inside the window, moved behind a line break of two characters that it would part."""
+    inside = min(max(at, window[0]), window[1])
+    return min(inside + (text[max(inside - 1, 0) : inside + 1] == "\r\n"), window[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ui.html.elements import escape
+from ui.html.templating import escape, trusted
 
 WIDTH, HEIGHT = 360, 240
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 14, 40
@@ -52,7 +52,7 @@ def bar_plot(labels: Sequence[str], heights: Sequence[float], x_label: str, y_la
 
 def range_plot(value: float, low: float, high: float) -> str:
     """A share with its interval on a line from 0 to 1, for a table's cell."""
-    return (
+    return trusted(
         '<svg class="range" viewBox="0 0 120 12" aria-hidden="true"><path class="axis" d="M0 6 H120"/>'
         f'<path class="spread" d="M{low * 120:.1f} 6 H{high * 120:.1f}"/>'
         f'<circle class="dot" cx="{value * 120:.1f}" cy="6" r="4"/></svg>'
@@ -70,7 +70,7 @@ def _framed(inside: str, x_label: str, y_label: str) -> str:
     y_name = f'<text class="name" transform="{turned}">{escape(y_label)}</text>'
     label = escape(f"{y_label} by {x_label}")
     box = f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}"'
-    return f'<svg class="plot" {box}>{inside}{x_name}{y_name}</svg>'
+    return trusted(f'<svg class="plot" {box}>{inside}{x_name}{y_name}</svg>')
 
 
 def _y_ticks(top: float) -> str:

@@ -1,7 +1,7 @@
-"""How a Gradio page is put on an address: by uvicorn, with a policy that keeps it from talking to anybody else.
+"""Serves a Gradio page with uvicorn, under a policy that lets it talk to no other host.
 
-`Blocks.launch` calls its own address through whatever proxy is configured, tests a port on 127.0.0.1 whichever host it
-is to listen on, and cannot add headers.
+`Blocks.launch` is not used: it calls its own address through the configured proxy, tests the port on 127.0.0.1
+whichever host it listens on, and cannot add headers.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag.errors import AddressError, PullquoteError, cut
-from ui.html.elements import asset
+from ui.html.templating import render
 from ui.server.accounts import Accounts
 from ui.server.gate import Gate
-from ui.server.hosts import EVERY_ADDRESS, Names, OwnNamesOnly
-from ui.server.sessions import Attended, Sessions
+from ui.server.hosts import EVERY_ADDRESS, HostCheck, HostNames
+from ui.server.sessions import Sessions, TrackOpenSessions
 
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Noto Sans", "Liberation Sans", "Arial", "sans-serif")
 MONO = ("ui-monospace", "Consolas", "Liberation Mono", "monospace")
@@ -40,27 +40,27 @@ CONTENT_POLICY = (
     "script-src 'self' 'unsafe-inline' 'unsafe-eval'; worker-src 'self' blob:; object-src 'none'; "
     "form-action 'self'; frame-ancestors 'self'"
 )
-"""Nothing may come from, or go to, another host. Gradio needs inline scripts, and eval for its templates."""
+"""Nothing is loaded from or sent to another host. Gradio needs inline scripts, and eval for its templates."""
 ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E"
     "%3Crect width='32' height='32' rx='6' fill='%238f1d21'/%3E%3Cpath fill='%23fbf8f1' "
     "d='M7 18c0-5 2-8 6-10l1 2c-2 1-3 3-3 5h3v7H7zm11 0c0-5 2-8 6-10l1 2c-2 1-3 3-3 5h3v7h-7z'/%3E%3C/svg%3E"
 )
 QUEUE_SIZE = 200
-"""Events that wait at once; who comes then is told that it is full."""
-QUEUE_TOLD_SECONDS = 2
-"""Gradio tells all who wait where they stand, by default whenever anybody's turn comes, which takes its time."""
-UPLOADS_KEPT = (3600, 86_400)
-"""Seconds between looks for old uploads, and their age. What was added to the index was copied by then."""
-MISTAKES = (FnIndexInferError, TypeError, ValueError, KeyError, AttributeError, IndexError)
-"""What Gradio's routes raise for requests that they cannot read. Events run in its queue, not in its routes."""
+"""Events that may wait; further ones get the message that the queue is full."""
+STATUS_UPDATE_SECONDS = 2
+"""Time between updates of the place in the queue; by default Gradio sends them to all whenever an event starts."""
+UPLOAD_CLEANUP = (3600, 86_400)
+"""Seconds between searches for old uploads, and the age to delete them at. Indexed files were copied before."""
+BAD_REQUEST_ERRORS = (FnIndexInferError, TypeError, ValueError, KeyError, AttributeError, IndexError)
+"""Raised by Gradio's routes for invalid requests. Events run in its queue, not in its routes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What is served: a page; beside it, if they are given, `tools` at their own path.
+    """A page, and optionally MCP `tools` at their own path.
 
-    `healthy` raises a PullquoteError if there is nothing to be had from the page.
+    `healthy` raises a PullquoteError if the page cannot answer.
     """
 
     page: gr.Blocks
@@ -70,11 +70,11 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Where a site is served, and for whom.
+    """Where a site is served, and who may use it.
 
-    `root` is the path, or the whole address, under which others find it behind a proxy; `megabytes` how large a file
-    may be that is uploaded (without them none may), `queue_size` how many events may wait at once. Without `accounts`
-    nobody has to log in. `allowed_hosts` are names that it answers to besides its own.
+    `root` is the path or whole URL under which a proxy serves it; `megabytes` the largest size of an uploaded file (0
+    forbids uploads), `queue_size` the number of events that may wait. Without `accounts` nobody has to log in.
+    `allowed_hosts` are host names accepted besides its own.
     """
 
     host: str = "127.0.0.1"
@@ -86,47 +86,47 @@ class Service:
     allowed_hosts: tuple[str, ...] = ()
 
     @property
-    def names(self) -> Names:
-        """The names that it answers to."""
-        return Names(self.host, self.root, self.allowed_hosts)
+    def names(self) -> HostNames:
+        """The host names that it accepts."""
+        return HostNames(self.host, self.root, self.allowed_hosts)
 
 
 def asgi_app(site: Site, service: Service = Service()) -> FastAPI:
-    """The page as an ASGI application that talks to no other host, and answers only to its own names and pages."""
+    """The site as an ASGI application with all its middleware."""
     tools, sessions = site.tools, Sessions(site.page)
 
     @asynccontextmanager
-    async def alive(_: FastAPI) -> AsyncIterator[None]:
-        async with sessions.tended(), tools.router.lifespan_context(tools) if tools else nullcontext():
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with sessions.expiring(), tools.router.lifespan_context(tools) if tools else nullcontext():
             yield
 
-    app = FastAPI(openapi_url=None, lifespan=alive)
-    app.add_middleware(Attended, sessions)
+    app = FastAPI(openapi_url=None, lifespan=lifespan)
+    app.add_middleware(TrackOpenSessions, sessions)
     app.add_api_route("/healthz", partial(_health, site.healthy))
     if tools:
         app.router.routes.extend(Route(route.path, tools) for route in tools.routes if isinstance(route, Route))
-    page = _mounted(app, site.page, service)
+    page = _mount(app, site.page, service)
     app.router.routes.insert(0, Route("/logout", partial(_log_out, page), methods=["POST"]))
     app.add_middleware(
         Gate, page=page, accounts=service.accounts, megabytes=service.megabytes, proxied=bool(service.root)
     )
-    app.add_middleware(OwnNamesOnly, service.names)
-    app.add_middleware(StayHome)
+    app.add_middleware(HostCheck, service.names)
+    app.add_middleware(SecurityHeaders)
     return app
 
 
-def _mounted(app: FastAPI, page: gr.Blocks, service: Service) -> GradioApp:
-    """Gradio's application for the page, which is part of the other one from now on."""
-    page.queue(status_update_rate=QUEUE_TOLD_SECONDS, max_size=service.queue_size, api_open=False)
-    page.delete_cache = UPLOADS_KEPT
+def _mount(app: FastAPI, page: gr.Blocks, service: Service) -> GradioApp:
+    """Mount the page; returns Gradio's application for it."""
+    page.queue(status_update_rate=STATUS_UPDATE_SECONDS, max_size=service.queue_size, api_open=False)
+    page.delete_cache = UPLOAD_CLEANUP
     gr.mount_gradio_app(
         app,
         page,
         "/",
         theme=theme(),
-        head=_head(),  # not css=, of which Gradio rewrites each rule, and those in media queries wrongly
+        head=render("page.html", "head", ICON),
         auth=service.accounts.check if service.accounts else None,
-        auth_message=_way_in(),
+        auth_message=render("page.html", "login"),
         root_path=service.root or None,
         footer_links=[],
         run_history=False,
@@ -137,46 +137,46 @@ def _mounted(app: FastAPI, page: gr.Blocks, service: Service) -> GradioApp:
         enable_monitoring=False,
         pwa=False,
     )
-    # Gradio checks that a file which an event names was uploaded only of pages that it has launched itself.
+    # Only for pages that it launched does Gradio check that a file in an event was uploaded.
     page.has_launched = True
     mounted = mounted_pages(app)[0]
-    mounted.add_exception_handler(RequestValidationError, _not_as_described)
-    for kind in MISTAKES:
-        mounted.add_exception_handler(kind, _not_understood)
+    mounted.add_exception_handler(RequestValidationError, _validation_error)
+    for kind in BAD_REQUEST_ERRORS:
+        mounted.add_exception_handler(kind, _bad_request)
     return mounted
 
 
 def mounted_pages(app: FastAPI) -> list[GradioApp]:
-    """Gradio's applications that are part of this one."""
+    """Gradio's applications that are mounted in this one."""
     mounted = (route.app for route in app.routes if isinstance(route, Mount))
     return [page for page in mounted if isinstance(page, GradioApp)]
 
 
-async def _not_as_described(_: Request, error: Exception) -> JSONResponse:
-    """FastAPI's answer to a request of another form, which would repeat all of it."""
+async def _validation_error(_: Request, error: Exception) -> JSONResponse:
+    """A shorter response than FastAPI's, which would repeat the whole request."""
     errors = error.errors()[:10] if isinstance(error, RequestValidationError) else []
-    told = [{"loc": [cut(part) for part in one["loc"]], "msg": cut(one["msg"])} for one in errors]
-    return JSONResponse({"detail": told}, 422)
+    detail = [{"loc": [cut(part) for part in e["loc"]], "msg": cut(e["msg"])} for e in errors]
+    return JSONResponse({"detail": detail}, 422)
 
 
-async def _not_understood(_: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": f"The request is not understood ({cut(error)})."}, 400)
+async def _bad_request(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": f"Invalid request ({cut(error)})."}, 400)
 
 
 async def _log_out(page: GradioApp, request: Request) -> RedirectResponse:
-    """Log an account out in all browsers. By POST alone, so that no link or picture can do it."""
+    """Log an account out in all browsers. Only by POST, so that no link or image can do it."""
     names = f"access-token-{page.cookie_id}", f"access-token-unsecure-{page.cookie_id}"
     user = next((user for name in names if (user := page.tokens.get(request.cookies.get(name)))), None)
     for token in [token for token, owner in page.tokens.items() if owner == user]:
         del page.tokens[token]
-    answer = RedirectResponse("./", 303)
-    answer.delete_cookie(names[0], secure=True, httponly=True, samesite="none")
-    answer.delete_cookie(names[1], httponly=True)
-    return answer
+    response = RedirectResponse("./", 303)
+    response.delete_cookie(names[0], secure=True, httponly=True, samesite="none")
+    response.delete_cookie(names[1], httponly=True)
+    return response
 
 
 def _health(healthy: Callable[[], object]) -> JSONResponse:
-    """What a supervisor asks; it tells nobody what is wrong, as anybody may ask."""
+    """The health check; it gives no reason, since anybody may call it."""
     try:
         healthy()
     except PullquoteError:
@@ -184,37 +184,28 @@ def _health(healthy: Callable[[], object]) -> JSONResponse:
     return JSONResponse({"status": "ok"})
 
 
-def _way_in() -> str:
-    return f"<style>{asset('login.css')}</style>These articles are for those who have an account."
-
-
-def _head() -> str:
-    style, script = (asset(name) for name in ("style.css", "page.js"))
-    return f'<link rel="icon" href="{ICON}"><style>{style}</style><script>{script}</script>'
-
-
 @dataclass(frozen=True, slots=True)
-class StayHome:
-    """ASGI middleware that adds headers of policy; unlike Starlette's base class it leaves streams alone."""
+class SecurityHeaders:
+    """ASGI middleware that adds security headers; unlike Starlette's base class it does not buffer streams."""
 
     app: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on, with the policy in the headers of each response."""
+        """Pass every request on, and add the headers to its response."""
 
-        async def send_with_policy(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Content-Security-Policy"] = CONTENT_POLICY
-                headers["Referrer-Policy"] = "same-origin"  # to nobody else; without any, forms have no origin
+                headers["Referrer-Policy"] = "same-origin"  # without a referrer forms have no origin
             await send(message)
 
-        await self.app(scope, receive, send_with_policy)
+        await self.app(scope, receive, send_with_headers)
 
 
 def theme() -> gr.themes.Base:
-    """Ink on paper, one accent, system fonts only; `style.css` builds on these colours."""
+    """Dark text on a paper colour, one accent, system fonts; `style.css` builds on these colours."""
     return gr.themes.Base(
         font=SANS,
         font_mono=MONO,
@@ -261,17 +252,17 @@ def theme() -> gr.themes.Base:
 def serve(
     build: Callable[[], Site], service: Service = Service(), ready: Callable[[str], object] | None = None
 ) -> None:
-    """Serve a site until it is interrupted; `ready` is given its address. Raises AddressError before it is built."""
+    """Serve a site until interrupted; `ready` is called with its URL. Raises AddressError before it is built."""
     with listen(service.host, service.port) as listener:
         app = asgi_app(build(), service)
         if ready:
             ready(address(listener))
-        with suppress(KeyboardInterrupt):  # uvicorn has closed down by then; Ctrl-C is how a page ends
+        with suppress(KeyboardInterrupt):  # uvicorn has shut down by then; Ctrl-C is the way to stop
             Server(app).run(sockets=[listener])
 
 
 class Server(uvicorn.Server):
-    """A quiet server that ends the open pages' streams when it stops, instead of waiting for them."""
+    """A server that closes the streams of open pages when it stops, instead of waiting for them."""
 
     def __init__(self, app: FastAPI) -> None:
         quiet = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, proxy_headers=False)
@@ -279,17 +270,17 @@ class Server(uvicorn.Server):
         self._pages = mounted_pages(app)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the streams, then everything else."""
+        """Close the streams, then shut down."""
         for page in self._pages:
             page.stop_event.set()
         await super().shutdown(sockets)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket bound to the address, so that a port in use is known before the model answers anything."""
+    """A socket bound to the address, so that a port in use is reported before the model is loaded."""
     try:
         if not 0 <= port < 2**16:
-            # Left to create_server, this would be another kind of error, and a socket that is never closed.
+            # create_server would raise another type of error and leave a socket open.
             raise OSError("ports go from 0 to 65535")
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
@@ -297,7 +288,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address(listener: socket.socket) -> str:
-    """Where a browser finds what listens there."""
+    """The URL at which a browser reaches the socket."""
     host, port = listener.getsockname()[:2]
     if host in EVERY_ADDRESS:
         host = socket.gethostname()
@@ -305,7 +296,7 @@ def address(listener: socket.socket) -> str:
 
 
 def is_own(host: str) -> bool:
-    """Can this address be reached from this machine alone?"""
+    """Whether this address can be reached only from this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

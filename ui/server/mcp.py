@@ -1,4 +1,4 @@
-"""`ask` and `search` as tools of the Model Context Protocol, for programs in which a language model works."""
+"""`ask` and `search` as tools of the Model Context Protocol (MCP), for programs that use a language model."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ PURPOSE = (
 def mcp_app(endpoints: Endpoints) -> Starlette:
     """The tools, served at MCP_PATH by the protocol's HTTP transport, without sessions.
 
-    Who may call, and under which names of this machine, is seen to by `ui.server`. Raises ConfigError without the
-    package that it needs.
+    Accounts and host names are checked by `ui.server` before. Raises ConfigError if the mcp package is missing.
     """
     try:
         from mcp.server import MCPServer
@@ -32,9 +31,9 @@ def mcp_app(endpoints: Endpoints) -> Starlette:
         from mcp.server.transport_security import TransportSecuritySettings
         from mcp.types import ToolAnnotations
     except ImportError as error:
-        raise ConfigError("--mcp needs another package; install it: pip install 'pullquote[mcp]'") from error
+        raise ConfigError("--mcp needs the mcp package; install it: pip install 'pullquote[mcp]'") from error
 
-    def told(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    def with_tool_errors(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
         @wraps(function)
         def call(*values: Any, **named: Any) -> dict[str, Any]:
             try:
@@ -45,9 +44,9 @@ def mcp_app(endpoints: Endpoints) -> Starlette:
         return call
 
     server = MCPServer("pullquote", title="Pullquote", instructions=PURPOSE, log_level="WARNING")
-    reads = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+    read_only = ToolAnnotations(read_only_hint=True, open_world_hint=False)
     for name, function in (("ask", endpoints.ask), ("search", endpoints.search)):
-        server.tool(name, annotations=reads)(told(checked(function)))
+        server.tool(name, annotations=read_only)(with_tool_errors(checked(function)))
     return server.streamable_http_app(
         streamable_http_path=MCP_PATH,
         json_response=True,

@@ -1,4 +1,4 @@
-"""What belongs to which account: sessions of the page, events that were sent to it, and uploaded files."""
+"""Which account owns which sessions, events and uploaded files."""
 
 from __future__ import annotations
 
@@ -11,60 +11,60 @@ from typing import Any
 MOST_SESSIONS = 1000
 """Open sessions of an account."""
 MOST_EVENTS = 2000
-"""Latest events of an account whose results can still be read."""
+"""Events of an account whose results can still be read; the oldest are dropped."""
 MOST_UPLOADS = 20_000
-"""Latest uploads of an account that can still be used."""
+"""Uploads of an account that can still be used; the oldest are dropped."""
 LONGEST_ID = 100
-"""Characters of a session's id, which its page chooses."""
+"""Characters of a session id, which the page chooses."""
 LONGEST_PATH = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Belongings:
-    """Ids by account, at most `most` for each; the longest unused make room."""
+class OwnedIds:
+    """Ids by account, at most `most` for each; the least recently used are dropped."""
 
     most: int
-    _of: dict[str, OrderedDict[str, None]] = field(default_factory=dict, repr=False)
+    _by_account: dict[str, OrderedDict[str, None]] = field(default_factory=dict, repr=False)
 
     def add(self, account: str, name: str) -> None:
-        """Let an account have something from now on."""
-        own = self._of.setdefault(account, OrderedDict())
-        own[name] = None
-        own.move_to_end(name)
-        if len(own) > self.most:
-            own.popitem(last=False)
+        """Add an id to an account, as its most recently used."""
+        ids = self._by_account.setdefault(account, OrderedDict())
+        ids[name] = None
+        ids.move_to_end(name)
+        if len(ids) > self.most:
+            ids.popitem(last=False)
 
     def has(self, account: str, name: str) -> bool:
-        """Does it belong to the account?"""
-        return name in self._of.get(account, ())
+        """Whether the account has the id."""
+        return name in self._by_account.get(account, ())
 
     def drop(self, account: str, name: str) -> None:
-        """Take it from the account."""
-        self._of.get(account, OrderedDict()).pop(name, None)
+        """Remove an id from the account."""
+        self._by_account.get(account, OrderedDict()).pop(name, None)
 
     def oldest_first(self, account: str) -> list[str]:
-        """All that belongs to the account; what was used last stands last."""
-        return [*self._of.get(account, ())]
+        """All ids of the account, the least recently used first."""
+        return [*self._by_account.get(account, ())]
 
 
 @dataclass(frozen=True, slots=True)
 class SessionOwners:
     """The owner of each session: the account that used it first.
 
-    `forget` is told of sessions that make room, and returns False for those that are in use.
+    `forget` is called with the sessions to drop, and returns False for those in use.
     """
 
     forget: Callable[[str], bool]
     most: int = MOST_SESSIONS
     _owner: dict[str, str] = field(default_factory=dict, repr=False)
-    _own: Belongings = field(init=False, repr=False)
+    _own: OwnedIds = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """One more than `most`, as room is made after a session is added."""
-        object.__setattr__(self, "_own", Belongings(self.most + 1))
+        object.__setattr__(self, "_own", OwnedIds(self.most + 1))
 
     def claim(self, account: str, session: str) -> bool:
-        """Is the session this account's? If nobody has used it before, it is from now on."""
+        """Whether the session is this account's; one that nobody has used before becomes so."""
         owner = self._owner.get(session)
         if owner is None and not self._has_room(account):
             return False
@@ -87,31 +87,31 @@ class SessionOwners:
 
 
 def paths_in(value: Any, folder: str) -> Iterator[str]:
-    """The texts of a JSON value that name a file in the folder, with the spelling of the path made one."""
+    """The normalized paths of files in the folder that a JSON value names."""
     for text in parts_of(value):
         if isinstance(text, str) and os.sep in text and len(text) < LONGEST_PATH and (path := path_in(text, folder)):
             yield path
 
 
 def path_in(text: str, folder: str) -> str:
-    """The path that a text is, if that is of a file in the folder; otherwise empty."""
+    """The normalized path if the text is the path of a file in the folder, else an empty string."""
     path = os.path.abspath(text)  # noqa: PTH100 - as Gradio does; links are not followed
     return path if path.startswith(folder + os.sep) else ""
 
 
 def names_address(value: Any) -> bool:
-    """Is this a file as Gradio writes it, which it would have to fetch from another host?"""
+    """Whether this is Gradio's description of a file that it would have to fetch from another host."""
     path = value.get("path") if isinstance(value, dict) else None
     return isinstance(path, str) and path.strip().lower().startswith(("http:", "https:"))
 
 
 def parts_of(value: Any) -> Iterator[Any]:
-    """A JSON value and all values in it, however deep."""
+    """A JSON value and all values in it, at any depth."""
     rest = [value]
     while rest:
-        one = rest.pop()
-        yield one
-        if isinstance(one, dict):
-            rest.extend(one.values())
-        elif isinstance(one, list):
-            rest.extend(one)
+        part = rest.pop()
+        yield part
+        if isinstance(part, dict):
+            rest.extend(part.values())
+        elif isinstance(part, list):
+            rest.extend(part)

@@ -1,4 +1,4 @@
-"""Bodies of requests: how much is read of them, how slowly, and how much is in memory at once."""
+"""Limits on the bodies of requests: their size, their speed, and the memory they take together."""
 
 from __future__ import annotations
 
@@ -22,70 +22,72 @@ from ingest.content.types import MEGABYTE
 from ui.services.uploads import MOST_FILES
 
 LONGEST_JSON = 20 * MEGABYTE
-"""Bytes. The largest that the page sends is a search of the conversations in the browser, which stores 5 million
-characters at most; longer texts are added as files."""
+"""In bytes. The largest the page sends is a search of the conversations in the browser, which stores at most 5 million
+characters; longer texts are uploaded as files."""
 LONGEST_FORM = 16_000
-LONGEST_DROPPED = 64_000
-"""Bytes of a body where none is expected; they are not kept."""
-MOST_HELD = 10 * LONGEST_JSON
-"""Bytes of all bodies that are in memory at once."""
+LONGEST_IGNORED = 64_000
+"""Bytes of a body where none is expected, which is ignored."""
+MOST_BUFFERED = 10 * LONGEST_JSON
+"""Bytes of all bodies in memory at a time."""
 LARGEST_UPLOAD = 4000 * MEGABYTE
-"""Bytes of one request; files are held to a limit of their own."""
-PATIENCE, SLOWEST = 30, 20_000
-"""Seconds that a body may take, and in addition one for so many bytes."""
+"""Bytes of a request; each file has a limit of its own."""
+BODY_TIMEOUT, SLOWEST_RATE = 30, 20_000
+"""Seconds for a body, plus one for every so many bytes."""
 
 
 class Refused(Exception):
-    """A request that goes no further: its answer."""
+    """A rejected request, with its response."""
 
     def __init__(self, status: int, text: str, **headers: str) -> None:
         super().__init__(text)
-        self.answer = PlainTextResponse(text, status, {name.replace("_", "-"): to for name, to in headers.items()})
+        self.response = PlainTextResponse(text, status, {name.replace("_", "-"): to for name, to in headers.items()})
 
 
 @dataclass(slots=True)
-class Bodies:
-    """Reads bodies into memory; `held` is how many bytes of them are there."""
+class BodyReader:
+    """Reads bodies into memory; `buffered` is the number of bytes there now."""
 
-    held: int = 0
+    buffered: int = 0
 
     @asynccontextmanager
-    async def whole(self, request: Request, most: int) -> AsyncIterator[bytes]:
-        """The body, as long as it is used. Raises Refused for one that is too large or too slow."""
+    async def read(self, request: Request, most: int) -> AsyncIterator[bytes]:
+        """The body, counted as buffered meanwhile. Raises Refused if it is too large or too slow."""
         chunks: list[bytes] = []
         size = 0
         try:
             try:
-                async with asyncio.timeout(PATIENCE) as deadline:
+                async with asyncio.timeout(BODY_TIMEOUT) as deadline:
                     began = asyncio.get_running_loop().time()
                     async for chunk in request.stream():
                         size += len(chunk)
-                        self.held += len(chunk)
+                        self.buffered += len(chunk)
                         if size > most:
                             raise too_large(most)
-                        if self.held > MOST_HELD:
-                            raise Refused(503, "Too much is being sent at once; try again later.", Retry_After="5")
+                        if self.buffered > MOST_BUFFERED:
+                            raise Refused(
+                                503, "The server is receiving too much data; try again later.", Retry_After="5"
+                            )
                         chunks.append(chunk)
-                        deadline.reschedule(began + PATIENCE + size / SLOWEST)
+                        deadline.reschedule(began + BODY_TIMEOUT + size / SLOWEST_RATE)
             except TimeoutError as error:
-                raise Refused(408, "The body came too slowly; send it again.") from error
+                raise Refused(408, "The body arrived too slowly; send it again.") from error
             yield b"".join(chunks)
         finally:
-            self.held -= size
+            self.buffered -= size
 
 
 @dataclass(slots=True)
-class Parts:
-    """Checks a multipart body as it passes: nothing but files, of a number and size that are allowed.
+class UploadCheck:
+    """Checks a multipart body while it is received: only files, within limits on their number and size.
 
-    What is wrong is raised as what Gradio's own parser raises, which then removes the files that it has begun.
+    Errors have the type that Gradio's own parser raises, which then removes the files it has begun to write.
     """
 
     content_type: str
     most_bytes: int
     files: int = 0
     _size: int = 0
-    _all: int = 0
+    _total: int = 0
     _header: bytes = b""
     _value: bytes = b""
     _is_file: bool = False
@@ -93,7 +95,7 @@ class Parts:
     _parser: MultipartParser = field(init=False)
 
     def __post_init__(self) -> None:
-        """Raises Refused for another kind of body."""
+        """Raises Refused for a body of another type."""
         kind, options = parse_options_header(self.content_type)
         if kind != b"multipart/form-data" or not options.get(b"boundary"):
             raise Refused(400, "Upload files as multipart/form-data.")
@@ -102,10 +104,10 @@ class Parts:
         try:
             self._parser = MultipartParser(options[b"boundary"], calls)
         except FormParserError as error:
-            raise Refused(400, "The boundary of multipart/form-data cannot be used.") from error
+            raise Refused(400, "The boundary of multipart/form-data is invalid.") from error
 
     def checked(self, receive: Receive) -> Receive:
-        """Receives the same, and raises MultiPartException for what is wrong."""
+        """Receives the same messages, and raises MultiPartException for an invalid body."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         ended = False
@@ -115,28 +117,28 @@ class Parts:
             if ended:
                 return await receive()
             try:
-                async with asyncio.timeout_at(began + PATIENCE + self._all / SLOWEST):
+                async with asyncio.timeout_at(began + BODY_TIMEOUT + self._total / SLOWEST_RATE):
                     message = await receive()
             except TimeoutError as error:
-                raise MultiPartException("The upload came too slowly; send it again.") from error
+                raise MultiPartException("The upload arrived too slowly; send it again.") from error
             if message["type"] == "http.disconnect":
-                raise MultiPartException("The upload broke off.")
+                raise MultiPartException("The upload was interrupted.")
             self._take(message.get("body", b""))
             ended = not message.get("more_body", False)
             if ended and not self._ended:
-                raise MultiPartException("The upload ends in the middle.")
+                raise MultiPartException("The upload is incomplete.")
             return message
 
         return checking
 
     def _take(self, chunk: bytes) -> None:
-        self._all += len(chunk)
-        if self._all > LARGEST_UPLOAD:
+        self._total += len(chunk)
+        if self._total > LARGEST_UPLOAD:
             raise MultiPartException(f"The upload exceeds the maximum allowed size of {LARGEST_UPLOAD:,} bytes.")
         try:
             self._parser.write(chunk)
         except FormParserError as error:
-            raise MultiPartException("The upload is no valid multipart/form-data.") from error
+            raise MultiPartException("The upload is not valid multipart/form-data.") from error
 
     def _part_begin(self) -> None:
         self._size, self._is_file = 0, False
@@ -156,7 +158,7 @@ class Parts:
     def _headers_finished(self) -> None:
         self.files += 1
         if not self._is_file:
-            raise MultiPartException("Upload nothing but files, in fields named files.")
+            raise MultiPartException("Upload only files, in fields named files.")
         if self.files > MOST_FILES:
             raise MultiPartException(f"Too many files; the maximum allowed size of an upload is {MOST_FILES:,} files.")
 
@@ -173,8 +175,8 @@ def too_large(most: int) -> Refused:
     return Refused(413, f"The body is larger than {most:,} bytes; send less.")
 
 
-def parsed(body: bytes, *, or_else: Any = ...) -> Any:
-    """A body's JSON. Raises Refused for what is none, unless there is something to take instead."""
+def parse_json(body: bytes, *, or_else: Any = ...) -> Any:
+    """The JSON value of a body. For invalid JSON returns `or_else`, or raises Refused without it."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -183,14 +185,14 @@ def parsed(body: bytes, *, or_else: Any = ...) -> Any:
         raise Refused(422, "The body is not valid JSON.") from error
 
 
-async def name_in(scope: Scope, body: bytes) -> str:
-    """The name in the form to log in. Raises Refused for another form."""
+async def login_name(scope: Scope, body: bytes) -> str:
+    """The name in a login form. Raises Refused for another form."""
 
     async def nothing() -> Message:
         return {"type": "http.disconnect"}
 
     try:
-        form: FormData = await Request(scope, again(body, nothing)).form(max_files=0, max_fields=20)
+        form: FormData = await Request(scope, replayed(body, nothing)).form(max_files=0, max_fields=20)
     except (MultiPartException, HTTPException, FormParserError, KeyError, UnicodeError) as error:
         raise Refused(400, "The form cannot be read.") from error
     names = form.getlist("username")
@@ -199,20 +201,20 @@ async def name_in(scope: Scope, body: bytes) -> str:
     return str(names[0]).strip()
 
 
-def again(body: bytes, receive: Receive) -> Receive:
-    """Receives a body that was read before, and then what comes after it."""
-    left = [body]
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """Receives a body that was read before, then the messages after it."""
+    unread = [body]
 
     async def receiving() -> Message:
-        if left:
-            return {"type": "http.request", "body": left.pop(), "more_body": False}
+        if unread:
+            return {"type": "http.request", "body": unread.pop(), "more_body": False}
         return await receive()
 
     return receiving
 
 
-def without_body(receive: Receive) -> Receive:
-    """Receives an empty body, and later the end of the connection; what is sent in between is dropped."""
+def empty_body(receive: Receive) -> Receive:
+    """Receives an empty body, and later the end of the connection; the body sent is dropped."""
     begun = False
 
     async def receiving() -> Message:
@@ -227,7 +229,7 @@ def without_body(receive: Receive) -> Receive:
     return receiving
 
 
-def uncompressed(scope: Scope) -> Scope:
-    """The same request, whose answer will not be compressed, so that it can be read here."""
+def without_compression(scope: Scope) -> Scope:
+    """The same request, whose response will not be compressed, so that it can be read here."""
     headers = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
     return {**scope, "headers": headers}

@@ -1,6 +1,6 @@
-"""Forgets what the server has of a session when nobody has its page open any longer.
+"""Drops the state of sessions whose page is no longer open.
 
-Gradio keeps a copy of the page's parts for each session, a tenth of a megabyte, until there are ten thousand of them.
+Gradio keeps a copy of the page's components for each session, a tenth of a megabyte, for up to ten thousand sessions.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ import gradio as gr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 GRACE = 3600.0
-"""Seconds for which a session is kept whose page is not open: the connection may have broken, or a laptop be shut."""
-UNREAD = 300.0
-"""Seconds for which a program may fetch the answer to a request that belonged to no session."""
-EVERY = 30.0
-"""Seconds from one look at what can be forgotten to the next."""
+"""Seconds for which a session is kept after its page was closed: the connection may have broken, a laptop be asleep."""
+UNREAD_GRACE = 300.0
+"""Seconds for which the answer to a request without a session can be fetched."""
+EXPIRY_INTERVAL = 30.0
+"""Seconds between two searches for sessions to drop."""
 MOST_SESSIONS = 1000
-"""Kept at once; the one that was used longest ago makes room."""
-OPEN = re.compile(r"/heartbeat/([^/]+)/?$")
-"""The stream that an open page holds."""
+"""Sessions in memory; the least recently used is dropped."""
+HEARTBEAT = re.compile(r"/heartbeat/([^/]+)/?$")
+"""The stream that an open page keeps open."""
 
 
 @dataclass(slots=True)
 class Sessions:
-    """The sessions of a page. To be made before the page is put on an address; for one event loop."""
+    """The sessions of a page, for one event loop. Create it before the page is served."""
 
     page: gr.Blocks
     _open: Counter[str] = field(default_factory=Counter)
-    _left: dict[str, float] = field(default_factory=dict)
+    _idle_since: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.page.state_session_capacity = MOST_SESSIONS
 
     @contextmanager
     def opened(self, session: str) -> Iterator[None]:
-        """The session's page is open meanwhile."""
+        """Count the page of the session as open meanwhile."""
         self._open[session] += 1
         try:
             yield
@@ -51,25 +51,25 @@ class Sessions:
                 del self._open[session]
 
     def forget_old(self, now: float) -> None:
-        """Forget the sessions in which, for `GRACE` seconds, no page was open and nothing was going on.
+        """Drop the sessions without an open page or a running event for `GRACE` seconds.
 
-        `now` is in seconds of a clock that never goes back.
+        `now` is in seconds of a monotonic clock.
         """
         holder, queue = self.page.state_holder, self.page._queue
-        known = {*holder.session_data, *queue.pending_event_ids_session, *queue.pending_messages_per_session}
-        idle = known - busy_sessions(self.page) - self._open.keys()
-        self._left = {session: self._left.get(session, now) for session in idle}
+        sessions = {*holder.session_data, *queue.pending_event_ids_session, *queue.pending_messages_per_session}
+        idle = sessions - busy_sessions(self.page) - self._open.keys()
+        self._idle_since = {session: self._idle_since.get(session, now) for session in idle}
         for session in self._open.keys() & holder.session_data.keys():
-            # Gradio takes a session for closed since its page's stream first broke, even if the page is back.
+            # Gradio counts a session as closed once its page's stream broke, even if the page is back.
             holder.session_data[session].is_closed = False
-        for session, since in self._left.items():
-            if now - since >= (GRACE if session in holder.session_data else UNREAD):
+        for session, since in self._idle_since.items():
+            if now - since >= (GRACE if session in holder.session_data else UNREAD_GRACE):
                 forget(self.page, session)
 
     @asynccontextmanager
-    async def tended(self) -> AsyncIterator[None]:
-        """Old sessions are forgotten meanwhile."""
-        task = asyncio.create_task(self._tend())
+    async def expiring(self) -> AsyncIterator[None]:
+        """Drop old sessions in the background meanwhile."""
+        task = asyncio.create_task(self._expire())
         try:
             yield
         finally:
@@ -77,19 +77,19 @@ class Sessions:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def _tend(self) -> None:
+    async def _expire(self) -> None:
         while True:
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(EXPIRY_INTERVAL)
             self.forget_old(monotonic())
 
 
 def busy_sessions(page: gr.Blocks) -> set[str]:
-    """The sessions of which an event waits or is under way."""
+    """The sessions with a waiting or running event."""
     return {event.session_hash for event in list(page._queue.event_ids_to_events.values())}
 
 
 def forget(page: gr.Blocks, session: str) -> None:
-    """Forget all that is kept of a session: its states, its copy of the page's parts, and what was to be told to it."""
+    """Drop everything of a session: its states, its copy of the page's components, and its unread messages."""
     holder, queue = page.state_holder, page._queue
     for kept in (
         holder.session_data,
@@ -103,15 +103,15 @@ def forget(page: gr.Blocks, session: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Attended:
-    """ASGI middleware that tells which sessions have their page open."""
+class TrackOpenSessions:
+    """ASGI middleware that tracks which sessions have their page open."""
 
     app: ASGIApp
     sessions: Sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on."""
-        stream = OPEN.search(scope.get("path", ""))
+        """Pass every request on, counting the stream of an open page."""
+        stream = HEARTBEAT.search(scope.get("path", ""))
         if not stream:
             await self.app(scope, receive, send)
             return

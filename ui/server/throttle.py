@@ -1,4 +1,4 @@
-"""How often passwords may be tried: by name and address, and by address."""
+"""Rate limits for login attempts: by name and address, and by address."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 MOST_COUNTERS = 10_000
-"""Counters in memory of each kind. The longest unused is dropped, by then usually long since full again."""
-MOST_UNDER_WAY = 16
-"""Passwords that are being checked or wait for it; two are checked at once, so that nobody waits for long."""
+"""Counters of each kind in memory. The least recently used is dropped; by then its attempts have usually refilled."""
+MOST_PENDING = 16
+"""Passwords that are being checked or wait for it; two are checked at a time, so the wait stays short."""
 
 
 @dataclass(slots=True)
 class _Bucket:
-    """Attempts that are left, as of a time in seconds."""
+    """Attempts left at a time in seconds."""
 
     left: float
     at: float
@@ -25,19 +25,19 @@ class _Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many attempts at once, and one more each `seconds`."""
+    """A token bucket: `most` attempts at once, and one more every `seconds`."""
 
     most: int
     seconds: float
     _buckets: OrderedDict[str, _Bucket] = field(default_factory=OrderedDict, repr=False)
 
     def wait(self, key: str, now: float) -> float:
-        """Seconds until there may be another attempt; 0 if now."""
+        """Seconds until the next attempt is allowed; 0 if it is now."""
         left = self._left(key, now)
         return 0.0 if left >= 1 else (1 - left) * self.seconds
 
     def add(self, key: str, attempts: int, now: float) -> None:
-        """Give attempts back, or take them if there are fewer than 0."""
+        """Return attempts, or take them if the number is negative."""
         self._buckets[key] = _Bucket(min(self.most, self._left(key, now) + attempts), now)
         self._buckets.move_to_end(key)
         if len(self._buckets) > MOST_COUNTERS:
@@ -50,60 +50,60 @@ class Rate:
 
 @dataclass(slots=True)
 class Throttle:
-    """Counts wrong passwords, for a name from an address and for all names from an address.
+    """Counts wrong passwords for a name from an address, and for all names from an address.
 
-    A name that has logged in from an address is let try whatever others do wrong there: many people can share a
-    proxy's address. No name is locked for all addresses, as anybody could then lock anybody out.
+    A name that has logged in from an address is not limited by other names there, since many people can share the
+    address of a proxy. No name is locked for all addresses, as anybody could then lock anybody out.
     """
 
     clock: Callable[[], float] = time.monotonic
     names: Rate = field(default_factory=lambda: Rate(10, 15))
     addresses: Rate = field(default_factory=lambda: Rate(12, 0.5))
-    under_way: int = 0
-    _known: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    pending: int = 0
+    _logged_in: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
     def begin(self, name: str, address: str) -> int:
-        """Count an attempt as wrong until `end` says otherwise. Seconds to wait instead if there were too many, or 0.
+        """Start an attempt, counted as wrong until `end`. Returns 0, or the seconds to wait if there were too many.
 
         After 0, `end` has to be called.
         """
-        now, place, both = self.clock(), _place(address), _both(name, address)
+        now, network, both = self.clock(), _network(address), _name_and_network(name, address)
         wait = self.names.wait(both, now)
-        if both not in self._known:
-            wait = max(wait, self.addresses.wait(place, now))
-        if self.under_way >= MOST_UNDER_WAY:
+        if both not in self._logged_in:
+            wait = max(wait, self.addresses.wait(network, now))
+        if self.pending >= MOST_PENDING:
             wait = max(wait, 1)
         if wait > 0:
             return math.ceil(wait)
-        self.under_way += 1
+        self.pending += 1
         self.names.add(both, -1, now)
-        self.addresses.add(place, -1, now)
+        self.addresses.add(network, -1, now)
         return 0
 
     def end(self, name: str, address: str, *, right: bool) -> None:
-        """The attempt is over; a right one was none to count."""
-        self.under_way -= 1
+        """End an attempt; a right password is not counted."""
+        self.pending -= 1
         if not right:
             return
-        now, both = self.clock(), _both(name, address)
+        now, both = self.clock(), _name_and_network(name, address)
         self.names.add(both, self.names.most, now)
-        self.addresses.add(_place(address), 1, now)
-        self._known[both] = None
-        self._known.move_to_end(both)
-        if len(self._known) > MOST_COUNTERS:
-            self._known.popitem(last=False)
+        self.addresses.add(_network(address), 1, now)
+        self._logged_in[both] = None
+        self._logged_in.move_to_end(both)
+        if len(self._logged_in) > MOST_COUNTERS:
+            self._logged_in.popitem(last=False)
 
 
-def _both(name: str, address: str) -> str:
-    return f"{_place(address)} {name[:200]}"
+def _name_and_network(name: str, address: str) -> str:
+    return f"{_network(address)} {name[:200]}"
 
 
-def _place(address: str) -> str:
-    """An address as it is counted: of IPv6 the network, of which one customer has all addresses."""
+def _network(address: str) -> str:
+    """The key of an address: of IPv6 its /64 network, all of which one customer has."""
     try:
-        known = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return address[:100]
-    if isinstance(known, ipaddress.IPv4Address):
-        return str(known)
-    return str(known.ipv4_mapped or ipaddress.ip_network((known, 64), strict=False))
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))

@@ -20,6 +20,7 @@ from ui.export import json as as_json
 from ui.html import answer as answer_page
 from ui.html import article as article_page
 from ui.html import elements
+from ui.html.templating import escape
 from ui.schema import Exchange, Reading
 
 OURS = {
@@ -174,7 +175,7 @@ def answers(draw: st.DrawFn) -> Answer:
 
 @given(texts)
 def test_escaped_text_means_nothing_to_markdown_templates_or_html(text: str) -> None:
-    escaped = elements.escape(text)
+    escaped = escape(text)
     assert re.fullmatch(r"(?:[A-Za-z0-9 \u00a0-\U0010ffff]|&#\d+;)*", escaped)
     assert Tree(escaped).elements[0].text == wording.showable(text)
     escaped.encode("utf-8")
@@ -421,9 +422,7 @@ def test_counts_of_none_are_words() -> None:
 UNSEEN = "\xad\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff\U000e0041"
 
 
-@pytest.mark.parametrize(
-    "face", [wording.showable, wording.one_line, lambda text: Tree(elements.escape(text)).elements]
-)
+@pytest.mark.parametrize("face", [wording.showable, wording.one_line, lambda text: Tree(escape(text)).elements])
 def test_what_nobody_sees_is_not_shown(face: Callable[[str], Any]) -> None:
     shown = face(f"<p>ab{UNSEEN}cd\x9b31m</p>" if face in {wording.showable, wording.one_line} else f"ab{UNSEEN}cd")
     assert not set(UNSEEN) & set(str(shown))

@@ -93,7 +93,7 @@ def test_a_file_without_accounts_is_an_error_with_its_fix(tmp_path: Path, conten
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"that can be written to$"):
+    with pytest.raises(ConfigError, match=r"writable folder$"):
         write_account(tmp_path / "none" / "users", "ada", HORSE)
 
 
@@ -115,11 +115,11 @@ def test_what_is_remembered_opens_no_other_account() -> None:
 
 
 def test_a_request_says_whose_it_is() -> None:
-    assert Accounts.named_in(basic("ada:x:y")) == ("ada", "x:y")
-    assert Accounts.named_in(basic("ada:x:y").replace("Basic", "bAsIc")) == ("ada", "x:y")
-    assert Accounts.named_in(basic(":")) == ("", "")
+    assert Accounts.credentials_in(basic("ada:x:y")) == ("ada", "x:y")
+    assert Accounts.credentials_in(basic("ada:x:y").replace("Basic", "bAsIc")) == ("ada", "x:y")
+    assert Accounts.credentials_in(basic(":")) == ("", "")
     for wrong in ("", "Basic", "Basic !", "Basic ada", basic("ada"), "Bearer x", "Basic /w=="):
-        assert Accounts.named_in(wrong) is None
+        assert Accounts.credentials_in(wrong) is None
 
 
 def test_a_hash_is_known_as_such() -> None:

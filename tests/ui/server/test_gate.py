@@ -25,8 +25,8 @@ from ui.page.app import build_app
 from ui.server import request_bodies
 from ui.server.accounts import Accounts
 from ui.server.app import Service, Site, asgi_app, mounted_pages
-from ui.server.gate import WAYS, Who
-from ui.server.request_bodies import LONGEST_DROPPED, LONGEST_FORM, LONGEST_JSON, MEGABYTE
+from ui.server.gate import ROUTES, Access
+from ui.server.request_bodies import LONGEST_FORM, LONGEST_IGNORED, LONGEST_JSON, MEGABYTE
 
 PASSWORD = "correct horse"
 BOTH = Accounts({name: bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)) for name in ("ada", "bert")})
@@ -99,7 +99,7 @@ def routes_of(app: FastAPI) -> Iterator[tuple[str, str]]:
                     yield method, path
 
 
-OPEN = {way.path for way in WAYS if way.who is Who.ANYBODY}
+OPEN_METHODS = {method for route in ROUTES if route.access is Access.PUBLIC for method in route.methods.split()}
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_no_route_reads_a_body_of_somebody_unknown(closed: FastAPI) -> None:
                 elif "content-length" in headers and status not in {401, 404, 405}:
                     assert (status, sent.read) == (413, 0), path
                 else:
-                    assert status in {401, 404, 405} or any(method in way.methods for way in WAYS if way.path in OPEN)
+                    assert status in {401, 404, 405} or method in OPEN_METHODS
                     assert status < 500
                 if not path.startswith("/login") and status >= 400:
                     assert sent.read == 0, path
@@ -170,12 +170,12 @@ def test_a_body_is_read_to_its_limit_and_no_further(open_to_all: FastAPI, method
 
 
 def test_a_body_where_none_belongs_is_not_kept(open_to_all: FastAPI) -> None:
-    sent = Sent("GET", "/", {"content-length": str(LONGEST_DROPPED + 1)}, body=endless())
+    sent = Sent("GET", "/", {"content-length": str(LONGEST_IGNORED + 1)}, body=endless())
     assert (asyncio.run(sent.to(open_to_all)), sent.read) == (413, 0)
 
 
 def test_bodies_that_come_slowly_are_given_up(open_to_all: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_bodies, "PATIENCE", 0.05)
+    monkeypatch.setattr(request_bodies, "BODY_TIMEOUT", 0.05)
 
     async def never(self: Sent) -> Message:
         await asyncio.sleep(60)
@@ -186,7 +186,7 @@ def test_bodies_that_come_slowly_are_given_up(open_to_all: FastAPI, monkeypatch:
 
 
 def test_all_bodies_together_have_a_limit(open_to_all: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_bodies, "MOST_HELD", MEGABYTE)
+    monkeypatch.setattr(request_bodies, "MOST_BUFFERED", MEGABYTE)
 
     async def tried() -> None:
         sent = Sent("POST", "/gradio_api/queue/join", HEADERS, body=endless())
@@ -375,7 +375,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(monkeypatch: pytest.MonkeyPatc
         large = Sent("POST", "/gradio_api/upload", form, body=(part if not n else CHUNK for n in range(7000)))
         assert await large.to(app) == 413
         assert large.read < MEGABYTE + 2 * len(CHUNK) + len(part)
-        monkeypatch.setattr(request_bodies, "PATIENCE", -10.0)
+        monkeypatch.setattr(request_bodies, "BODY_TIMEOUT", -10.0)
         slow = Sent("POST", "/gradio_api/upload", form, body=iter([part, CHUNK]))
         assert await slow.to(app) == 400
 

@@ -248,7 +248,7 @@ def kept_of(page: gr.Blocks) -> set[str]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is kept of a session that nobody has open."""
-    for name, seconds in (("GRACE", 0), ("UNREAD", 0), ("EVERY", 0.1)):
+    for name, seconds in (("GRACE", 0), ("UNREAD_GRACE", 0), ("EXPIRY_INTERVAL", 0.1)):
         monkeypatch.setattr(f"ui.server.sessions.{name}", seconds)
 
 
@@ -265,7 +265,7 @@ def test_a_program_that_asks_without_a_session_leaves_none_behind(tmp_path: Path
         sessions = Sessions(page)
         sessions.forget_old(0)
         assert kept_of(page) == set(events)
-        sessions.forget_old(ui_sessions.UNREAD)
+        sessions.forget_old(ui_sessions.UNREAD_GRACE)
         assert kept_of(page) == set()
 
 

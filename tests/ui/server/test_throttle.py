@@ -1,4 +1,4 @@
-"""How often passwords may be tried, by a clock that is set by hand."""
+"""Rate limits for logins, with a clock that is set by hand."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import pytest
 
 from ui.server import throttle
-from ui.server.throttle import MOST_UNDER_WAY, Rate, Throttle
+from ui.server.throttle import MOST_PENDING, Rate, Throttle
 
 HOME, AWAY = "192.0.2.1", "198.51.100.1"
 
 
 @dataclass
 class Clock:
-    """Seconds, as they are said to be."""
+    """A clock that shows the time it was set to."""
 
     now: float = 0.0
 
@@ -23,14 +23,14 @@ class Clock:
 
 
 def tried(counts: Throttle, name: str, address: str, *, right: bool = False) -> int:
-    """An attempt; 0 if the password was looked at."""
+    """Make an attempt; 0 if the password was checked."""
     wait = counts.begin(name, address)
     if not wait:
         counts.end(name, address, right=right)
     return wait
 
 
-def test_wrong_passwords_for_a_name_come_to_an_end_and_hinder_nobody_else() -> None:
+def test_wrong_passwords_for_a_name_are_limited_and_block_nobody_else() -> None:
     counts = Throttle(Clock())
     looked_at = sum(not tried(counts, "ada", HOME) for _ in range(120))
     assert looked_at <= 10
@@ -39,7 +39,7 @@ def test_wrong_passwords_for_a_name_come_to_an_end_and_hinder_nobody_else() -> N
     assert not tried(counts, "ada", AWAY, right=True), "of the same name, from another address"
 
 
-def test_what_is_refused_says_when_it_is_not_any_more() -> None:
+def test_a_refusal_says_how_long_to_wait() -> None:
     clock = Clock()
     counts = Throttle(clock)
     while not (wait := tried(counts, "ada", HOME)):
@@ -59,7 +59,7 @@ def test_many_names_from_an_address_are_tried_slowly() -> None:
     assert not tried(counts, "bert", HOME, right=True)
 
 
-def test_who_has_logged_in_from_an_address_can_do_so_again_whatever_others_do_there() -> None:
+def test_a_name_that_logged_in_from_an_address_is_not_limited_by_others_there() -> None:
     counts = Throttle(Clock())
     assert not tried(counts, "ada", HOME, right=True)
     while not tried(counts, f"guess {counts.clock()}", HOME):
@@ -70,11 +70,11 @@ def test_who_has_logged_in_from_an_address_can_do_so_again_whatever_others_do_th
     assert sum(not tried(counts, "ada", HOME) for _ in range(50)) <= 10, "guesses at that name are counted"
 
 
-def test_attempts_under_way_count_as_wrong() -> None:
+def test_pending_attempts_count_as_wrong() -> None:
     counts = Throttle(Clock())
     assert sum(not counts.begin("ada", HOME) for _ in range(50)) <= 10
-    assert sum(not counts.begin(f"name {n}", f"192.0.2.{n % 250}") for n in range(200)) <= MOST_UNDER_WAY
-    assert counts.under_way <= MOST_UNDER_WAY
+    assert sum(not counts.begin(f"name {n}", f"192.0.2.{n % 250}") for n in range(200)) <= MOST_PENDING
+    assert counts.pending <= MOST_PENDING
 
 
 def test_the_addresses_of_a_network_count_as_one() -> None:
@@ -90,5 +90,5 @@ def test_counters_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(500):
         rate.add(f"{number}" * 50, -1, 0.0)
         tried(counts, f"{number}" * 1000, f"10.0.{number // 250}.{number % 250}", right=True)
-    assert len(rate._buckets) == len(counts.names._buckets) == len(counts._known) == 50
+    assert len(rate._buckets) == len(counts.names._buckets) == len(counts._logged_in) == 50
     assert max(map(len, counts.names._buckets)) < 400
