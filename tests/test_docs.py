@@ -24,7 +24,8 @@ from rag.config import Config
 from tests.conftest import ROOT, SAMPLE
 from tests.ui.server.test_app import Service, _no_open_loops, served  # noqa: F401
 from ui.cli.main import app
-from ui.page.app import Stores, build_app
+from ui.page.app import build_app
+from ui.page.view import Stores
 from ui.services.uploads import Uploads
 
 pytestmark = pytest.mark.slow

@@ -60,7 +60,7 @@ DOORS = {
         "ingest/readers/html/*.py",
     },
     "pyarrow": {"ingest/readers/records/tabular.py"},
-    "sqlite3": {"ingest/sources/state.py", "rag/store/vectors.py"},
+    "sqlite3": {"ingest/sources/state.py", "rag/store/vectors.py", "ui/services/history.py"},
     "subprocess": {"ingest/readers/sandbox.py"},
     "trafilatura": {"ingest/readers/html/metadata.py", "ingest/readers/html/page.py"},
     "watchfiles": {"ingest/watch.py"},

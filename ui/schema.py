@@ -7,44 +7,37 @@ from datetime import datetime
 from functools import partial
 from secrets import token_urlsafe
 
-from rag.schema import (
-    Answer,
-    Article,
-    ArticleEntry,
-    Copy,
-    Filters,
-    Span,
-)
+from rag.schema import Answer, Article, ArticleEntry, Copy, Filters, Span
 
 MOST_SENTENCES, MOST_PASSAGES = 10, 30
-"""What a reader may choose at most."""
+"""Upper limits of what a reader may choose."""
 
 CONVERSATION_FORMAT = 2
-"""Raised when what is kept changes its meaning."""
+"""Of saved conversations; raised when a field changes its name or meaning."""
 
 
 @dataclass(frozen=True, slots=True)
 class SavedConversation:
-    """A conversation that is kept. `title` is its first question until somebody names it; times are in UTC."""
+    """A saved conversation. `title` is its first question until somebody renames it; times are in UTC."""
 
     id: str
     title: str
     started: datetime
     updated: datetime
-    exchanges: tuple[Exchange, ...]
+    exchanges: Conversation
     format: int = CONVERSATION_FORMAT
 
     @property
     def entry(self) -> HistoryEntry:
-        """What is listed of it."""
+        """The entry that a list shows."""
         return HistoryEntry(self.id, self.title, self.updated, len(self.exchanges))
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """What is known of a kept conversation without reading it.
+    """What a list shows of a saved conversation.
 
-    `snippet` is where in it the words stand that were looked for, if not in its title; it is never kept.
+    `snippet` is the text around the words that were searched for, unless only the title has them; it is never saved.
     """
 
     id: str
@@ -56,12 +49,11 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One question of the page's conversation and what came of it: an answer, an error, or nothing yet.
+    """One question of a conversation with its answer, an error, or nothing yet.
 
-    `lifted` are words of the question that were not to be read as a filter, `filters` those that were chosen beside
-    the box, `writer` what was chosen to write the answer, `lengths` the most sentences and passages where that was
-    chosen; `done` is False for as long as the answer may grow. `next` are questions that may be asked next; `id` tells
-    the answer from that to the same question asked again.
+    `lifted` are words of the question that are not to be read as a filter; `filters`, `writer` and `lengths` (sentences
+    and passages, at most) were chosen beside the box. `done` is False while the answer may grow. `next` are suggested
+    questions; `id` distinguishes this answer from another to the same question.
     """
 
     question: str
@@ -76,12 +68,15 @@ class Exchange:
     id: str = field(default_factory=partial(token_urlsafe, 9), compare=False)
 
 
+Conversation = tuple[Exchange, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """An article that is read, with what an answer quotes of it.
+    """An article in the panel, with an answer's quotes of it.
 
-    `quotes` are the quotes' numbers and spans, `at` the one to be shown first; `turn` is that of the answer. `related`
-    are articles on the same matters.
+    `quotes` are the numbers and spans of the quotes, `at` is the number to scroll to, `turn` the turn of the answer.
+    `related` are articles on similar subjects.
     """
 
     article: Article

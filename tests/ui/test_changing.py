@@ -29,10 +29,10 @@ from tests.ui.cli.test_main import run
 from tests.ui.server.test_app import _no_open_loops, served  # noqa: F401
 from tests.ui.server.test_mcp import called, tools_of
 from ui.page.app import build_app
-from ui.page.chat import ChatController
 from ui.page.reader import opened_html
 from ui.services.api import Endpoints
 from ui.services.article_list import ArticleList
+from ui.services.chat import ChatController, ChatSession
 from ui.services.reader import Reader
 
 pytestmark = pytest.mark.slow
@@ -105,7 +105,8 @@ def test_the_command_prints_one_line(chain: Chain) -> None:
 
 @pytest.mark.usefixtures("times")
 def test_the_page_shows_it_in_the_conversation(chain: Chain) -> None:
-    *_, (_, _, conversation, *_) = ChatController(chain).reply(QUESTION, ())
+    *_, conversation = ChatController(chain).ask(QUESTION, (), ChatSession())
+    assert conversation
     assert TOLD in conversation[-1].error
     assert conversation[-1].answer is None
 

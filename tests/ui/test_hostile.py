@@ -21,8 +21,9 @@ from rag.store.writer import open_for_writing
 from tests.support.llm_server import scripted
 from tests.ui.page.test_browser import CHROMIUM, ask, browser, opened, tab  # noqa: F401
 from tests.ui.server.test_app import Service, _no_open_loops, served  # noqa: F401
-from ui.page.app import Stores, build_app
-from ui.page.chat import Openers
+from ui.page.app import build_app
+from ui.page.view import Stores
+from ui.services.chat import Openers
 from ui.services.uploads import Uploads
 
 pytest.importorskip("playwright.sync_api")
@@ -128,7 +129,7 @@ def expect_harmless(page: Page) -> None:
     """Nothing ran, and nothing is there that might; requests and errors are seen to by `tab`."""
     assert page.evaluate("window.hacked") is None
     assert (
-        page.evaluate("""() => [...document.querySelectorAll("#pq-desk *")].filter(e =>
+        page.evaluate("""() => [...document.querySelectorAll("#pq-body *")].filter(e =>
       /^(script|iframe|object|embed|base|meta|marquee|math)$/i.test(e.tagName)
       || [...e.attributes].some(a => /^on/i.test(a.name) || /javascript:|203\\.0\\.113/i.test(a.value)
         && !/^(title|aria-label|value)$/.test(a.name))).map(e => e.outerHTML.slice(0, 200))""")

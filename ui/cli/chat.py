@@ -105,13 +105,15 @@ def _for_anybody(service: Service, *, no_auth: bool) -> bool:
 
 
 def _site(chain: Chain, config: Config, service: Service, *, mcp: bool) -> Site:
+    from eval.pairs.reading import sample_questions
     from ingest.updater import Model
-    from ui.page.app import Stores, build_app
-    from ui.page.chat import Openers
+    from ui.page.app import build_app
+    from ui.page.view import Stores
     from ui.server.app import Site
     from ui.server.mcp import mcp_app
     from ui.services.api import Endpoints
     from ui.services.article_list import ArticleList
+    from ui.services.chat import Openers
     from ui.services.history import ServerHistory
     from ui.services.uploads import Uploads
 
@@ -121,7 +123,7 @@ def _site(chain: Chain, config: Config, service: Service, *, mcp: bool) -> Site:
         Uploads(config, chain.index, model) if service.megabytes else None,
     )
     others, lengths = _other_writers(chain, config), (config.sentences, config.hits)
-    page = build_app(chain, Openers(chain), others, lengths, stores)
+    page = build_app(chain, Openers(chain, sample_questions), others, lengths, stores)
     tools = mcp_app(Endpoints(chain, ArticleList(chain.index))) if mcp else None
     return Site(page, chain.index.counts, tools)
 

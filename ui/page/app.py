@@ -1,9 +1,8 @@
-"""The page: its parts, and what happens when they are used. What is shown comes from `ui.render` and from the views."""
+"""The page: its layout, the event bridge and the HTTP endpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -14,74 +13,59 @@ from gradio.events import api
 from rag.chain import Chain
 from rag.errors import cut
 from ui import wording
-from ui.html import answer as answer_page
 from ui.html import elements
 from ui.page.articles import ADDING, ArticlesView
-from ui.page.chat import LENGTHS, ChatController
-from ui.page.chat_view import ChatView, concurrency
-from ui.page.events import PRIVATE, READING, errors_as_notices, upload_path
+from ui.page.chat import ChatView, concurrency
+from ui.page.events import PRIVATE, errors_as_notices, upload_path
 from ui.page.history import HistoryView
 from ui.page.overview import OverviewView
 from ui.page.reader import connect_reader
 from ui.page.settings import SettingsView
+from ui.page.view import Page, Stores, View
 from ui.server.ownership import parts_of
 from ui.services.api import Endpoints, checked
 from ui.services.article_list import ArticleList
-from ui.services.history import ServerHistory
-from ui.services.overview import Overview
+from ui.services.chat import LENGTHS, ChatController
 from ui.services.reader import Reader
-from ui.services.uploads import Uploads
 
-VIEWS = tuple((name.lower(), name) for name in ("Chat", "History", "Articles", "Overview", "Settings"))
-EVENTS = (
-    *("read", "ask", "again", "edit", "only", "view"),
-    *("list", "reopen", "fork", "rename", "delete", "export"),
-    *("look", "sort", "leaf", "remove", "removed", "keep"),
-)
-"""What the page's own buttons ask for, which `page.js` passes on; a value for each comes with it."""
+VIEWS: tuple[type[View], ...] = (HistoryView, ArticlesView, OverviewView, SettingsView)
+"""The views beside the chat, in the order of their tabs. A new view is a module and an item here."""
+NAMES = (ChatView.name, *(view.name for view in VIEWS))
+EVENTS = ("view", "read", *ChatView.events, *(event for view in VIEWS for event in view.events))
+"""Events of the page's own buttons, which `page.js` raises on the bridge with a value for each."""
 EVENT_BRIDGE = f"""
 const events = {list(EVENTS)!r};
 document.addEventListener("pq", ({{ detail }}) => events.includes(detail.event) && trigger(detail.event, detail.data));
 document.dispatchEvent(new Event("pq-ready"));
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """Where the page writes to. Without `histories` the browser keeps conversations; `uploads` adds articles."""
-
-    histories: ServerHistory | None = None
-    uploads: Uploads | None = None
-
-
 NO_STORES = Stores()
 
 
-CHOOSING = {"select", "like", "example_select", "option_select"}
-"""Events of Gradio's that come with what was chosen."""
-CHOSEN = (gr.Textbox, gr.Dropdown, gr.Slider)
-"""Parts that always have a value."""
+SELECTING = {"select", "like", "example_select", "option_select"}
+"""Gradio's events that carry what was selected."""
+ALWAYS_SET = (gr.Textbox, gr.Dropdown, gr.Slider)
+"""Components that always have a value."""
 
 
-class _Page(gr.Blocks):
-    """A page whose endpoints take what they are not given as their defaults, from whatever calls them.
+class _Blocks(gr.Blocks):
+    """Blocks whose endpoints fill in defaults and refuse malformed values with a clear error.
 
     Gradio's own clients send the defaults; a plain POST with the question alone would be refused. Such a POST has no
-    session: Gradio makes one of its own for each, of which nothing is kept.
+    session: Gradio makes one for each, which is dropped here.
     """
 
     async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *rest: Any, **named: Any) -> list[Any]:
-        """The inputs as Gradio prepares them, once they are all there."""
+        """The inputs as Gradio prepares them, with defaults for those that are missing."""
         missing = block_fn.inputs[len(inputs) :]
         defaults = [block.value for block in missing if isinstance(block, Api)]
         try:
             prepared: list[Any] = await super().preprocess_data(block_fn, [*inputs, *defaults], *rest, **named)
         except (LookupError, TypeError, ValueError, AttributeError, gr.Error) as error:
             raise gr.Error(f"these values cannot be used ({cut(error)}); send others", print_exception=False) from error
-        return [_settled(value, block) for value, block in zip(prepared, block_fn.inputs, strict=False)]
+        return [_value_for(block, value) for value, block in zip(prepared, block_fn.inputs, strict=False)]
 
     async def process_api(self, *values: Any, **named: Any) -> dict[str, Any]:
-        """What an event comes to; a session that is named after its only event ends with it."""
+        """The result of an event; a session that is named after its only event ends with it."""
         session, event = named.get("session_hash"), named.get("event_id")
         try:
             return await super().process_api(*values, **named)
@@ -93,27 +77,27 @@ class _Page(gr.Blocks):
     async def call_function(
         self, block_fn: BlockFunction | int, processed_input: list[Any], *rest: Any, **named: Any
     ) -> Any:
-        """What an event's function returns; what came with the event has to be of the form in which Gradio reads it."""
+        """The result of an event's function, once the event's data is known to have the form that Gradio expects."""
         events = {event for _, event in block_fn.targets} if isinstance(block_fn, BlockFunction) else set()
-        told = next((given._data for given in (*rest, *named.values()) if isinstance(given, gr.EventData)), None)
-        if not _is_told(told, events):
+        data = next((given._data for given in (*rest, *named.values()) if isinstance(given, gr.EventData)), None)
+        if not _is_valid_data(data, events):
             raise gr.Error("the event_data is not of this event's form; send another", print_exception=False)
         return await super().call_function(block_fn, processed_input, *rest, **named)
 
 
-def _is_told(value: Any, events: set[str]) -> bool:
-    if any(isinstance(part, dict) and "path" in part for part in parts_of(value)):  # a file comes with no event
+def _is_valid_data(data: Any, events: set[str]) -> bool:
+    if any(isinstance(part, dict) and "path" in part for part in parts_of(data)):  # no event carries a file
         return False
-    if not events & CHOOSING:
+    if not events & SELECTING:
         return True
-    index = value.get("index") if isinstance(value, dict) and "value" in value else None
+    index = data.get("index") if isinstance(data, dict) and "value" in data else None
     return isinstance(index[0] if isinstance(index, list) and index else index, int)
 
 
-def _settled(value: Any, block: Any) -> Any:
-    """A value of the kind that the part has: none, or several of one, count as what the part began with."""
+def _value_for(block: Any, value: Any) -> Any:
+    """The value, or the component's initial one in place of None or of a list where one value is expected."""
     several = isinstance(block, gr.Dropdown) and isinstance(value, list) and not block.multiselect
-    return block.value or "" if isinstance(block, CHOSEN) and (value is None or several) else value
+    return block.value or "" if isinstance(block, ALWAYS_SET) and (value is None or several) else value
 
 
 def build_app(
@@ -123,51 +107,44 @@ def build_app(
     lengths: tuple[int, int] = LENGTHS,
     stores: Stores = NO_STORES,
 ) -> gr.Blocks:
-    """The page over a chain; `ui.server` puts it on an address. `examples` are questions to begin with.
+    """The page over a chain; `ui.server` serves it. `examples` returns questions to begin with.
 
-    `others` are chains that a reader may choose instead, by what they are called; `lengths` the most sentences of an
-    answer, and the most passages, that these chains were made with. `stores` is where the page writes to.
+    `others` are chains to choose from instead, by the names shown; `lengths` are the limits of sentences and passages
+    that these chains were made with.
     """
     own_name = wording.writer_label(chain.model.name if chain.model else "") if others else ""
     motto = wording.CHECKED_WORDS if chain.model else wording.OWN_WORDS
     controller = ChatController(chain, {own_name: chain, **(others or {})}, *lengths, examples)
-    article_list = ArticleList(chain.index)
-    page = _Page(title="Pullquote", analytics_enabled=False, fill_width=True, fill_height=True)
-    with page:
-        bridge = gr.HTML("", visible="hidden", elem_id="pq-wire", js_on_load=EVENT_BRIDGE)
+    blocks = _Blocks(title="Pullquote", analytics_enabled=False, fill_width=True, fill_height=True)
+    with blocks:
+        bridge = gr.HTML("", visible="hidden", elem_id="pq-bridge", js_on_load=EVENT_BRIDGE)
         with gr.Row(elem_id="pq-head"):
-            gr.HTML(elements.masthead_html(motto, VIEWS), elem_id="pq-masthead")
-            again = gr.Button("New conversation", elem_id="pq-again", scale=0, min_width=0)
-        with gr.Row(elem_id="pq-desk"):
+            gr.HTML(elements.masthead_html(motto, [(name.lower(), name) for name in NAMES]), elem_id="pq-masthead")
+            new = gr.Button("New conversation", elem_id="pq-new", scale=0, min_width=0)
+        with gr.Row(elem_id="pq-body"):
             with gr.Column(elem_id="pq-main", scale=5, min_width=0):
-                chat = ChatView.built(controller)
-                history = HistoryView.built(stores.histories)
-                articles = ArticlesView.built(stores.uploads)
-                overview = OverviewView.built()
-                settings = SettingsView.built(controller, chat.writer)
+                page = Page(ChatView.build(controller), bridge, ArticleList(chain.index), stores)
+                views = [view.build(page) for view in VIEWS]
             with gr.Column(elem_id="pq-panel", scale=4, min_width=0):
-                reading = gr.HTML(elem_id="pq-reader", apply_default_css=False)
-                sources = gr.HTML(answer_page.sources_html(()), elem_id="pq-sources")
-        answers = chat.connect(controller, bridge, sources, again, [settings.sentences, settings.passages])
-        for answered in answers:
-            answered.then(history.keep, [chat.conversation, chat.session], history.tell, **READING)
-        history.connect(bridge, [chat.chat, sources, chat.conversation], chat.conversation, chat.session)
-        settings.connect(controller, bridge)
-        articles.connect(article_list, bridge)
-        overview.connect(Overview(chain.index, article_list), bridge)
-        connect_reader(Reader(chain.index), bridge, chat.conversation, reading)
-        page.load(controller.opened, outputs=[chat.chat, chat.only.sources], **PRIVATE)
-        _connect_endpoints(Endpoints(chain, article_list, stores.uploads, upload_path), concurrency(controller))
-    return page
+                article = gr.HTML(elem_id="pq-reader", apply_default_css=False)
+                page.chat.sources.render()  # type: ignore[no-untyped-call]
+        page.answers.extend(page.chat.connect(bridge, new))
+        for view in views:
+            view.connect(page)
+        connect_reader(Reader(chain.index), bridge, page.chat.conversation, article)
+        blocks.load(page.chat.handlers.loaded, outputs=[page.chat.chat, page.chat.filters.sources], **PRIVATE)
+        endpoints = Endpoints(chain, page.article_list, stores.uploads, upload_path)
+        _connect_endpoints(endpoints, concurrency(controller))
+    return blocks
 
 
-def _connect_endpoints(endpoints: Endpoints, answers: dict[str, Any]) -> None:
-    additions = {name: ADDING[name] for name in answers}
+def _connect_endpoints(endpoints: Endpoints, answering: dict[str, Any]) -> None:
     offered: list[tuple[Callable[..., dict[str, Any]], dict[str, Any]]] = [
-        (endpoints.ask, answers),
-        (endpoints.search, answers),
+        (endpoints.ask, answering),
+        (endpoints.search, answering),
         (endpoints.articles, {"concurrency_limit": None}),
-        *([(endpoints.ingest, additions)] if endpoints.uploads else []),
     ]
+    if endpoints.uploads:
+        offered.append((endpoints.ingest, {name: ADDING[name] for name in answering}))
     for function, limits in offered:
         api(errors_as_notices()(checked(function)), api_name=function.__name__, **limits)

@@ -1,4 +1,4 @@
-"""The articles view: the table, adding and removing."""
+"""The articles view: the table of articles, adding and removing."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import gradio as gr
 
 from rag.errors import PullquoteError
 from ui.html import elements
 from ui.html.article_table import added_html, confirm_html, progress_html, table_html
-from ui.page.events import PRIVATE, READING, errors_as_notices, number_of, text_of, value_of
+from ui.page.events import PRIVATE, READING, errors_as_notices, number_of, text_of, value_of, view_column
+from ui.page.view import Page
 from ui.services.article_list import ArticleList, TableView
 from ui.services.uploads import Added, Pasted, Steps, Uploads
 
 LISTING: dict[str, Any] = {**PRIVATE, "concurrency_limit": 1, "concurrency_id": "table"}
-"""What lists articles takes turns, or what was asked for first might be shown last."""
+"""Requests for the table take turns, or an earlier one might be shown last."""
 ADDING: dict[str, Any] = {**PRIVATE, "concurrency_limit": 4, "concurrency_id": "additions"}
-"""Additions take turns at the index; more than these wait before they take a thread."""
+"""Additions write to the index one after another; beyond this number they wait without a thread."""
 SHOW_CONFIRM = """() => {
   requestAnimationFrame(() => document.querySelector("#pq-confirm")?.scrollIntoView({ block: "nearest" }));
 }"""
@@ -30,41 +31,44 @@ SHOW_CONFIRM = """() => {
 class ArticlesView:
     """The view of all articles; with an `uploads`, articles are added and removed there."""
 
-    uploads: Uploads | None
+    name: ClassVar[str] = "Articles"
+    events: ClassVar[tuple[str, ...]] = ("look", "sort", "leaf", "remove", "removed", "keep")
+
     view: gr.State
-    doomed: gr.State
+    to_remove: gr.State
     words: gr.Textbox
     confirm: gr.HTML
     table: gr.HTML
     add: _AddGroup | None
 
     @classmethod
-    def built(cls, uploads: Uploads | None) -> Self:
-        """Where it is called."""
-        with gr.Column(elem_id="pq-articles", elem_classes="pq-view", min_width=0):
-            add = _AddGroup.built() if uploads else None
-            find = "Title, source, author or date"
-            words = gr.Textbox(label="Find articles", placeholder=find, elem_id="pq-find", max_lines=1)
+    def build(cls, page: Page) -> Self:
+        """Make the components in the current layout."""
+        with view_column(cls.name):
+            add = _AddGroup.build() if page.stores.uploads else None
+            placeholder = "Title, source, author or date"
+            words = gr.Textbox(label="Find articles", placeholder=placeholder, elem_id="pq-find", max_lines=1)
             table = gr.HTML(elem_id="pq-table", apply_default_css=False)
             confirm = gr.HTML(elem_id="pq-confirm", apply_default_css=False)
-        return cls(uploads, gr.State(TableView()), gr.State(()), words, confirm, table, add)
+        return cls(gr.State(TableView()), gr.State(()), words, confirm, table, add)
 
-    def connect(self, article_list: ArticleList, bridge: gr.HTML) -> None:
-        """Say what happens when its parts are used."""
+    def connect(self, page: Page) -> None:
+        """Connect the handlers."""
+        article_list, uploads, bridge = page.article_list, page.stores.uploads, page.bridge
 
         def shown(view: TableView) -> tuple[str, TableView]:
             try:
                 view = replace(view, generation=article_list.index.generation)
-                return table_html(article_list.found(view), view, removable=self.uploads is not None), view
+                return table_html(article_list.found(view), view, removable=uploads is not None), view
             except PullquoteError as error:
                 return elements.error_html(str(error)), view
 
         def opened(view: TableView, event: gr.EventData) -> tuple[Any, Any]:
-            seen = value_of(event, "view")
-            due = seen == "articles" or (seen is None and article_list.is_newer(view))
+            name = value_of(event, "view")
+            due = name == "articles" or (name is None and article_list.is_newer(view))
             return shown(view) if due else (gr.skip(), gr.skip())
 
-        def found(words: str, view: TableView) -> tuple[str, TableView]:
+        def searched(words: str, view: TableView) -> tuple[str, TableView]:
             return shown(replace(view, words=words, page=0))
 
         def sorted_by(view: TableView, event: gr.EventData) -> tuple[str, TableView]:
@@ -74,15 +78,17 @@ class ArticlesView:
             return shown(replace(view, page=number_of(event, "leaf")))
 
         table = [self.table, self.view]
-        bridge.view(opened, self.view, table, **LISTING)
-        bridge.look(opened, self.view, table, **LISTING)
-        bridge.sort(sorted_by, self.view, table, **LISTING)
-        bridge.leaf(turned, self.view, table, **LISTING)
-        self.words.change(found, [self.words, self.view], table, trigger_mode="always_last", **LISTING)
-        if self.uploads and self.add:
-            self._connect_removal(self.uploads, article_list, bridge).then(shown, self.view, table, **LISTING)
-            for added in self.add.connect(self.uploads):
-                added.then(shown, self.view, table, **LISTING)
+        for event, handler in (
+            (bridge.view, opened),
+            (bridge.look, opened),
+            (bridge.sort, sorted_by),
+            (bridge.leaf, turned),
+        ):
+            event(handler, self.view, table, **LISTING)
+        self.words.change(searched, [self.words, self.view], table, trigger_mode="always_last", **LISTING)
+        if uploads and self.add:
+            for changed in (self._connect_removal(uploads, article_list, bridge), *self.add.connect(uploads)):
+                changed.then(shown, self.view, table, **LISTING)
 
     def _connect_removal(self, uploads: Uploads, article_list: ArticleList, bridge: gr.HTML) -> Any:
         def asked(event: gr.EventData) -> tuple[str, tuple[str, ...]]:
@@ -92,22 +98,22 @@ class ArticlesView:
                 entries = [entry for entry in article_list.entries() if entry.id in wanted]
             return confirm_html(entries), tuple(entry.id for entry in entries)
 
-        def removed(doomed: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+        def removed(article_ids: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
             try:
-                uploads.remove(doomed)
+                uploads.remove(article_ids)
             except PullquoteError as error:
                 return elements.error_html(str(error)), ()
             return "", ()
 
-        confirm = [self.confirm, self.doomed]
+        confirm = [self.confirm, self.to_remove]
         bridge.remove(asked, None, confirm, **READING).then(None, js=SHOW_CONFIRM, **PRIVATE)
         bridge.keep(lambda: ("", ()), None, confirm, **READING)
-        return bridge.removed(removed, self.doomed, confirm, **ADDING)
+        return bridge.removed(removed, self.to_remove, confirm, **ADDING)
 
 
 @dataclass(frozen=True, slots=True)
 class _AddGroup:
-    """The group in which articles are added."""
+    """The group of components that add articles."""
 
     files: gr.File
     folder: gr.UploadButton
@@ -118,8 +124,8 @@ class _AddGroup:
     progress: gr.HTML
 
     @classmethod
-    def built(cls) -> Self:
-        """Where it is called; closed."""
+    def build(cls) -> Self:
+        """Make the components in the current layout, closed."""
         with gr.Accordion("Add articles", open=False, elem_id="pq-add"):
             files = gr.File(label="Files, or zips", file_count="multiple", elem_id="pq-files", height=120)
             folder = gr.UploadButton("Choose a folder", file_count="directory", elem_id="pq-folder", scale=0)
@@ -134,7 +140,7 @@ class _AddGroup:
         return cls(files, folder, urls, fetch, (text, *about), paste, progress)
 
     def connect(self, uploads: Uploads) -> list[Any]:
-        """Say what happens when its parts are used; returns the events that add something."""
+        """Connect the handlers; returns the events that add something."""
 
         def files(paths: list[str] | None) -> Iterator[Any]:
             if not paths:
@@ -158,7 +164,7 @@ class _AddGroup:
 
 
 def _progress(steps: Steps) -> Iterator[str]:
-    """An addition's steps, and what stops it, as the page shows them."""
+    """An addition's steps as HTML, or the error that stops it."""
     try:
         with closing(steps):
             for step in steps:

@@ -1,17 +1,18 @@
-"""The overview view."""
+"""The overview view: charts of the index."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import gradio as gr
 
 from rag.errors import PullquoteError
 from ui.html import elements
 from ui.html.overview import counts_html, map_html
-from ui.page.events import READING, text_of
+from ui.page.events import READING, text_of, view_column
+from ui.page.view import Page
 from ui.services.overview import Overview
 
 
@@ -19,19 +20,21 @@ from ui.services.overview import Overview
 class OverviewView:
     """The view of the index at a glance."""
 
+    name: ClassVar[str] = "Overview"
+    events: ClassVar[tuple[str, ...]] = ()
+
     counts: gr.HTML
     map: gr.HTML
 
     @classmethod
-    def built(cls) -> Self:
-        """Where it is called."""
-        with gr.Column(elem_id="pq-overview", elem_classes="pq-view", min_width=0):
-            counts = gr.HTML(elem_id="pq-counts", apply_default_css=False)
-            drawn = gr.HTML(elem_id="pq-drawn", apply_default_css=False)
-        return cls(counts, drawn)
+    def build(cls, _: Page) -> Self:
+        """Make the components in the current layout."""
+        with view_column(cls.name):
+            return cls(*(gr.HTML(elem_id=f"pq-{part}", apply_default_css=False) for part in ("counts", "drawn")))
 
-    def connect(self, overview: Overview, bridge: gr.HTML) -> None:
-        """Draw it anew whenever it is looked at."""
+    def connect(self, page: Page) -> None:
+        """Draw the charts anew whenever the view is opened."""
+        overview = Overview(page.article_list.index, page.article_list)
 
         def opened(event: gr.EventData) -> Iterator[Any]:
             if text_of(event, "view") != "overview":
@@ -44,4 +47,4 @@ class OverviewView:
             except PullquoteError as error:
                 yield elements.error_html(str(error)), ""
 
-        bridge.view(opened, None, [self.counts, self.map], **READING)
+        page.bridge.view(opened, None, [self.counts, self.map], **READING)

@@ -1,4 +1,4 @@
-"""The article beside the conversation: opened at a citation, or from its beginning."""
+"""The article panel beside the conversation: opened at a citation, or at the beginning."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ import gradio as gr
 
 from rag.errors import PullquoteError
 from ui.html.article import missing_html, reading_html
-from ui.page.chat import Conversation
 from ui.page.events import PRIVATE, READING, number_of, text_of
-from ui.schema import Reading
+from ui.schema import Conversation, Reading
 from ui.services.reader import Reader
 
 GONE = "This article is no longer in the index."
 
 
 def connect_reader(reader: Reader, bridge: gr.HTML, conversation: gr.State, panel: gr.HTML) -> None:
-    """Open the article that a citation or a title was clicked for."""
+    """Open the article of a citation or title that is clicked."""
 
-    def read(exchanges: Conversation, event: gr.EventData) -> str:
+    def read(shown: Conversation, event: gr.EventData) -> str:
         turn, number = number_of(event, "turn"), number_of(event, "number")
         if number:
-            return opened_html(lambda: reader.cited(exchanges, turn, number))
+            return opened_html(lambda: reader.cited(shown, turn, number))
         return opened_html(lambda: reader.article(text_of(event, "article")))
 
     opened = bridge.read(read, conversation, panel, **READING)
@@ -30,7 +29,7 @@ def connect_reader(reader: Reader, bridge: gr.HTML, conversation: gr.State, pane
 
 
 def opened_html(opened: Callable[[], Reading | None]) -> str:
-    """An article, or why it cannot be shown."""
+    """The HTML of an article, or of the reason that it cannot be shown."""
     try:
         reading = opened()
     except PullquoteError as error:

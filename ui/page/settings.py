@@ -1,55 +1,71 @@
-"""The settings view."""
+"""The settings view: limits of an answer, who writes it, and what is in use."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import gradio as gr
 
+from rag.errors import PullquoteError
 from ui.html import elements
-from ui.page.chat import ChatController
-from ui.page.events import PRIVATE, READING, text_of
-from ui.page.history import user_of
-from ui.schema import MOST_PASSAGES, MOST_SENTENCES
+from ui.page.events import PRIVATE, READING, text_of, user_of, view_column
+from ui.page.view import Page
+from ui.services.chat import ChatController
+
+NO_MODEL = "The articles’ own sentences need no language model. Choose one to try it."
 
 
 @dataclass(frozen=True, slots=True)
 class SettingsView:
-    """The view of what can be chosen, and of what is in use."""
+    """The view of the settings."""
 
-    sentences: gr.Slider
-    passages: gr.Slider
-    writer: gr.Dropdown
+    name: ClassVar[str] = "Settings"
+    events: ClassVar[tuple[str, ...]] = ()
+
     trial: gr.Button
-    found: gr.HTML
-    used: gr.HTML
+    reply: gr.HTML
+    facts: gr.HTML
 
     @classmethod
-    def built(cls, controller: ChatController, writer: gr.Dropdown) -> Self:
-        """Where it is called; `writer` is the list from which who writes the answers is chosen."""
-        with gr.Column(elem_id="pq-settings", elem_classes="pq-view", min_width=0):
-            sentences = gr.Slider(
-                1, MOST_SENTENCES, value=controller.sentences, step=1, label="Sentences in an answer, at most"
-            )
-            passages = gr.Slider(
-                1, MOST_PASSAGES, value=controller.passages, step=1, label="Passages it is made of, at most"
-            )
+    def build(cls, page: Page) -> Self:
+        """Make the components in the current layout."""
+        controller = page.chat.handlers.controller
+        with view_column(cls.name):
+            page.chat.sentences.render()  # type: ignore[no-untyped-call]
+            page.chat.passages.render()  # type: ignore[no-untyped-call]
             gr.HTML(elements.heading_html("Who writes the answers"), apply_default_css=False)
             gr.HTML(elements.writers_html(list(controller.writers)), apply_default_css=False)
             trial = gr.Button("Try the language model", elem_id="pq-trial", visible=controller.has_model, scale=0)
-            found = gr.HTML(elem_id="pq-tried", apply_default_css=False)
+            reply = gr.HTML(elem_id="pq-tried", apply_default_css=False)
             gr.HTML(elements.heading_html("In use"), apply_default_css=False)
-            used = gr.HTML(elem_id="pq-used", apply_default_css=False)
-        return cls(sentences, passages, writer, trial, found, used)
+            facts = gr.HTML(elem_id="pq-used", apply_default_css=False)
+        return cls(trial, reply, facts)
 
-    def connect(self, controller: ChatController, bridge: gr.HTML) -> None:
-        """Say what happens when its parts are used."""
+    def connect(self, page: Page) -> None:
+        """Connect the handlers."""
+        controller = page.chat.handlers.controller
 
         def opened(request: gr.Request, event: gr.EventData) -> Any:
-            return controller.in_use(user_of(request)) if text_of(event, "view") == "settings" else gr.skip()
+            return facts_html(controller, user_of(request)) if text_of(event, "view") == "settings" else gr.skip()
 
-        bridge.view(opened, None, self.used, **READING)
+        def tried(writer: str) -> str:
+            try:
+                facts = controller.try_model(writer)
+            except PullquoteError as error:
+                return elements.error_html(str(error))
+            return elements.hint_html(NO_MODEL) if facts is None else elements.facts_html(facts)
+
+        page.bridge.view(opened, None, self.facts, **READING)
         self.trial.click(
-            controller.tried, self.writer, self.found, concurrency_limit=2, **PRIVATE | {"show_progress": "full"}
+            tried, page.chat.writer, self.reply, concurrency_limit=2, **PRIVATE | {"show_progress": "full"}
         )
+
+
+def facts_html(controller: ChatController, user: str) -> str:
+    """The index and the models in use, and who has logged in, if anybody."""
+    login = elements.login_html(user) if user else ""
+    try:
+        return elements.facts_html(controller.facts()) + login
+    except PullquoteError as error:
+        return elements.error_html(str(error)) + login

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from eval.bench.page import PageCost, markdown
+from tests.support.parrot import Parrot
 from tests.ui.cli.test_main import run
-from tests.ui.page.test_chat import Parrot
 from tests.ui.server.test_app import _no_open_loops, served  # noqa: F401
 from ui.page.app import build_app
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from rag.schema import Filters
-from tests.ui.page.test_chat import Parrot
+from tests.support.parrot import Parrot
 from tests.ui.server.test_app import _no_open_loops, served  # noqa: F401
 from ui.page.app import build_app
-from ui.page.chat import CONCURRENT_ANSWERS, ChatController
+from ui.services.chat import CONCURRENT_ANSWERS
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_the_page_has_its_title_examples_and_public_endpoints() -> None:
     [chat] = [c for c in config["components"] if c["type"] == "chatbot"]
     assert [example["text"] for example in chat["props"]["examples"]] == ["What is hot?"]
     public = [d["api_name"] for d in config["dependencies"] if d["api_visibility"] == "public"]
-    assert public == ["ask", "search", "articles"], "nothing can be added without an intake"
+    assert public == ["ask", "search", "articles"], "nothing can be added without uploads"
     limits = {
         d["api_name"]: fn.concurrency_limit for d, fn in zip(config["dependencies"], page.fns.values(), strict=True)
     }
@@ -89,11 +89,6 @@ def post(url: str, data: dict[str, Any]) -> None:
 
 def test_a_reader_chooses_who_writes() -> None:
     plain, tiny = Parrot(), Parrot()
-    controller = ChatController(plain, {"The articles": plain, "tiny": tiny})  # type: ignore[dict-item, arg-type]
-    list(controller.reply("A?", (), writer="tiny"))
-    list(controller.reply("B?", (), writer="The articles"))
-    list(controller.reply("C?", (), writer="gone"))
-    assert [[question for question, _, _ in chain.asked] for chain in (plain, tiny)] == [["B?", "C?"], ["A?"]]
     page = build_app(plain, others={"tiny": tiny})  # type: ignore[dict-item, arg-type]
     [chooser] = [block for block in page.blocks.values() if block.elem_id == "pq-writer"]
     assert (chooser.visible, [value for _, value in chooser.choices]) == (True, ["The articles’ own sentences", "tiny"])

@@ -31,9 +31,10 @@ from rag.schema import Answer, Article, Turn  # noqa: E402
 from rag.store.rows import StoredArticle  # noqa: E402
 from rag.store.writer import open_for_writing  # noqa: E402
 from tests.support.llm_server import BREAK, Scripted, scripted  # noqa: E402
-from tests.ui.page.test_chat import Parrot, Shelf  # noqa: E402
+from tests.support.parrot import OneArticle, Parrot  # noqa: E402
 from tests.ui.server.test_app import _no_open_loops, served  # noqa: E402, F401
-from ui.page.app import Stores, build_app  # noqa: E402
+from ui.page.app import build_app  # noqa: E402
+from ui.page.view import Stores  # noqa: E402
 from ui.server.app import Service  # noqa: E402
 from ui.services.uploads import Uploads  # noqa: E402
 from ui.wording import writer_label  # noqa: E402
@@ -327,7 +328,7 @@ def test_all_articles_are_listed_found_sorted_and_read(page: Page) -> None:
 def test_settings_are_used_and_told(page: Page) -> None:
     page.get_by_role("button", name="Settings").click()
     expect(page.locator(".pq-facts")).to_contain_text("2 articles, 2 passages")
-    expect(page.locator("#pq-settings")).to_contain_text("no language model is in use")
+    expect(page.locator("#pq-settings-view")).to_contain_text("no language model is in use")
     page.get_by_label("number input for Sentences in an answer, at most").fill("1")
     page.get_by_label("number input for Sentences in an answer, at most").press("Enter")
     page.get_by_role("button", name="Chat").click()
@@ -692,7 +693,7 @@ def luminance(colour: str) -> float:
 
 
 def test_a_thumb_is_written_down(browser: Browser, tmp_path: Path) -> None:
-    with served(build_app(Parrot(Shelf(tmp_path / "index")))) as url:  # type: ignore[arg-type]
+    with served(build_app(Parrot(OneArticle(tmp_path / "index")))) as url:  # type: ignore[arg-type]
         page = browser.new_page(reduced_motion="reduce")
         page.goto(url)
         expect(page.get_by_label("Your question")).to_be_visible()

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from eval.pairs.labelling import Draft, read_drafts
+from eval.pairs.reading import sample_questions
 from ingest import ingest
 from ingest.updater import Model
 from rag.chain import Chain
@@ -22,8 +23,9 @@ from rag.config import Config
 from rag.feedback import feedback_file
 from tests.conftest import SAMPLE
 from tests.ui.page.test_browser import CHROMIUM, ask, browser, opened, tab, visible  # noqa: F401
-from ui.page.app import Stores, build_app
-from ui.page.chat import Openers
+from ui.page.app import build_app
+from ui.page.view import Stores
+from ui.services.chat import Openers
 from ui.services.uploads import Uploads
 
 axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright")
@@ -52,7 +54,9 @@ def shelf(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     ingest([SAMPLE], config)
     chain = Chain.from_config(config)
     uploads = Uploads(config, chain.index, Model(config.embedding_model, chain.retriever.embedder))
-    with served(build_app(chain, Openers(chain), stores=Stores(uploads=uploads)), Service(megabytes=1)) as url:
+    with served(
+        build_app(chain, Openers(chain, sample_questions), stores=Stores(uploads=uploads)), Service(megabytes=1)
+    ) as url:
         yield url, config.index
 
 

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import Message
 
 from rag.chain import Chain
-from tests.ui.page.test_chat import Parrot
+from tests.support.parrot import Parrot
 from tests.ui.server.test_app import _no_open_loops, served, tiny_page  # noqa: F401
 from ui.page.app import build_app
 from ui.server import request_bodies

@@ -15,7 +15,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from rag.chain import Chain
 from rag.errors import ConfigError
-from tests.ui.page.test_chat import Parrot
+from tests.support.parrot import Parrot
 from tests.ui.server.test_app import ADA, LOCAL, Service, _no_open_loops, served, tiny_page  # noqa: F401
 from ui.server.mcp import MCP_PATH, mcp_app
 from ui.services.api import Endpoints

@@ -18,17 +18,18 @@ import pytest
 from gradio.state_holder import SessionState, StateHolder
 
 from eval.pairs.labelling import Labels
+from tests.support.parrot import Parrot
 from tests.ui.page.test_browser import CHROMIUM, ask, browser, opened, tab  # noqa: F401
-from tests.ui.page.test_chat import Parrot
 from tests.ui.server.test_app import _no_open_loops, served, text  # noqa: F401
-from ui.page.app import Stores, build_app
-from ui.page.chat import ChatController, ChatSession
-from ui.page.history import HistoryView
+from ui.page.app import build_app
+from ui.page.history import HistoryHandlers
 from ui.page.label import LabelDesk, build_label_app
+from ui.page.view import Stores
 from ui.server import sessions as ui_sessions
 from ui.server.accounts import Accounts
 from ui.server.app import Service, Site, asgi_app
 from ui.server.sessions import Sessions
+from ui.services.chat import ChatController, ChatSession
 from ui.services.history import ServerHistory
 
 playwright_api = pytest.importorskip("playwright.sync_api")
@@ -40,7 +41,7 @@ ACCOUNTS = Accounts({"ada": bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4))}
 
 
 def chat_page(folder: Path, where: str = "on the server") -> gr.Blocks:
-    histories = ServerHistory(folder / "conversations") if where == "on the server" else None
+    histories = ServerHistory.beside(folder / "index") if where == "on the server" else None
     return build_app(Parrot(), stores=Stores(histories))  # type: ignore[arg-type]
 
 
@@ -112,7 +113,7 @@ def asked(page: Page, question: str) -> None:
 @pytest.fixture(params=["in the browser", "on the server"])
 def reader(tab: Page, tmp_path: Path, request: pytest.FixtureRequest) -> Reader:  # noqa: F811
     tab.context.add_init_script(
-        "document.addEventListener('pq-tell', (event) => event.detail.includes('keep') && console.log('kept'))"
+        "document.addEventListener('pq-message', (event) => event.detail.includes('keep') && console.log('kept'))"
     )
     return Reader(tab, tmp_path, request.param)
 
@@ -203,23 +204,24 @@ def test_a_tab_that_the_server_has_forgotten_loses_no_conversation(
 
 def test_a_first_question_that_is_edited_stays_the_same_conversation() -> None:
     controller, session = ChatController(cast("Any", Parrot())), ChatSession()
-    talk = list(controller.reply_to_box("What is hot?", (), session))[-1][3]
-    session.note(session.kept(talk))
+    [*_, talk] = controller.ask("What is hot?", (), session)
+    session.mark_saved(session.snapshot(talk or ()))
     first = session.id
-    assert controller.take_back(talk, session)[3] == ()
-    talk = list(controller.reply_to_box("What is cold?", (), session))[-1][3]
-    assert (session.id, session.kept(talk, session.last).title) == (first, "What is cold?")
-    list(controller.reply_to_box("Is tea a drink?", (), session))
+    assert controller.take_back(talk or (), session) == ("What is hot?", ())
+    [*_, talk] = controller.ask("What is cold?", (), session)
+    assert (session.id, session.snapshot(talk or (), session.saved_entry).title) == (first, "What is cold?")
+    list(controller.ask("Is tea a drink?", (), session))
     assert session.id != first, "an empty page begins another one"
 
 
 def test_what_is_kept_already_is_not_kept_again() -> None:
-    past, session = HistoryView(None, *[cast("Any", None)] * 3), ChatSession()
-    talk = list(ChatController(cast("Any", Parrot())).reply_to_box("What is hot?", (), session))[-1][3]
+    history, session = HistoryHandlers(None), ChatSession()
+    [*_, talk] = ChatController(cast("Any", Parrot())).ask("What is hot?", (), session)
     request = cast("gr.Request", None)
-    assert "keep" in past.keep(talk, session, request)
-    assert past.keep(talk, session, request) == gr.skip()
-    assert "keep" in past.keep((replace(talk[-1], id="another"),), session, request)
+    assert talk
+    assert "keep" in history.save(talk, session, request)
+    assert history.save(talk, session, request) == gr.skip()
+    assert "keep" in history.save((replace(talk[-1], id="another"),), session, request)
 
 
 def post(url: str, path: str, data: dict[str, Any]) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from rag.chain import Chain
 from rag.config import Config
 from rag.errors import QuestionError, ReadError
 from tests.conftest import SAMPLE
-from tests.ui.page.test_chat import Parrot
+from tests.support.parrot import Parrot
 from tests.ui.server.test_app import Service, _no_open_loops, served  # noqa: F401
-from ui.page.app import Stores, build_app
+from ui.page.app import build_app
+from ui.page.view import Stores
 from ui.services.api import Endpoints, checked
 from ui.services.article_list import ArticleList
 from ui.services.uploads import Uploads

@@ -14,16 +14,16 @@
     for (const other of section.parentElement.querySelectorAll(".pq-turn")) other.hidden = other !== section;
   }
 
-  // What the page's own buttons ask for goes through one hidden component, which passes it on to the server.
+  // Events of the page's own buttons go over the bridge, a hidden component that passes them on to the server.
   const ask = (event, data = {}) => document.dispatchEvent(new CustomEvent("pq", { detail: { event, data } }));
   const dataOf = (button) => (button.value ? JSON.parse(button.value) : {});
 
-  // What is shown of the page stands on its desk.
-  const desk = () => document.getElementById("pq-desk") ?? document.body;
-  // The views of the page.
+  // Below the masthead: the view, and the panel beside it. What is shown is in its data attributes.
+  const body = () => document.getElementById("pq-body") ?? document.body;
   function show(view) {
-    if (desk().dataset.view === view) return;
-    desk().dataset.view = view;
+    if (body().dataset.view === view) return;
+    body().dataset.view = view;
+    for (const part of document.querySelectorAll(".pq-view")) part.toggleAttribute("data-shown", part.id === `pq-${view}-view`);
     for (const tab of document.querySelectorAll("[data-view]:is(button)"))
       tab.dataset.view === view ? tab.setAttribute("aria-current", "page") : tab.removeAttribute("aria-current");
     view === "history" ? list() : ask("view", { view });
@@ -31,7 +31,7 @@
 
   // What is added elsewhere is shown, too, while nobody is choosing.
   const choosing = () => document.querySelector("#pq-table input:checked, #pq-confirm .pq-confirm");
-  setInterval(() => desk().dataset.view === "articles" && !document.hidden && !choosing() && ask("look"), 8000);
+  setInterval(() => body().dataset.view === "articles" && !document.hidden && !choosing() && ask("look"), 8000);
 
   // The reader: an article in the panel, in place of the sources.
   let opener = null;
@@ -40,7 +40,7 @@
     ask(event, data);
   }
   function close() {
-    delete desk().dataset.reading;
+    delete body().dataset.reading;
     const back = opener?.isConnected ? opener : document.getElementById(opener?.id ?? "");
     back?.focus();
     opener = null;
@@ -48,7 +48,7 @@
   function read() {
     const article = document.querySelector("#pq-reader .pq-reading");
     if (!article) return;
-    desk().dataset.reading = "";
+    body().dataset.reading = "";
     const span = document.getElementById("pq-span");
     if (span) span.scrollIntoView({ block: "center" });
     else document.getElementById("pq-panel").scrollTop = 0;
@@ -104,7 +104,7 @@
     if (held(id) && title) hold(id, titled(held(id), title));
   }
   function list() {
-    const words = document.querySelector("#pq-history :is(input, textarea)")?.value ?? "";
+    const words = document.querySelector("#pq-history-view :is(input, textarea)")?.value ?? "";
     const wanted = words.toLowerCase().split(/\s+/).map((word) => JSON.stringify(word).slice(1, -1));
     const texts = slots().map((key) => localStorage.getItem(key));
     // What may have the words is looked into on the server, which tells what was said from the names of fields.
@@ -113,7 +113,7 @@
   }
   let typed = 0;
   document.addEventListener("input", ({ target }) => {
-    if (!target.closest?.("#pq-history label")) return;
+    if (!target.closest?.("#pq-history-view label")) return;
     clearTimeout(typed);
     typed = setTimeout(list, 150);
   });
@@ -138,13 +138,13 @@
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   }
-  document.addEventListener("pq-tell", ({ detail }) => {
+  document.addEventListener("pq-message", ({ detail }) => {
     const told = JSON.parse(detail || "{}");
     if (told.keep?.text) keep(told.keep);
     if (told.rename) name(told.rename);
     if (told.keep && document.querySelector("#pq-chat .pq-question")) address(told.keep.id);
     if (told.download) download(told.download);
-    if (desk().dataset.view === "history") list();
+    if (body().dataset.view === "history") list();
   });
 
   // A title is written over where it stands.
@@ -220,7 +220,7 @@
   let asked = 0;
   function showNewest() {
     const questions = document.querySelectorAll("#pq-chat .pq-question");
-    if (questions.length > asked) delete desk().dataset.reading;
+    if (questions.length > asked) delete body().dataset.reading;
     if (questions.length > asked && matchMedia("(max-width: 55.99rem)").matches)
       questions[questions.length - 1].scrollIntoView({ block: "start", behavior: calm() ? "auto" : "smooth" });
     asked = questions.length;
@@ -231,7 +231,7 @@
 
   document.addEventListener("click", (event) => {
     if (event.target.closest?.("#pq-chat .option")) takeThumbBack();
-    if (event.target.closest?.("#pq-again")) (address(""), show("chat"), close());
+    if (event.target.closest?.("#pq-new")) (address(""), show("chat"), close());
     const tab = event.target.closest?.("button[data-view]");
     if (tab) show(tab.dataset.view);
     const button = event.target.closest?.("button.pq-do");
@@ -248,6 +248,6 @@
     }
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && "reading" in desk().dataset) close();
+    if (event.key === "Escape" && "reading" in body().dataset) close();
   });
 })();
