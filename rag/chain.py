@@ -210,10 +210,10 @@ class Chain:
         asked = [plan.query, *(replace(plan.query, question=part) for part in plan.parts)]
         queries = [self._narrowed(query, read) for query in asked]
         found = [tuple(self.retriever.retrieve(query)) for query in queries]
-        sure = [self._confidence(query, hits) if hits else 0.0 for query, hits in zip(queries, found, strict=True)]
+        scores = [self._confidence(query, hits) if hits else 0.0 for query, hits in zip(queries, found, strict=True)]
         interleaved = [hit for rank in zip_longest(*found) for hit in rank if hit]
         hits = tuple({hit.passage.id: hit for hit in reversed(interleaved)}.values())[::-1]
-        return Finding(hits[: max(map(len, found)) * MAX_HITS_FACTOR], max(sure[0], min(sure[1:], default=0.0)))
+        return Finding(hits[: max(map(len, found)) * MAX_HITS_FACTOR], max(scores[0], min(scores[1:], default=0.0)))
 
     def _confidence(self, query: Query, hits: Sequence[Hit]) -> float:
         """The confidence for the question alone or with words of the conversation, whichever is higher.
@@ -222,14 +222,16 @@ class Chain:
         """
         fulltext = self.index.fulltext
         alone = QuestionProfile.of(query.question, fulltext)
-        needs = [alone]
-        if query.weight:
-            needs.append(QuestionProfile.of(query.question, fulltext, query.carried, query.weight))
-        sure = max(self.confidence.of(features_of(need, hits, fulltext)) for need in needs)
+        needs = (
+            [alone, QuestionProfile.of(query.question, fulltext, query.carried, query.weight)]
+            if query.weight
+            else [alone]
+        )
+        confidence = max(self.confidence.of(features_of(need, hits, fulltext)) for need in needs)
         terms = alone.rarity.keys()
         if not query.weight or not terms or any(terms & set(fulltext.terms(hit.passage.indexed_text)) for hit in hits):
-            return sure
-        return sure * (NOT_IN_HITS if fulltext.knows(alone.rarity) else NOT_IN_INDEX)
+            return confidence
+        return confidence * (NOT_IN_HITS if fulltext.knows(alone.rarity) else NOT_IN_INDEX)
 
 
 def _with_failure(draft: Draft, failed: str) -> Draft:

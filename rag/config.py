@@ -62,7 +62,7 @@ class Config:
             if not least <= getattr(self, name) <= most:
                 raise ConfigError(f"{name} is {getattr(self, name)}; set it between {least} and {most}")
         if not str(self.index).strip("."):
-            raise ConfigError("index is the current folder; give it a folder of its own")
+            raise ConfigError("index is the current folder; set it to a folder of its own")
         if not self.embedding_model:
             raise ConfigError(f"embedding_model is empty; set it to {PACKAGED_MODEL!r} or to a model's name or folder")
 

@@ -13,10 +13,9 @@ from rag.chain import Chain
 from rag.errors import IndexChanging
 from rag.language.english import NO_SUBJECTS, SAYS
 from rag.language.facts import lower_words, name_spans, words_of
-from rag.schema import Answer, Article, Filters
+from rag.schema import NO_FILTERS, Answer, Article, Filters
 from rag.store.index import Index
 
-EVERYTHING = Filters()
 MOST_SUGGESTED = 3
 MOST_TRIED = 8
 """Candidates that are asked to see whether they are answered; each takes a few hundredths of a second."""
@@ -78,7 +77,7 @@ class _NameCounts:
 
 
 def follow_ups(
-    chain: Chain, answer: Answer, asked: Sequence[str] = (), filters: Filters = EVERYTHING
+    chain: Chain, answer: Answer, asked: Sequence[str] = (), filters: Filters = NO_FILTERS
 ) -> tuple[str, ...]:
     """Questions about names that the answer's articles mention but the conversation (`asked`) does not.
 

@@ -10,7 +10,7 @@ from datetime import date, datetime, time
 from dateparser.date import DateDataParser
 
 from rag.language.english import MONTHS, NEWS, NUMBERS, PRINTED, REPORTS, WEEKDAYS, either
-from rag.language.mentions import AROUND, PlacedFilter, overlaps_any
+from rag.language.mentions import AROUND, overlaps_any
 from rag.schema import Filters, ReadFilter, Span
 
 _LAG = 2
@@ -206,7 +206,7 @@ def _shifted(day: date, days: int) -> date:
     return date.fromordinal(min(max(day.toordinal() + days, 1), date.max.toordinal()))
 
 
-def date_filters(question: str, index: IndexDates) -> list[PlacedFilter]:
+def date_filters(question: str, index: IndexDates) -> list[ReadFilter]:
     """Filters for the dates that limit publication; none if the question compares times or asks about the future."""
     matches = _matches(question)
     if not 0 < len(matches) <= _MAX_MENTIONS or _COMPARING.search(question) or _AHEAD.search(question):
@@ -215,7 +215,7 @@ def date_filters(question: str, index: IndexDates) -> list[PlacedFilter]:
     limits = _limits(question, matches, index, calendar)
     if not _is_one_period(limits) or _names_another_time(question, limits, index, calendar):
         return []
-    return [(m.span[0], ReadFilter(question[slice(*m.span)], Filters(m.after, m.before), (m.span,))) for m in limits]
+    return [ReadFilter(question[slice(*m.span)], Filters(m.after, m.before), (m.span,)) for m in limits]
 
 
 def _limits(question: str, matches: list[re.Match[str]], index: IndexDates, calendar: _Calendar) -> list[_DateMention]:

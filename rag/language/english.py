@@ -74,11 +74,11 @@ SELDOM_LAST = _words(
 # ---- what rules use
 
 FUNCTION_WORDS = sorted(GRAMMAR | _LESS_FREQUENT | _NOT_AT_THE_START)
-"""Stop words of the full-text index and of the confidence features; a list, as tantivy takes it."""
+"""Stop words of the full-text index, which neither match nor count as unmatched; a list, as tantivy takes it."""
 OPENERS = GRAMMAR | _LESS_FREQUENT | _OPENING_WORDS
 """Words that are capitalized at the start of a sentence and are no name."""
 NO_NAMES = frozenset(word.capitalize() for word in GRAMMAR)
-"""As OPENERS, for questions: shorter, so that no name is lost from a conversation."""
+"""GRAMMAR as it starts a sentence: not the first word of a name in a conversation."""
 NO_SUBJECTS = frozenset(word.lower() for word in (*MONTHS, *WEEKDAYS)) | _words("mr mrs ms dr st")
 """Capitalized words that no question is suggested about."""
 

@@ -43,7 +43,7 @@ def read_filters(question: str, known: Known, today: date) -> list[ReadFilter]:
     found = source_filters(question, named)
     if known.first and known.last and len(named) < 2:
         found += date_filters(question, IndexDates(known.first, known.last, today))
-    return _with_unique_words(question, [read for _, read in sorted(found, key=lambda placed: placed[0])])
+    return _with_unique_words(question, sorted(found, key=lambda read: read.spans[0][0]))
 
 
 def _with_unique_words(question: str, filters: list[ReadFilter]) -> list[ReadFilter]:

@@ -1,11 +1,9 @@
-"""Filters with their position in the question, and whether spans overlap."""
+"""Spans of a question: whether they overlap, and how much text around them is examined."""
 
 from __future__ import annotations
 
-from rag.schema import ReadFilter, Span
+from rag.schema import Span
 
-PlacedFilter = tuple[int, ReadFilter]
-"""Position in the question, and filter."""
 AROUND = 80
 """Characters examined on either side of a mention; bounds the time on long questions."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rag.language.english import REPORTS
-from rag.language.mentions import AROUND, PlacedFilter, overlaps_any
+from rag.language.mentions import AROUND, overlaps_any
 from rag.schema import Filters, ReadFilter, Span
 
 # ---- patterns around a source
@@ -113,7 +113,7 @@ def sources_named(question: str, sources: tuple[str, ...]) -> list[_Mention]:
     return [_Mention(span, tuple(dict.fromkeys(spans[span]))) for span in sorted(taken)]
 
 
-def source_filters(question: str, named: list[_Mention]) -> list[PlacedFilter]:
+def source_filters(question: str, named: list[_Mention]) -> list[ReadFilter]:
     """One filter with all sources that the question names as reporting, or none."""
     rows = [row for row in _rows(question, named) if _is_reporting(question, row)]
     reporting = [mention for row in rows for mention in row]
@@ -125,7 +125,7 @@ def source_filters(question: str, named: list[_Mention]) -> list[PlacedFilter]:
     joined = len(_rows(question, firsts)) == 1
     words = [question[firsts[0].span[0] : firsts[-1].span[1]]] if joined else [question[slice(*m.span)] for m in firsts]
     spans = tuple((row[0].span[0], row[-1].span[1]) for row in rows)
-    return [(firsts[0].span[0], ReadFilter(", ".join(words), Filters(sources=sources), spans))]
+    return [ReadFilter(", ".join(words), Filters(sources=sources), spans)]
 
 
 def _rows(question: str, named: list[_Mention]) -> list[list[_Mention]]:

@@ -40,7 +40,7 @@ def assert_quotes(answer: Answer, chain: Chain) -> None:
         assert citation.passage.id in hits
 
 
-def assert_true_to_the_articles(answer: Answer, chain: Chain) -> None:
+def assert_every_sentence_is_a_quote(answer: Answer, chain: Chain) -> None:
     """And every sentence is one of the quotes."""
     assert_quotes(answer, chain)
     quotes = {" ".join(citation.quote.split()).replace("[", "(").replace("]", ")") for citation in answer.citations}
@@ -55,15 +55,15 @@ def test_the_question_of_the_readme(sample_chain: Chain) -> None:
         "iraq-letter-security-council",
         "iraq-airspace-complaint",
     }
-    assert_true_to_the_articles(answer, sample_chain)
+    assert_every_sentence_is_a_quote(answer, sample_chain)
 
 
-def test_every_answer_to_the_sample_questions_is_true_to_the_articles(sample_chain: Chain) -> None:
+def test_every_sample_answer_quotes_the_articles(sample_chain: Chain) -> None:
     for pair in sample_pairs():
-        assert_true_to_the_articles(sample_chain.ask(pair.question), sample_chain)
+        assert_every_sentence_is_a_quote(sample_chain.ask(pair.question), sample_chain)
 
 
-def test_most_sample_questions_are_answered_rightly(sample_chain: Chain) -> None:
+def test_most_sample_questions_are_answered_correctly(sample_chain: Chain) -> None:
     pairs = [pair for pair in sample_pairs() if pair.answerable and not pair.history]
     answers = [sample_chain.ask(pair.question) for pair in pairs]
     right = [
@@ -83,7 +83,7 @@ def test_most_sample_questions_are_answered_rightly(sample_chain: Chain) -> None
         "???",
     ],
 )
-def test_what_the_articles_do_not_say(sample_chain: Chain, question: str) -> None:
+def test_abstains_where_the_articles_do_not_answer(sample_chain: Chain, question: str) -> None:
     answer = sample_chain.ask(question)
     assert not answer.grounded
     assert answer.citations == ()
@@ -92,7 +92,7 @@ def test_what_the_articles_do_not_say(sample_chain: Chain, question: str) -> Non
     assert answer.confidence < 0.45
 
 
-def test_the_answer_grows_and_ends_as_ask_gives_it(sample_chain: Chain) -> None:
+def test_a_streamed_answer_ends_as_ask_returns_it(sample_chain: Chain) -> None:
     steps = list(sample_chain.stream(IRAQ))
     for before, after in pairwise(steps):
         assert after.text.startswith(before.text)
@@ -100,7 +100,7 @@ def test_the_answer_grows_and_ends_as_ask_gives_it(sample_chain: Chain) -> None:
 
 
 @pytest.mark.parametrize("question", ["", " \n ", "x" * 10_000])
-def test_questions_that_are_none(sample_chain: Chain, question: str) -> None:
+def test_invalid_questions_are_refused(sample_chain: Chain, question: str) -> None:
     with pytest.raises(QuestionError):
         sample_chain.ask(question)
 
@@ -133,7 +133,7 @@ def test_the_first_real_input(config: Config) -> None:
     assert answer.grounded
     assert {citation.passage.title.split()[0] for citation in answer.citations} == {"Iraq"}
     assert "carrying out its duty" in answer.text or "creating claims" in answer.text or "cornerstone" in answer.text
-    assert_true_to_the_articles(answer, chain)
+    assert_every_sentence_is_a_quote(answer, chain)
     assert "Vietnam" in chain.ask("Where will Putin and Trump meet?").text
     assert not chain.ask("What did Putin say about grain prices?").grounded
 
@@ -175,7 +175,7 @@ def test_filters_are_read_out_of_the_question(news_chain: Chain, words: str, cit
     assert {hit.passage.article_id for hit in answer.hits} <= cited | {"bees"}
 
 
-def test_a_filter_that_was_taken_off_is_not_read_again(news_chain: Chain) -> None:
+def test_a_lifted_filter_is_not_applied(news_chain: Chain) -> None:
     question = BRIDGE.format(" in March 2024")
     [read] = news_chain.ask(question, today=date(2024, 7, 1)).read
     for lifted in ((read.words,), (question,)):
@@ -183,14 +183,14 @@ def test_a_filter_that_was_taken_off_is_not_read_again(news_chain: Chain) -> Non
         assert (answer.read, articles_of(answer)) == ((), {"tolm-march", "tolm-june"})
 
 
-def test_a_filter_that_leaves_nothing_is_dropped_and_the_answer_says_so(news_chain: Chain) -> None:
+def test_a_filter_without_an_answer_is_dropped_with_a_notice(news_chain: Chain) -> None:
     answer = news_chain.ask(BRIDGE.format(" last week"), today=date(2024, 5, 20))
     assert answer.grounded
     assert answer.read == ()
     assert answer.notice == "No article published 13–19 May 2024 answers this; all articles were searched."
 
 
-def test_filters_that_are_given_are_held_to(news_chain: Chain) -> None:
+def test_given_filters_are_applied(news_chain: Chain) -> None:
     question = BRIDGE.format("")
     assert articles_of(news_chain.ask(question, filters=Filters(published_after=date(2024, 6, 1)))) == {"tolm-june"}
     assert articles_of(news_chain.ask(question, filters=Filters(sources=("Bay Times",)))) == {"tolm-march"}
@@ -207,14 +207,14 @@ def test_filters_that_contradict_each_other_allow_nothing(news_chain: Chain) -> 
     assert Filters(sources=("a",)).and_also(Filters(sources=("b",))).sources != ()
 
 
-def test_what_was_asked_for_is_emphasised(sample_chain: Chain) -> None:
+def test_the_expected_answer_is_emphasised(sample_chain: Chain) -> None:
     answers = [sample_chain.ask(pair.question) for pair in sample_pairs()]
     told = [answer.text[start:end] for answer in answers for start, end in answer.emphasis]
     assert len(told) >= 10
     assert all(words.strip() == words and "[" not in words for words in told)
 
 
-def listening(of: Chain) -> tuple[Chain, list[str]]:
+def with_query_log(of: Chain) -> tuple[Chain, list[str]]:
     """The chain, and the questions that it looks for."""
     looked_for: list[str] = []
 
@@ -227,8 +227,8 @@ def listening(of: Chain) -> tuple[Chain, list[str]]:
     return replace(of, retriever=Listening(found.index, found.embedder, found.candidates, found.hits)), looked_for
 
 
-def test_the_words_of_a_filter_are_no_longer_looked_for(news_chain: Chain) -> None:
-    chain, looked_for = listening(news_chain)
+def test_the_words_of_a_filter_are_not_searched(news_chain: Chain) -> None:
+    chain, looked_for = with_query_log(news_chain)
     club = "According to Bay Times, what did the Bay Timeshare club say?"
     for question in (BRIDGE.format(" in March 2024"), club, "What happened in March 2024?", "in March 2024"):
         chain.retrieve(question, today=date(2024, 7, 1))
@@ -236,8 +236,8 @@ def test_the_words_of_a_filter_are_no_longer_looked_for(news_chain: Chain) -> No
     assert "in March 2024" in looked_for[-1], "nothing else is left"
 
 
-def test_a_question_that_a_model_wrote_anew_is_looked_for_without_its_filters_too(news_chain: Chain) -> None:
-    chain, looked_for = listening(news_chain)
+def test_a_rewritten_question_is_searched_without_its_filters(news_chain: Chain) -> None:
+    chain, looked_for = with_query_log(news_chain)
     history = [Turn("What did the mayor of Tolm say about the old bridge?", "It will be closed.", ("tolm-march",))]
     with scripted(lambda _: f"In March 2024, {BRIDGE.format('')}") as server:
         asking = replace(chain, model=load_llm("tiny", server.url))
@@ -245,7 +245,7 @@ def test_a_question_that_a_model_wrote_anew_is_looked_for_without_its_filters_to
     assert looked_for[0] == BRIDGE.format("")
 
 
-def test_a_story_in_three_outlets_is_cited_once_and_its_places_are_named(config: Config, tmp_path: Path) -> None:
+def test_a_story_in_three_outlets_is_cited_once_with_duplicates(config: Config, tmp_path: Path) -> None:
     folder = tmp_path / "wire"
     folder.mkdir()
     duplicate_group = (

@@ -43,7 +43,7 @@ def test_an_invalid_file_is_reported(tmp_path: Path, text: str, message: str) ->
         Config.load(file, environment={})
 
 
-def test_unknown_and_wrong_variables_and_arguments() -> None:
+def test_invalid_variables_and_arguments_are_reported() -> None:
     with pytest.raises(ConfigError, match="unknown variable PULLQUOTE_HIST"):
         Config.load(environment={"PULLQUOTE_HIST": "1"})
     with pytest.raises(ConfigError, match="variable PULLQUOTE_HITS is 'many'"):

@@ -19,11 +19,11 @@ ANSWER = Answer(
 )
 
 
-def test_the_file_stands_beside_the_index() -> None:
+def test_the_file_is_beside_the_index() -> None:
     assert feedback_file(Path("news/.pullquote")) == Path("news/.pullquote.feedback.jsonl")
 
 
-def test_what_is_written_becomes_drafts(tmp_path: Path) -> None:
+def test_feedback_becomes_drafts(tmp_path: Path) -> None:
     file = tmp_path / "f.jsonl"
     add_feedback(file, ANSWER, (Turn("What?", "Tea."),), Rating(liked=True))
     add_feedback(file, ANSWER, (), Rating(False, "It is cold by now."))
@@ -45,7 +45,7 @@ def test_a_draft_has_the_day_of_its_answer(tmp_path: Path) -> None:
     [draft] = read_drafts(file)
     assert isinstance(draft, Draft)
     assert draft.pair.asked_on == date.today()
-    told = {"rating": "up", "question": "How?"}
+    entry = {"rating": "up", "question": "How?"}
     for fields, day in (
         ({"date": "2024-03-05T10:00:00Z"}, "2024-03-05"),
         ({"date": "2024-03-05T10:00:00Z", "asked_on": "2024-03-04"}, "2024-03-04"),
@@ -53,10 +53,10 @@ def test_a_draft_has_the_day_of_its_answer(tmp_path: Path) -> None:
         ({"date": 7}, ""),
         ({}, ""),
     ):
-        assert pair_fields({**told, **fields})["asked_on"] == day
+        assert pair_fields({**entry, **fields})["asked_on"] == day
 
 
-def test_the_last_word_on_an_answer_counts(tmp_path: Path) -> None:
+def test_the_last_rating_of_an_answer_counts(tmp_path: Path) -> None:
     file = tmp_path / "f.jsonl"
     for rating in (
         Rating(True, id="a"),
@@ -70,12 +70,12 @@ def test_the_last_word_on_an_answer_counts(tmp_path: Path) -> None:
     assert found[:2] == [("b", "liked it"), ("a", "disliked it because: Too hot.")]
 
 
-def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_an_unwritable_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="cannot write feedback"):
         add_feedback(tmp_path, ANSWER, (), Rating(liked=True))
 
 
-def test_other_lines_are_no_feedback() -> None:
+def test_other_lines_are_not_feedback() -> None:
     assert not any(is_feedback(entry) for entry in (None, [], "rating", {"question": "How?"}))
     entry = json.loads('{"rating": "up", "question": "How?", "id": "7"}')
     assert is_feedback(entry)

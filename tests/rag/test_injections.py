@@ -286,7 +286,7 @@ def test_the_orders_reach_the_model_inside_closed_passages(plain: Chain) -> None
     assert not re.search(r"<\|im|\[/?INST\]|<</?SYS", prompt)
 
 
-def test_what_an_obedient_model_would_do_is_seen_by_these_checks(plain: Chain) -> None:
+def test_an_obedient_model_fails_these_checks(plain: Chain) -> None:
     """The checks can fail: without the code that holds answers to their passages, they do."""
     [honest] = answered(plain, says())[-1:]
     assert (leaked(honest), invented(honest, plain), linked(honest), moved(honest)) == (False,) * 4

@@ -35,7 +35,7 @@ def test_names_become_questions() -> None:
     ], "not a weekday, what belongs to a noun, two names at once, or shouting"
 
 
-def test_a_verb_that_begins_a_sentence_is_no_part_of_a_name() -> None:
+def test_a_verb_at_the_start_of_a_sentence_is_no_part_of_a_name() -> None:
     text = "He met Orla Fennimore. Using Orla Fennimore, they won. It was Orla Fennimore."
     assert asked_of(text) == ["What is said about Orla Fennimore?"]
 
@@ -52,28 +52,28 @@ def test_any_text_can_be_read(text: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("question", ["What did Iraq tell the Security Council?", "Why did bread become dearer?"])
-def test_what_is_suggested_is_answered_and_new(sample_chain: Chain, question: str) -> None:
+def test_suggestions_are_answered_and_new(sample_chain: Chain, question: str) -> None:
     answer = sample_chain.ask(question)
     suggested = follow_ups(sample_chain, answer, [question])
     assert 0 < len(suggested) <= MOST_SUGGESTED
     for following in suggested:
-        told = sample_chain.ask(following)
-        assert told.grounded
-        assert {c.quote for c in told.citations} - {c.quote for c in answer.citations}
+        answered = sample_chain.ask(following)
+        assert answered.grounded
+        assert {c.quote for c in answered.citations} - {c.quote for c in answer.citations}
         name = words_of(following.removeprefix("What did ").removeprefix("What is said about "))[0]
         assert name not in words_of(question)
     assert not set(suggested) & set(follow_ups(sample_chain, answer, [question, *suggested]))
 
 
 @pytest.mark.slow
-def test_suggestions_keep_to_the_articles_that_are_asked(sample_chain: Chain) -> None:
+def test_suggestions_respect_the_filters(sample_chain: Chain) -> None:
     answer = sample_chain.ask("Why did bread become dearer?")
     for source in ("The Tavrin Ledger", "Harbour Wire"):
         only = Filters(sources=(source,))
         for question in follow_ups(sample_chain, answer, filters=only):
-            told = sample_chain.ask(question, filters=only)
-            assert told.grounded
-            assert {citation.passage.source for citation in told.citations} == {source}
+            answered = sample_chain.ask(question, filters=only)
+            assert answered.grounded
+            assert {citation.passage.source for citation in answered.citations} == {source}
 
 
 def test_a_long_article_is_read_quickly_enough() -> None:
@@ -97,7 +97,7 @@ def test_first_questions_are_answered_out_of_different_articles(sample_chain: Ch
 
 
 @pytest.mark.slow
-def test_nothing_is_suggested_of_articles_in_other_languages(tmp_path: Path) -> None:
+def test_articles_in_other_languages_suggest_nothing(tmp_path: Path) -> None:
     german = (
         "Der Rat von Tolm hat am Dienstag beschlossen, die Brücke zu schließen. Bürgermeisterin Orla Fennimore sagte, "
         "dass die Arbeiten bis zum Herbst dauern werden. In Tolm war es danach still, und Orla Fennimore ging."

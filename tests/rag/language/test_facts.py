@@ -24,7 +24,7 @@ from rag.language.facts import facts_of, lower_words, words_of
         ("The twenty-first and the 22nd, the thirteenth, the thirtieth.", {"21", "22", "13", "30"}),
     ],
 )
-def test_figures(text: str, figures: set[str]) -> None:
+def test_numbers(text: str, figures: set[str]) -> None:
     assert facts_of(text).figures == figures
 
 
@@ -44,13 +44,13 @@ def test_names(text: str, names: list[tuple[str, ...]]) -> None:
     assert list(facts_of(text).names) == names
 
 
-def test_a_word_that_is_no_name_elsewhere_is_none_at_the_beginning() -> None:
+def test_a_word_in_lower_case_elsewhere_is_no_name_at_the_start() -> None:
     assert facts_of("Ferries came.", lower_words("All ferries came.")).names == ()
     assert facts_of("Tolm came.", lower_words("All ferries came to Tolm.")).names == (("tolm",),)
 
 
 @pytest.mark.parametrize(
-    ("claim", "told", "missing"),
+    ("claim", "source", "missing"),
     [
         ("Iraq wrote to the UN.", "The Iraqi letter went to the United Nations.", []),
         ("It wrote to the United Nations.", "It wrote to the U.N. again.", []),
@@ -64,12 +64,12 @@ def test_a_word_that_is_no_name_elsewhere_is_none_at_the_beginning() -> None:
         ("It cost two million.", "It cost 2 billion.", ["million"]),
     ],
 )
-def test_what_a_text_lacks(claim: str, told: str, missing: list[str]) -> None:
-    assert facts_of(claim).missing([facts_of(told)]) == missing
+def test_facts_missing_from_a_text(claim: str, source: str, missing: list[str]) -> None:
+    assert facts_of(claim).missing([facts_of(source)]) == missing
 
 
 @pytest.mark.parametrize(
-    ("claim", "told", "missing"),
+    ("claim", "source", "missing"),
     [
         ("Ankara wrote.", "Iraq sent a letter.", ["ankara"]),
         ("Ian Smith wrote.", "Iraq is to write.", ["ian", "smith"]),
@@ -78,25 +78,27 @@ def test_what_a_text_lacks(claim: str, told: str, missing: list[str]) -> None:
         ("He met men whom the United Nations sent.", "He met the U.N.’s men.", []),
     ],
 )
-def test_initials_are_those_of_an_abbreviation_and_not_of_any_word(claim: str, told: str, missing: list[str]) -> None:
-    assert facts_of(claim).missing([facts_of(told)]) == missing
-
-
-@pytest.mark.parametrize(("claim", "told"), [("Nine ships came.", "It saw 9 ships."), ("Fifty came.", "All 50 came.")])
-def test_a_number_that_begins_a_sentence_is_no_name(claim: str, told: str) -> None:
-    assert facts_of(claim).names == ()
-    assert facts_of(claim).figures <= facts_of(told).figures
+def test_initials_are_those_of_an_abbreviation_and_not_of_any_word(claim: str, source: str, missing: list[str]) -> None:
+    assert facts_of(claim).missing([facts_of(source)]) == missing
 
 
 @pytest.mark.parametrize(
-    ("claim", "told"),
+    ("claim", "source"), [("Nine ships came.", "It saw 9 ships."), ("Fifty came.", "All 50 came.")]
+)
+def test_a_number_that_begins_a_sentence_is_no_name(claim: str, source: str) -> None:
+    assert facts_of(claim).names == ()
+    assert facts_of(claim).figures <= facts_of(source).figures
+
+
+@pytest.mark.parametrize(
+    ("claim", "source"),
     [("0.125", "125"), (".5", "5"), ("5½", "5¼"), ("the twenty-first", "the 20"), ("the thirteenth", "the fourteenth")],
 )
-def test_another_figure_is_missing_however_it_is_written(claim: str, told: str) -> None:
-    assert facts_of(f"It was {claim} then.").missing([facts_of(f"It was {told} then.")])
+def test_a_different_number_is_missing_in_any_spelling(claim: str, source: str) -> None:
+    assert facts_of(f"It was {claim} then.").missing([facts_of(f"It was {source} then.")])
 
 
-def test_several_texts_have_it_between_them() -> None:
+def test_facts_are_searched_in_all_sources() -> None:
     assert facts_of("Ada Moor paid 9 crowns.").missing([facts_of("He saw Ada Moor."), facts_of("It cost 9.")]) == []
 
 
@@ -108,13 +110,13 @@ def test_several_texts_have_it_between_them() -> None:
         ("It closed.", False, False),
     ],
 )
-def test_what_denies(text: str, surely: bool, maybe: bool) -> None:
+def test_levels_of_denial(text: str, surely: bool, maybe: bool) -> None:
     facts = facts_of(text)
     assert (facts.says_not, facts.denies, facts.may_deny) == (surely, maybe, maybe)
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=80))
-def test_no_text_lacks_anything_of_itself(text: str) -> None:
+def test_no_text_lacks_its_own_facts(text: str) -> None:
     assert facts_of(text).missing([facts_of(text)]) == []
 
 
@@ -138,5 +140,5 @@ def test_words_are_compared_without_accents_and_endings() -> None:
 
 
 @pytest.mark.parametrize("text", ["ſixty ships", "fıfty ships", "the ſecond of 9 ships", "5 \u212a"])
-def test_letters_that_only_fold_to_others_are_none_of_a_number(text: str) -> None:
+def test_number_words_are_ascii(text: str) -> None:
     assert facts_of(text).figures <= {"5", "9"}

@@ -30,7 +30,7 @@ def without(question: str, known: Known = KNOWN) -> str:
         ("Who left in March 2024 after the storm at Inmarch?", "Who left after the storm at Inmarch?"),
     ],
 )
-def test_the_same_letters_elsewhere_stay(question: str, left: str) -> None:
+def test_the_same_letters_elsewhere_are_kept(question: str, left: str) -> None:
     assert without(question, WORDY) == left
 
 
@@ -63,7 +63,7 @@ def test_the_same_letters_elsewhere_stay(question: str, left: str) -> None:
         ("Who paid?", "Who paid?"),
     ],
 )
-def test_what_is_left_is_a_question(question: str, left: str) -> None:
+def test_the_rest_is_a_well_formed_question(question: str, left: str) -> None:
     assert without(question) == left
 
 
@@ -72,7 +72,7 @@ def letters(text: str) -> str:
 
 
 @given(QUESTIONS, st.dates(date(2022, 1, 1), date(2025, 1, 1)))
-def test_what_is_not_removed_stays_in_its_order(question: str, today: date) -> None:
+def test_other_words_keep_their_order(question: str, today: date) -> None:
     spans = cut_spans(question, read_filters(question, KNOWN, today))
     left = without_spans(question, spans)
     kept, at = "", 0
@@ -94,7 +94,7 @@ def test_any_spans_can_be_removed(text: str, edges: list[int]) -> None:
 
 
 @given(QUESTIONS)
-def test_a_filter_knows_where_its_words_stand(question: str) -> None:
+def test_a_filter_has_the_spans_of_its_words(question: str) -> None:
     found = read_filters(question, KNOWN, TODAY)
     for read in found:
         assert read.spans
@@ -109,7 +109,7 @@ def left_after(question: str, *lifted: str, known: Known = WORDY) -> list[str]:
     return [read.words for read in QuestionFilters.read(question, known, TODAY, lifted).found]
 
 
-def test_words_lift_their_own_filter_only() -> None:
+def test_the_words_of_a_filter_lift_only_that_filter() -> None:
     question = "According to Time, what happened in Times Square?"
     assert left_after(question) == ["Time"]
     assert left_after(question, "Times Square") == ["Time"]
@@ -127,7 +127,7 @@ def test_the_whole_question_lifts_every_filter(question: str) -> None:
     assert left_after(question, question, known=KNOWN) == []
 
 
-def test_two_filters_of_the_same_words_are_told_apart() -> None:
+def test_two_filters_with_the_same_words_are_distinguished() -> None:
     question = "What did This week say this week?"
     first, second = left_after(question)
     assert first.casefold() != second.casefold()
@@ -136,7 +136,7 @@ def test_two_filters_of_the_same_words_are_told_apart() -> None:
     assert left_after(question, first, second) == []
 
 
-def test_names_that_stand_apart_are_one_filter_with_two_places() -> None:
+def test_separate_names_are_one_filter_with_two_spans() -> None:
     question = "Does the Wired article agree with the report by Reuters?"
     [read] = read_filters(question, KNOWN, TODAY)
     assert read.words == "Wired, Reuters"
@@ -145,7 +145,7 @@ def test_names_that_stand_apart_are_one_filter_with_two_places() -> None:
     assert left_after(question, "Wired", known=KNOWN) == ["Wired, Reuters"]
 
 
-def test_another_wording_of_the_question_is_read_anew() -> None:
+def test_filters_are_found_again_in_a_rewritten_question() -> None:
     read = QuestionFilters.read("And what did he say in March 2024?", KNOWN, TODAY)
     assert read.without("In March 2024, what did Lea Orm say in Inmarch?") == "What did Lea Orm say in Inmarch?"
     assert read.without("What did Lea Orm say in May 2024?") == "What did Lea Orm say in May 2024?"

@@ -190,11 +190,11 @@ def test_two_ends_of_a_range_are_two_filters() -> None:
     ]
 
 
-def test_an_index_without_dates_has_no_date_to_ask_for() -> None:
+def test_an_index_without_dates_has_no_date_filters() -> None:
     assert read("What happened last week, and in March 2024?", Known(KNOWN.sources)) == []
 
 
-def test_what_is_recent_is_asked_for_even_where_there_is_nothing_recent() -> None:
+def test_recent_dates_are_filters_even_without_recent_articles() -> None:
     old = Known((), date(2020, 1, 1), date(2020, 12, 31))
     assert read("What happened last week?", old) == [("last week", "published 3–9 June 2024")]
     assert read("Who resigned in 2024?", old) == []
@@ -270,12 +270,12 @@ def test_no_source_is_read(question: str) -> None:
     assert read(question) == []
 
 
-def test_a_corpus_of_one_source_reads_none() -> None:
+def test_an_index_with_one_source_has_no_source_filters() -> None:
     for sources in ((), ("Bay Times",), ("Bay Times", "Bay Times", "")):
         assert read("What did Bay Times report?", Known(sources)) == []
 
 
-def test_filters_stand_in_the_questions_order() -> None:
+def test_filters_are_in_the_order_of_the_question() -> None:
     assert read("In March 2024, what did Reuters report?") == [
         ("In March 2024", "published in March 2024"),
         ("Reuters", "from Reuters"),
@@ -283,7 +283,7 @@ def test_filters_stand_in_the_questions_order() -> None:
     assert [words for words, _ in read("What did Reuters report last week?")] == ["Reuters", "last week"]
 
 
-def test_a_date_is_not_that_of_two_articles() -> None:
+def test_no_date_is_read_beside_two_sources() -> None:
     question = "Does the Wired article published on 5 March 2024 agree with the Reuters report?"
     assert read(question) == [("Wired, Reuters", "from Wired or Reuters")]
 
@@ -324,7 +324,7 @@ QUESTIONS = st.one_of(st.text(max_size=2000), st.lists(PIECES, max_size=60).map(
 
 
 @given(question=QUESTIONS, today=st.dates(date(1900, 1, 1), date(2100, 1, 1)))
-def test_whatever_is_asked_the_filters_are_whole(question: str, today: date) -> None:
+def test_filters_of_any_question_are_consistent(question: str, today: date) -> None:
     for found in read_filters(question, KNOWN, today):
         filters = found.filters
         assert filters
@@ -350,7 +350,7 @@ def test_every_day_is_read_in_every_spelling(day: date) -> None:
     "|between 5 and |than it was |other |report on |Reuters |Reuters, and |by Wired, |according to "
     "|The Age report ".split("|"),
 )
-def test_long_questions_take_no_time(piece: str) -> None:
+def test_long_questions_are_fast(piece: str) -> None:
     question = (piece * 2000)[:2000]
     read_filters("in March 2024", KNOWN, TODAY)
     began = time.perf_counter()
@@ -359,7 +359,7 @@ def test_long_questions_take_no_time(piece: str) -> None:
     assert time.perf_counter() - began < 1
 
 
-def test_the_ends_of_time_do_no_harm() -> None:
+def test_the_first_and_last_possible_dates() -> None:
     ever = Known((), date.min, date.max)
     assert read("What happened last week?", ever) == [("last week", "published 3–9 June 2024")]
     assert read("What happened yesterday, or 999 years ago?", ever, date(1900, 1, 1)) == []

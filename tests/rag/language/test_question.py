@@ -33,7 +33,7 @@ from rag.language.question import (
         ("", Asked.ANYTHING),
     ],
 )
-def test_what_is_asked_for(question: str, kind: Asked) -> None:
+def test_expected_answer_types(question: str, kind: Asked) -> None:
     assert asked(question) is kind
 
 
@@ -51,13 +51,13 @@ def test_what_is_asked_for(question: str, kind: Asked) -> None:
         (Asked.SPEECH, "“It is too late.”", "It was too late."),
     ],
 )
-def test_what_a_sentence_offers(kind: Asked, yes: str, no: str) -> None:
+def test_what_a_sentence_has_of_each_type(kind: Asked, yes: str, no: str) -> None:
     assert offers(yes, kind, "a question")
     assert not offers(no, kind, "a question")
     assert not offers(yes, Asked.ANYTHING, "a question")
 
 
-def test_the_questions_own_names_are_no_answer() -> None:
+def test_names_in_the_question_are_no_answer() -> None:
     assert not offers("A storm hit the pier of Tolm.", Asked.NAME, "Who hit Tolm?")
     assert not offers("They met in Tolm.", Asked.PLACE, "Where in Tolm did they meet?")
 
@@ -81,29 +81,29 @@ def test_the_questions_own_names_are_no_answer() -> None:
         ("How many of the 3.5 million votes counted?", "Only 3 million did.", "3 million"),
     ],
 )
-def test_the_words_that_answer(question: str, sentence: str, said: str) -> None:
+def test_the_answering_span(question: str, sentence: str, said: str) -> None:
     assert " ".join(sentence[start:end] for start, end in answering(sentence, asked(question), question)) == said
 
 
 @pytest.mark.parametrize("question", ["Which ports are not open?", "Who never came?", "Why didn’t it open?"])
-def test_questions_for_what_is_not_so(question: str) -> None:
+def test_negated_questions(question: str) -> None:
     assert denies(question)
 
 
 @pytest.mark.parametrize(
     "question", ["Which ports are open?", "Who not only came, but stayed?", "Isn’t it open?", "did it not open"]
 )
-def test_questions_for_what_is_so(question: str) -> None:
+def test_questions_without_negation(question: str) -> None:
     assert not denies(question)
 
 
-def test_a_sentence_denies_in_more_ways_than_one() -> None:
+def test_explicit_and_implicit_denial() -> None:
     assert can_deny("It did not open.")
     assert can_deny("She refused to open it.")
     assert not can_deny("She opened it.")
 
 
-def test_the_names_and_figures_of_a_question() -> None:
+def test_the_names_and_numbers_of_a_question() -> None:
     assert named("Did the Bay Council pay 1,200 crowns to Ada Moor-Lind in 1987?") == [
         "Bay", "Council", "1,200", "Ada", "Moor-Lind", "1987",
     ]  # fmt: skip
@@ -115,14 +115,14 @@ def test_the_names_and_figures_of_a_question() -> None:
     "sentence",
     ["He said so.", "“They are late,” she said.", "It would close.", "This was too late.", "That letter came late."],
 )
-def test_sentences_that_lean(sentence: str) -> None:
+def test_sentences_that_begin_with_a_pronoun(sentence: str) -> None:
     assert leans(sentence)
 
 
 @pytest.mark.parametrize(
     "sentence", ["Ada Moor said so.", "Hers is a boat.", "Thistles grow there.", "Items are dear."]
 )
-def test_sentences_that_stand(sentence: str) -> None:
+def test_sentences_that_begin_without_a_pronoun(sentence: str) -> None:
     assert not leans(sentence)
 
 
@@ -142,16 +142,16 @@ def test_sentences_that_stand(sentence: str) -> None:
         ("", []),
     ],
 )
-def test_the_sides_of_a_question(question: str, found: list[str]) -> None:
+def test_sub_questions(question: str, found: list[str]) -> None:
     assert sub_questions(question) == found
 
 
 @pytest.mark.parametrize("text", ["No . Rower Seat", "No. 2 Ben Orr", "No . of entries: 14", "No. of entries"])
-def test_the_no_before_a_number_denies_nothing(text: str) -> None:
+def test_no_before_a_number_is_not_a_negation(text: str) -> None:
     assert not says_not(text)
     assert not can_deny(text)
 
 
-def test_no_denies() -> None:
+def test_no_is_a_negation() -> None:
     assert says_not("No pier closed.")
     assert says_not("They said no.")
