@@ -218,14 +218,14 @@ def assert_whole(index: Index) -> None:
 
 
 PUT = [
-    "lexical.write_stamp",
+    "lexical.write_generation",
     "passages.upsert",
     "lexical.replace",
     "articles.upsert",
     "passages.delete",
     "articles.modify",
 ]
-REMOVE = ["lexical.write_stamp", "articles.delete", "lexical.replace", "passages.delete", "articles.modify"]
+REMOVE = ["lexical.write_generation", "articles.delete", "lexical.replace", "passages.delete", "articles.modify"]
 
 
 @pytest.mark.parametrize(("action", "point"), [("put", p) for p in PUT] + [("remove", p) for p in REMOVE])
@@ -266,11 +266,11 @@ def kill_before(request: int, patch: pytest.MonkeyPatch) -> None:
                 raise Killed
             return real(*given, **named)
 
-        patch.setattr(owner, step, staticmethod(call) if step == "write_stamp" else call)
+        patch.setattr(owner, step, staticmethod(call) if step == "write_generation" else call)
 
     for step in ("upsert", "update", "delete", "modify"):
         killed_at(Collection, step)
-    for step in ("replace", "write_stamp"):
+    for step in ("replace", "write_generation"):
         killed_at(FullTextIndex, step)
 
 
@@ -487,7 +487,7 @@ def test_the_full_text_side_is_built_again(tmp_path: Path, harm: str) -> None:
     elif harm == "empty":
         FullTextIndex.delete(folder / FULLTEXT_FOLDER)
         FullTextIndex(folder / FULLTEXT_FOLDER, create=True)
-        FullTextIndex.write_stamp(folder / FULLTEXT_FOLDER, 1)
+        FullTextIndex.write_generation(folder / FULLTEXT_FOLDER, 1)
     elif harm == "stale":
         (folder / FULLTEXT_FOLDER / "generation").write_text("0")
     else:
