@@ -16,6 +16,9 @@ from rag.schema import Article, ArticleEntry, Copy, Filters, Passage, Span
 from rag.store.fulltext import date_number, number_date
 from rag.store.vectors import Rows
 
+_PASSAGE_FIELDS = ("article_id", "digest", "ordinal", "start", "end", "title", "source", "url", "author")
+_ARTICLE_FIELDS = ("digest", "title", "source", "url", "author", "origin", "language", "text_digest")
+"""Fields that a row holds unchanged, under their own name."""
 _SENTENCE_VECTORS = "sentence_vectors"
 
 
@@ -60,17 +63,9 @@ def _unpack(packed: str) -> Vectors:
 def passage_row(passage: Passage, sentence_vectors: Vectors, duplicate_group: str) -> dict[str, str | int]:
     """The metadata of a passage's row; its text is the row's document."""
     return {
-        "article_id": passage.article_id,
-        "digest": passage.digest,
-        "ordinal": passage.ordinal,
-        "start": passage.start,
-        "end": passage.end,
+        **{name: getattr(passage, name) for name in _PASSAGE_FIELDS},
         "sentences": json.dumps(passage.sentences),
         _SENTENCE_VECTORS: _pack(sentence_vectors),
-        "title": passage.title,
-        "source": passage.source,
-        "url": passage.url,
-        "author": passage.author,
         "published": date_number(passage.published),
         "story": duplicate_group,
     }
@@ -80,17 +75,10 @@ def article_row(stored: StoredArticle, added: datetime) -> dict[str, str | int]:
     """The metadata of an article's row; `added` is when the article was first indexed."""
     article = stored.article
     return {
-        "digest": article.digest,
-        "title": article.title,
-        "source": article.source,
-        "url": article.url,
-        "author": article.author,
+        **{name: getattr(article, name) for name in _ARTICLE_FIELDS},
         "published": date_number(article.published),
-        "origin": article.origin,
         "passages": len(stored.passages),
-        "language": article.language,
         "extra": json.dumps(article.extra),
-        "text_digest": article.text_digest,
         "story": stored.duplicate_group or article.text_digest,
         "copies": copies_json(stored.copies),
         "sketch": stored.sketch,
@@ -123,19 +111,11 @@ def sentence_spans(row: Mapping[str, Any]) -> tuple[Span, ...]:
 def _passage(passage_id: str, text: str, row: Mapping[str, Any]) -> Passage:
     return Passage(
         id=passage_id,
-        article_id=row["article_id"],
-        digest=row["digest"],
-        ordinal=row["ordinal"],
-        start=row["start"],
-        end=row["end"],
         text=text,
         sentences=sentence_spans(row),
-        title=row["title"],
-        source=row["source"],
-        url=row["url"],
-        author=row["author"],
-        published=number_date(row["published"]) if row["published"] else None,
+        published=_day(row),
         duplicate_group=row["story"],
+        **{name: row[name] for name in _PASSAGE_FIELDS},
     )
 
 
@@ -147,21 +127,18 @@ def entries_from(rows: Rows) -> list[ArticleEntry]:
 def _entry(article_id: str, row: Mapping[str, Any]) -> ArticleEntry:
     return ArticleEntry(
         id=article_id,
-        title=row["title"],
-        source=row["source"],
-        url=row["url"],
-        author=row["author"],
-        published=number_date(row["published"]) if row["published"] else None,
-        origin=row["origin"],
-        digest=row["digest"],
+        published=_day(row),
         passages=row["passages"],
-        language=row["language"],
         extra=tuple((name, value) for name, value in json.loads(row["extra"])),
-        text_digest=row["text_digest"],
         duplicate_group=row["story"],
         copies=tuple(Copy(*copy) for copy in json.loads(row["copies"])),
         added=datetime.fromisoformat(row["added"]) if row.get("added") else None,
+        **{name: row[name] for name in _ARTICLE_FIELDS},
     )
+
+
+def _day(row: Mapping[str, Any]) -> date | None:
+    return number_date(row["published"]) if row["published"] else None
 
 
 def filter_conditions(filters: Filters) -> list[dict[str, Any]]:

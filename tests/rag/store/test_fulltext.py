@@ -1,4 +1,4 @@
-"""The full-text side: words, stems, rarity, and the stamp of its folder."""
+"""The full-text side: words, stems, rarity, and the generation file of its folder."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_what_was_written_is_there_after_opening_again(index: FullTextIndex, tmp
     assert FullTextIndex.read_generation(tmp_path / "lexical") == 1
 
 
-def test_a_folder_without_a_readable_stamp_cannot_be_trusted(index: FullTextIndex, tmp_path: Path) -> None:
+def test_a_folder_without_a_valid_generation_file_is_not_used(index: FullTextIndex, tmp_path: Path) -> None:
     (tmp_path / "lexical" / GENERATION_FILE).write_text("x")
     assert FullTextIndex.read_generation(tmp_path / "lexical") == FullTextIndex.read_generation(tmp_path / "none") == -1
 
