@@ -1,4 +1,7 @@
-"""Language models that write: piece by piece, within limits, and interruptible at any time. Knows no server."""
+"""Language models that write: piece by piece, within limits, and interruptible at any time.
+
+Knows nothing of servers and protocols, which are in `servers`, and of what the text means.
+"""
 
 from __future__ import annotations
 

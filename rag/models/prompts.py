@@ -1,4 +1,7 @@
-"""All prompts for language models. Knows no model and no server."""
+"""All prompts for language models.
+
+Knows nothing of models and servers, and does not read replies, except to recognise a refusal or a leaked prompt.
+"""
 
 from __future__ import annotations
 

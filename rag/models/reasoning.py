@@ -1,4 +1,4 @@
-"""Removes a model's reasoning (`<think>…</think>`) from a reply, as the reply arrives. Knows no model."""
+"""Removes a model's reasoning (`<think>…</think>`) from a reply, as the reply arrives."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""An index folder's collections in Chroma: which pair is in use, and what it was built with. Knows no question.
+"""An index folder's collections in Chroma: which pair is in use, and what it was built with.
 
 Collections come in pairs, one of articles and one of passages. A rebuild fills a new pair beside the one in use, and
 finally marks its articles' collection as built: the newest pair with that mark is the index.
+Knows nothing of searching.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The full-text side of the index; the only file that imports tantivy. Knows no vector and no article's row.
+"""The full-text side of the index; the only file that imports tantivy.
 
 Its folder is derived data: lost or out of step, it is built again from Chroma. A generation file beside tantivy's
-own files says which generation of the index it holds.
+own files says which generation of the index it holds. Knows nothing of vectors and of Chroma.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
-"""Reads the index: articles and passages from Chroma, their words from tantivy. Never writes, and knows no model.
+"""Reads the index: articles and passages from Chroma, their words from tantivy.
 
 Chroma is the source of truth. An article's row is the commit mark: a passage whose digest is not that of its
 article's row is not yet, or no longer, part of the index, and readers ignore it. The generation in the articles'
 collection metadata grows with every write; readers compare it and reopen, since an open Chroma client does not
 find what another process adds. During a write the full text's generation file is one ahead: that marks an interrupted
 write, which the next writer repairs. While that file is unchanged, readers skip the comparison.
+
+Never writes. Knows nothing of embedding and of ranking: it receives vectors, and returns similarities and BM25 scores.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Embeds a whole index again with another model, beside the collections in use."""
+"""Embeds a whole index again with another model, beside the collections in use.
+
+Knows nothing of the model: a function that embeds passages is passed in.
+"""
 
 from __future__ import annotations
 

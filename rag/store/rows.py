@@ -1,4 +1,7 @@
-"""Articles and passages to and from the rows of Chroma's collections, which hold strings and numbers only."""
+"""Articles and passages to and from the rows of Chroma's collections, which hold strings and numbers only.
+
+Knows nothing of collections and requests.
+"""
 
 from __future__ import annotations
 

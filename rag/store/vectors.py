@@ -2,7 +2,7 @@
 
 Chroma writes at most `get_max_batch_size()` rows in one request, and SQLite below it takes 32,766 variables: a request
 for more rows, a list of more values in a condition, or an answer of more rows fails. `BatchedCollection` splits each
-request to fit. Knows no article and no passage.
+request to fit. Knows nothing of articles and passages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Writes the index: one writer at a time, each article committed as a whole, interrupted writes repaired."""
+"""Writes the index: one writer at a time, each article committed as a whole, interrupted writes repaired.
+
+Knows nothing of embedding and of sources: it receives articles with their vectors.
+"""
 
 from __future__ import annotations
 

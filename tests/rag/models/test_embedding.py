@@ -1,4 +1,4 @@
-"""Embedders, rerankers and the packaged model, which must be the published one."""
+"""Embedders, and the packaged model, which must be the published one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,8 @@ import pytest
 import rag.models.embedding
 from rag.config import PACKAGED_MODEL
 from rag.errors import ModelError
-from rag.models.cross_encoders import load_reranker
 from rag.models.embedding import BATCH, Embedder, SentenceTransformerEmbedder, load_embedder
-from rag.models.llm import Usage
 from rag.models.model_files import model_path
-from rag.models.prompts import Prompt
-from rag.models.servers import load_llm
-from tests.support.llm_server import scripted
 
 pytestmark = pytest.mark.slow
 
@@ -180,36 +175,6 @@ def test_a_model_that_pools_otherwise_embeds_sentences_separately(tmp_path: Path
     assert parts[0] @ alone == pytest.approx(1, abs=1e-2)
 
 
-def tiny_reranker(folder: Path, labels: int = 1) -> str:
-    """A CrossEncoder of one small layer with random weights, and the packaged model's words."""
-    import torch
-    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
-
-    torch.manual_seed(1)  # some weights say the same of every text
-    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
-    config = BertConfig(vocab_size=30522, num_labels=labels, initializer_range=1.0, **sizes)
-    BertForSequenceClassification(config).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(model_path(PACKAGED_MODEL)).save_pretrained(folder)
-    return str(folder)
-
-
-def test_any_cross_encoder_orders_passages(tmp_path: Path) -> None:
-    reranker = load_reranker(tiny_reranker(tmp_path / "tiny"))
-    assert reranker is not None
-    scores = reranker.scores("Which boat was lost?", TEXTS)
-    assert len(scores) == 3
-    assert len(set(scores)) == 3
-    assert reranker.scores("Which boat was lost?", TEXTS[::-1]) == pytest.approx(scores[::-1], abs=1e-4)
-
-
-def test_no_reranker_and_invalid_ones(tmp_path: Path) -> None:
-    assert load_reranker("") is None
-    with pytest.raises(ModelError, match="gives 3 scores"):
-        load_reranker(tiny_reranker(tmp_path / "three", labels=3))
-    with pytest.raises(ModelError, match="cannot load the reranker"):
-        load_reranker(str(tmp_path))
-
-
 def test_a_changed_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rag.models.model_files.PACKAGED_MODEL_SHA256", "0" * 64)
     with pytest.raises(ModelError, match="SHA-256"):
@@ -219,23 +184,3 @@ def test_a_changed_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_folder_that_holds_no_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot load the embedding model"):
         load_embedder(str(tmp_path))
-
-
-@pytest.mark.parametrize("url", ["", "localhost:11434", "file:///etc/passwd"])
-def test_a_language_model_needs_an_address(url: str) -> None:
-    with pytest.raises(ModelError, match="http://localhost:11434/v1"):
-        load_llm("tiny", url)
-
-
-def test_only_the_configured_key_is_sent(no_settings: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-somebody-elses")
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://203.0.113.1/")
-    monkeypatch.setenv("OLLAMA_API_KEY", "somebody-elses")
-    for ollama in (False, True):
-        with scripted(lambda _: "Tea is hot.", ollama=ollama) as server:
-            model = load_llm("tiny", server.url)
-            assert model.complete(Prompt("", "How is tea?")) == "Tea is hot."
-        assert model.usage.calls == 1
-        assert model.usage.prompt_tokens > 3
-        assert (server.keys, server.prompts) == (["Bearer none"], ["How is tea?"])
-    assert Usage(1, 10, 2) + Usage(1, 1, 1) == Usage(2, 11, 3)

@@ -19,7 +19,7 @@ from llama_index.core.llms import ChatMessage
 import rag.models.llm
 import rag.models.responses
 from rag.errors import ModelError
-from rag.models.llm import MAX_PIECE, MAX_REASONING, MAX_REPLY, LanguageModel
+from rag.models.llm import MAX_PIECE, MAX_REASONING, MAX_REPLY, LanguageModel, Usage
 from rag.models.llm_errors import llm_errors
 from rag.models.prompts import Prompt
 from rag.models.servers import load_llm, local_llms
@@ -287,6 +287,20 @@ def test_models_of_this_machine_are_only_what_servers_name(monkeypatch: pytest.M
         assert local_llms() == [("a", one.url)]
 
 
+def test_only_the_configured_key_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-somebody-elses")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://203.0.113.1/")
+    monkeypatch.setenv("OLLAMA_API_KEY", "somebody-elses")
+    for ollama in (False, True):
+        with scripted(lambda _: "Tea is hot.", ollama=ollama) as server:
+            model = load_llm("tiny", server.url)
+            assert model.complete(Prompt("", "How is tea?")) == "Tea is hot."
+        assert model.usage.calls == 1
+        assert model.usage.prompt_tokens > 3
+        assert (server.keys, server.prompts) == (["Bearer none"], ["How is tea?"])
+    assert Usage(1, 10, 2) + Usage(1, 1, 1) == Usage(2, 11, 3)
+
+
 @pytest.mark.parametrize("key", ["sesame", " sesame\n"])
 def test_a_key_is_sent_without_the_space_around_it(key: str) -> None:
     with scripted(lambda _: "Tea is hot.") as server:
@@ -329,7 +343,19 @@ def test_a_server_that_sends_forever_is_not_a_model_server(monkeypatch: pytest.M
         server.shutdown()
 
 
-@pytest.mark.parametrize("url", ["http://", "http://[::1", "ftp://a/v1", "http://a:99999/v1", "http://a:0/v1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost:11434",
+        "file:///etc/passwd",
+        "http://",
+        "http://[::1",
+        "ftp://a/v1",
+        "http://a:99999/v1",
+        "http://a:0/v1",
+    ],
+)
 def test_invalid_addresses(url: str) -> None:
     with pytest.raises(ModelError, match="http://localhost:11434/v1"):
         load_llm("tiny", url)
