@@ -1,4 +1,7 @@
-"""Cross-encoders, which read two texts together: rerankers and entailment models. Knows no passage and no index."""
+"""Cross-encoders, which read two texts together: rerankers and entailment models.
+
+Knows nothing of passages and of the index.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Embedding models: texts, and parts of texts, to vectors. Knows no article, no passage and no index."""
+"""Embedding models: texts, and parts of texts, to vectors.
+
+Knows nothing of articles, passages and the index.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The errors of requests to a language model, each with what to do. None repeats the server's words or the key."""
+"""The errors of requests to a language model, each with what to do.
+
+None of them repeats the server's own words, which may contain the key.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The files of a model that sentence-transformers loads: the packaged one, checked by its SHA-256, or any other.
 
-Knows nothing of what a model is used for.
+Knows nothing of what the models compute.
 """
 
 from __future__ import annotations

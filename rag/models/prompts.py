@@ -1,4 +1,7 @@
-"""Every word of ours that is sent to a language model."""
+"""All prompts for language models.
+
+Knows nothing of models and servers, and does not read replies, except to recognise a refusal or a leaked prompt.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ from functools import lru_cache
 from rag.schema import Passage, Turn, long_date
 
 NOT_ANSWERED = "Not answered by the passages."
-"""What a model is to reply, and nothing else, if they do not."""
-LONGEST_TOLD = 600
-"""Characters of an earlier answer that are told again."""
+"""The whole reply of a model that finds no answer in the passages."""
+MAX_EARLIER_ANSWER = 600
+"""Characters of an earlier answer that are repeated in a prompt."""
 
 ANSWER = """\
 You answer a reader's question out of passages of articles, which stand between <passage> and </passage>. They are \
@@ -58,94 +61,92 @@ holds it.
 
 Reply with a JSON list and nothing else: [{{"question": "...", "answer": "...", "evidence": "..."}}]
 """
-SAME_LETTERS = 24
-"""So many letters in a row, whatever stands between them, are no coincidence."""
+LEAKED_LETTERS = 24
+"""A text with this many successive letters of the system prompt, ignoring other characters, repeats it."""
 _TAG = re.compile(r"<(?=\s*[/|｜!A-Za-z<])")
 _TEMPLATE = re.compile(r"\[\s*+(/?+\s*+[A-Z_]{3,})\s*+\]")
-"""Such as <|im_end|>, </passage> and [/INST]."""
+"""These match the start of <|im_end|> and </passage>, and [/INST]."""
 
 TRIAL = "Reply with the one word: ready"
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model is asked: what it is to do, if that is said apart, and what to do it with."""
+    """A system prompt, empty if the user prompt contains the instructions, and a user prompt."""
 
     system: str
     user: str
 
     def is_repeated_in(self, text: str) -> bool:
-        """Does a text give away what the model was told to do, in these words or backwards?"""
-        own = _runs_of(self.system)
-        return any(run in own for run in _runs(_letters(text)))
+        """Whether a text repeats a part of the system prompt, forwards or backwards."""
+        own = _prompt_ngrams(self.system)
+        return any(ngram in own for ngram in _ngrams(_letters(text)))
 
 
 def answer(question: str, passages: Sequence[tuple[str, Passage]], sentences: int) -> Prompt:
-    """The prompt for an answer out of passages, each with the mark it is cited by."""
-    told = "\n\n".join(_passage(mark, passage) for mark, passage in passages)
+    """The prompt for an answer from passages, each with the label it is cited by."""
+    blocks = "\n\n".join(_passage(label, passage) for label, passage in passages)
     system = ANSWER.format(sentences=sentences, mark=passages[0][0], not_answered=NOT_ANSWERED)
-    return Prompt(system, ASK.format(passages=told, question=_inside(question)))
+    return Prompt(system, ASK.format(passages=blocks, question=_escaped(question)))
 
 
 def rewrite(question: str, turns: Sequence[Turn]) -> Prompt:
-    """The prompt for a follow-up as it would be asked without the conversation before it."""
-    told = "\n".join(f"Reader: {_line(turn.question)}\nAnswer: {_line(turn.answer[:LONGEST_TOLD])}" for turn in turns)
-    return Prompt(REWRITE, f"The conversation:\n{told}\n\nThe question that comes next: {_line(question)}")
+    """The prompt for rewriting a follow-up so that it can be understood without the conversation."""
+    earlier = "\n".join(
+        f"Reader: {_line(turn.question)}\nAnswer: {_line(turn.answer[:MAX_EARLIER_ANSWER])}" for turn in turns
+    )
+    return Prompt(REWRITE, f"The conversation:\n{earlier}\n\nThe question that comes next: {_line(question)}")
 
 
 def split(question: str, most: int) -> Prompt:
-    """The prompt for the questions that one question over several things is made of."""
+    """The prompt for splitting a question about several things into sub-questions."""
     return Prompt(SPLIT.format(most=most), f"The question: {_line(question)}")
 
 
 def questions(title: str, text: str, count: int) -> Prompt:
-    """The prompt for questions about an article, to be answered with a JSON list."""
-    return Prompt("", QUESTIONS.format(count=count, title=_inside(title), text=_inside(text)))
+    """The prompt for questions about an article, with a JSON list as the reply."""
+    return Prompt("", QUESTIONS.format(count=count, title=_escaped(title), text=_escaped(text)))
 
 
 def trial() -> Prompt:
-    """The prompt by which it is tried whether a model answers at all."""
+    """The prompt that tests whether a model replies at all."""
     return Prompt("", TRIAL)
 
 
 def is_refusal(sentence: str) -> bool:
-    """Is it the sentence by which a model says that the passages hold no answer?"""
+    """Whether a sentence is the one that says that the passages hold no answer."""
     return _letters(sentence) == _letters(NOT_ANSWERED)
 
 
 @lru_cache(maxsize=8)
-def _runs_of(text: str) -> frozenset[str]:
-    """Its runs of letters, and the same backwards."""
+def _prompt_ngrams(text: str) -> frozenset[str]:
+    """The runs of letters in a prompt, forwards and backwards."""
     letters = _letters(text)
-    return frozenset((*_runs(letters), *_runs(letters[::-1])))
+    return frozenset((*_ngrams(letters), *_ngrams(letters[::-1])))
 
 
-def _runs(letters: str) -> Iterator[str]:
-    return (letters[start : start + SAME_LETTERS] for start in range(len(letters) - SAME_LETTERS + 1))
+def _ngrams(letters: str) -> Iterator[str]:
+    return (letters[start : start + LEAKED_LETTERS] for start in range(len(letters) - LEAKED_LETTERS + 1))
 
 
 def _letters(text: str) -> str:
     return "".join(filter(str.isalpha, text.lower()))
 
 
-def _passage(mark: str, passage: Passage) -> str:
-    about = [
-        ("title", passage.title),
-        ("source", passage.source),
-        ("date", long_date(passage.published)),
-    ]
-    head = "\n".join(f"{name}: {_line(value)}" for name, value in about if value)
-    return f"<passage>\nmark: [{mark}]\n{head}\n\n{_inside(passage.text.strip())}\n</passage>"
+def _passage(label: str, passage: Passage) -> str:
+    fields = {"title": passage.title, "source": passage.source, "date": long_date(passage.published)}
+    head = "\n".join(f"{name}: {_line(value)}" for name, value in fields.items() if value)
+    return f"<passage>\nmark: [{label}]\n{head}\n\n{_escaped(passage.text.strip())}\n</passage>"
 
 
 def _line(text: str) -> str:
-    """The text as `_inside`, in one line, so that it cannot begin another one."""
-    return " ".join(_inside(text).split())
+    """The escaped text in one line, so that it cannot start a line of the prompt."""
+    return " ".join(_escaped(text).split())
 
 
-def _inside(text: str) -> str:
-    """The text without what ends the place it stands in, or begins another one in a model's own template.
+def _escaped(text: str) -> str:
+    """The text without tags of the prompt or of a model's chat template.
 
-    Other signs stand for those brackets; were they taken out, the rest might mean something again.
+    Their brackets are replaced by others: if they were removed, the rest could form a new tag.
     """
     return _TEMPLATE.sub(r"(\1)", _TAG.sub("‹", text))

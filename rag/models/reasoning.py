@@ -12,35 +12,35 @@ _LONGEST_TAG = len("</thinking>")
 
 @dataclass(slots=True)
 class ReasoningFilter:
-    """Takes out of a reply, as it arrives, what a model thinks before it; some servers leave that in."""
+    """Removes the reasoning before a streamed reply, which some servers leave in."""
 
-    _begun: bool = False
-    _thinks: bool = False
-    _held: str = ""
+    _answering: bool = False
+    _reasoning: bool = False
+    _buffer: str = ""
 
     def add(self, piece: str) -> str:
-        """What there is to read of the reply, with this piece, that was not there before."""
-        if self._begun:
+        """Add a piece of the reply; returns the text without reasoning that can now be shown."""
+        if self._answering:
             return piece
-        self._held = (self._held + piece).lstrip()
-        if not self._thinks:
-            begins = _REASONING_BEGINS.match(self._held)
-            if not begins and "<thinking>".startswith(self._held[:_LONGEST_TAG].lower()):
+        self._buffer = (self._buffer + piece).lstrip()
+        if not self._reasoning:
+            begins = _REASONING_BEGINS.match(self._buffer)
+            if not begins and "<thinking>".startswith(self._buffer[:_LONGEST_TAG].lower()):
                 return ""
-            self._thinks, self._held = bool(begins), self._held[begins.end() :] if begins else self._held
-        if self._thinks:
-            ends = _REASONING_ENDS.search(self._held)
-            self._held = self._held[ends.end() :].lstrip() if ends else self._held[-_LONGEST_TAG:]
-            self._thinks = not ends
-        self._begun = not self._thinks and bool(self._held)
-        return self._held if self._begun else ""
+            self._reasoning, self._buffer = bool(begins), self._buffer[begins.end() :] if begins else self._buffer
+        if self._reasoning:
+            ends = _REASONING_ENDS.search(self._buffer)
+            self._buffer = self._buffer[ends.end() :].lstrip() if ends else self._buffer[-_LONGEST_TAG:]
+            self._reasoning = not ends
+        self._answering = not self._reasoning and bool(self._buffer)
+        return self._buffer if self._answering else ""
 
     def end(self) -> str:
-        """What was held back because it might have begun a thought."""
-        return "" if self._begun or self._thinks else self._held
+        """End the reply; returns text held back because it might have been the start of a tag."""
+        return "" if self._answering or self._reasoning else self._buffer
 
 
 def without_reasoning(text: str) -> str:
-    """A reply without what a model thinks before it; empty as long as it thinks."""
-    spoken = ReasoningFilter()
-    return spoken.add(text) + spoken.end()
+    """A reply without the reasoning before it; empty while that has not ended."""
+    reply = ReasoningFilter()
+    return reply.add(text) + reply.end()

@@ -1,6 +1,7 @@
-"""Checks the responses of a language model's server before the client library reads them. Knows no prompt.
+"""Checks the responses of a language model's server before the client library reads them.
 
-Imports httpx, which takes a while; so it is imported only when a client is built.
+Knows nothing of prompts and of what a reply says. Imports httpx, which takes a while, and is
+itself imported only when a client is built.
 """
 
 from __future__ import annotations

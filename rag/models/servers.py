@@ -1,4 +1,7 @@
-"""Language models behind a server: finds them, checks their address, builds their clients. Knows no prompt."""
+"""Language models behind a server: finds them, checks their address, builds their clients.
+
+Knows nothing of prompts and replies.
+"""
 
 from __future__ import annotations
 

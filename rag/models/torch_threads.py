@@ -1,4 +1,4 @@
-"""Pools of threads in which PyTorch computes on one thread each. Knows no model.
+"""Pools of threads in which PyTorch computes on one thread each.
 
 PyTorch keeps a number of computing threads per thread, and a new thread starts with the number that any thread set
 last. So a thread that sets its number and then restores it changes the number of others. Here only new threads set

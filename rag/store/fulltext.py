@@ -1,7 +1,7 @@
 """The full-text side of the index; the only file that imports tantivy.
 
-Its folder is derived data: lost or out of step, it is built again from Chroma. A stamp file beside tantivy's
-own files tells which generation of the index it holds.
+Its folder is derived data: lost or out of step, it is built again from Chroma. A generation file beside tantivy's
+own files says which generation of the index it holds. Knows nothing of vectors and of Chroma.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from rag.errors import StoreError
 from rag.language.english import FUNCTION_WORDS
 from rag.schema import NO_FILTERS, Filters, Passage
 
-STAMP = "generation"
+GENERATION_FILE = "generation"
+FileState = tuple[int, int]
+"""The generation in a generation file, and when it was written, in nanoseconds."""
 HEAP_BYTES = 64_000_000
 ANALYZER = "english"
-MOST_SOURCES = 10_000
+MAX_SOURCES = 10_000
 
 
 def analyzer() -> tantivy.TextAnalyzer:
-    """Lower case, accents folded, function words out, English stems."""
+    """Lower case, accents folded, function words removed, English stems."""
     return (
         tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
         .filter(tantivy.Filter.remove_long(60))
@@ -51,7 +53,7 @@ def _schema() -> tantivy.Schema:
 
 @contextmanager
 def _panics() -> Iterator[None]:
-    """A panic of tantivy's, which damaged files cause, as a ValueError; its class is none that can be named."""
+    """Turn a panic of tantivy, caused by damaged files, into ValueError; its exception class cannot be imported."""
     try:
         yield
     except BaseException as error:
@@ -61,10 +63,10 @@ def _panics() -> Iterator[None]:
 
 
 class FullTextIndex:
-    """Passages by their words: BM25, and how rare a word is. In a folder, or in memory when there is none."""
+    """Passages by their words: BM25 scores, and how rare a word is. In a folder, or in memory without one."""
 
     def __init__(self, folder: Path | None = None, *, create: bool = False) -> None:
-        """Raises ValueError for a folder that holds no index of this version, unless it is to be made."""
+        """Raises ValueError for a folder without an index of this version, unless `create` is set."""
         self._folder = folder
         self._schema = _schema()
         self._analyzer = analyzer()
@@ -81,41 +83,59 @@ class FullTextIndex:
         with _panics():
             self._searcher = self._index.searcher()
 
-    @property
-    def count(self) -> int:
-        """How many passages it holds."""
-        return int(self._searcher.num_docs)
+    @classmethod
+    def open_current(cls, folder: Path, generation: int, count: int | None) -> FullTextIndex | None:
+        """The full text in a folder, if it holds this generation and this number of passages (None: any)."""
+        if cls.read_generation(folder) != generation:
+            return None
+        try:
+            fulltext = cls(folder)
+        except ValueError:
+            return None
+        return fulltext if count in (None, fulltext.count) else None
+
+    @classmethod
+    def build(cls, folder: Path, generation: int, passages: Iterable[Passage]) -> None:
+        """Replace whatever a folder holds by these passages."""
+        cls.delete(folder)
+        cls(folder, create=True).replace([], passages)
+        cls.write_generation(folder, generation)
 
     @staticmethod
-    def stamp(folder: Path) -> int:
-        """The generation a folder holds; -1 where there is none that can be trusted."""
+    def read_generation(folder: Path) -> int:
+        """The generation a folder holds; -1 without a valid generation file."""
         try:
-            return int((folder / STAMP).read_text("ascii"))
+            return int((folder / GENERATION_FILE).read_text("ascii"))
         except (OSError, ValueError):
             return -1
 
     @staticmethod
-    def mark(folder: Path) -> tuple[int, int] | None:
-        """What changes whenever the stamp is written, and costs little to look at; None where there is no stamp."""
+    def file_state(folder: Path) -> FileState | None:
+        """The state of the generation file, which changes with every write; None without one."""
         try:
-            return FullTextIndex.stamp(folder), (folder / STAMP).stat().st_mtime_ns
+            return FullTextIndex.read_generation(folder), (folder / GENERATION_FILE).stat().st_mtime_ns
         except OSError:
             return None
 
     @staticmethod
-    def write_stamp(folder: Path, generation: int) -> None:
-        """Say which generation a folder holds, or is about to hold."""
-        new = folder / f"{STAMP}.new"
+    def write_generation(folder: Path, generation: int) -> None:
+        """Record which generation a folder holds, or is about to hold."""
+        new = folder / f"{GENERATION_FILE}.new"
         new.write_text(str(generation), "ascii")
-        new.replace(folder / STAMP)  # whoever looks sees the old one or the new one
+        new.replace(folder / GENERATION_FILE)  # atomic: readers see the old one or the new one
 
     @staticmethod
     def delete(folder: Path) -> None:
-        """Remove a folder, so that it can be built anew."""
+        """Delete a folder."""
         shutil.rmtree(folder, ignore_errors=True)
 
+    @property
+    def count(self) -> int:
+        """The number of passages."""
+        return int(self._searcher.num_docs)
+
     def replace(self, article_ids: Iterable[str], passages: Iterable[Passage]) -> None:
-        """Drop all passages of these articles, add these, and make it visible and durable, in one commit."""
+        """Delete all passages of these articles and add these, visible and durable, in one commit."""
         writer = self._index.writer(HEAP_BYTES, 1)
         try:
             for article_id in article_ids:
@@ -130,45 +150,49 @@ class FullTextIndex:
         except ValueError as error:
             raise StoreError(f"the full text cannot be written ({error}); check that the disk is not full") from error
         finally:
-            writer.wait_merging_threads()  # lets go of tantivy's lock; what was not committed is dropped
+            writer.wait_merging_threads()  # releases tantivy's lock; what was not committed is dropped
         self._index.reload()
         self._searcher = self._index.searcher()
 
     def search(
         self, question: str, limit: int, filters: Filters = NO_FILTERS, carried: str = "", weight: float = 0.0
     ) -> list[tuple[str, float]]:
-        """Passage ids with their BM25 scores, best first; passages that share no word are not among them.
+        """Passage ids with their BM25 scores, best first; passages that share no word are left out.
 
-        The words of `carried` count as the question's do, times `weight`.
+        The words of `carried` count like the question's, multiplied by `weight`.
         """
         weights = {**dict.fromkeys(self.terms(carried), weight), **dict.fromkeys(self.terms(question), 1.0)}
-        should = [(tantivy.Occur.Should, self._having(term, of)) for term, of in weights.items() if of]
-        if not should:
+        clauses = [(tantivy.Occur.Should, self._term_query(term, boost)) for term, boost in weights.items() if boost]
+        if not clauses:
             return []
-        query = tantivy.Query.boolean_query(should)
-        allowed = self._allowed(filters)
-        if allowed:
-            query = tantivy.Query.boolean_query([(tantivy.Occur.Must, query), *allowed])
+        query = tantivy.Query.boolean_query(clauses)
+        required = self._filter_clauses(filters)
+        if required:
+            query = tantivy.Query.boolean_query([(tantivy.Occur.Must, query), *required])
         searcher = self._searcher
         try:
             with _panics():
-                found = searcher.search(query, limit, count=False).hits
-                return [(str(searcher.doc(address).get_first("id")), float(score)) for score, address in found]
+                hits = searcher.search(query, limit, count=False).hits
+                return [(str(searcher.doc(address).get_first("id")), float(score)) for score, address in hits]
         except ValueError as error:
             raise StoreError(
-                f"the full text in {self._folder} is damaged ({error}); delete that folder, it is built again by itself"
+                f"the full text in {self._folder} is damaged ({error}); delete that folder, it is built again "
+                "automatically"
             ) from error
 
-    def _having(self, term: str, weight: float) -> tantivy.Query:
-        return tantivy.Query.boost_query(tantivy.Query.term_query(self._schema, "text", term, "freq"), weight)
+    def _term_query(self, term: str, boost: float) -> tantivy.Query:
+        return tantivy.Query.boost_query(tantivy.Query.term_query(self._schema, "text", term, "freq"), boost)
 
-    def _allowed(self, filters: Filters) -> list[tuple[tantivy.Occur, tantivy.Query]]:
-        """What a passage must meet, without a share in its score."""
-        first, last = filters.published_after, filters.published_before
+    def _published_between(self, first: date | None, last: date | None) -> tantivy.Query:
+        """Passages with a date of publication in this range; None is no limit."""
+        days = (date_number(first or date.min), date_number(last or date.max))
+        return tantivy.Query.range_query(self._schema, "published", tantivy.FieldType.Integer, *days)
+
+    def _filter_clauses(self, filters: Filters) -> list[tuple[tantivy.Occur, tantivy.Query]]:
+        """What a passage must match, without affecting its score."""
         queries = []
-        if first or last:
-            days = (date_number(first or date.min), date_number(last or date.max))
-            queries.append(tantivy.Query.range_query(self._schema, "published", tantivy.FieldType.Integer, *days))
+        if filters.published_after or filters.published_before:
+            queries.append(self._published_between(filters.published_after, filters.published_before))
         if filters.sources:
             queries.append(tantivy.Query.term_set_query(self._schema, "source", list(filters.sources)))
         if filters.article_ids:
@@ -176,38 +200,37 @@ class FullTextIndex:
         return [(tantivy.Occur.Must, tantivy.Query.const_score_query(query, 0.0)) for query in queries]
 
     def ids(self) -> set[str]:
-        """The ids of all its passages. Raises ValueError if its files are damaged."""
+        """The ids of all passages. Raises ValueError if the files are damaged."""
         with _panics():
-            found = self._searcher.search(tantivy.Query.all_query(), max(1, self.count), count=False).hits
-            return {str(self._searcher.doc(address).get_first("id")) for _, address in found}
+            hits = self._searcher.search(tantivy.Query.all_query(), max(1, self.count), count=False).hits
+            return {str(self._searcher.doc(address).get_first("id")) for _, address in hits}
 
     def sources(self) -> list[str]:
-        """The sources of its passages, the most frequent first."""
-        counts = self._aggregated({"terms": {"field": "source", "size": MOST_SOURCES}})["buckets"]
-        return [str(bucket["key"]) for bucket in counts if bucket["key"]]
+        """The sources of its passages, most frequent first."""
+        buckets = self._aggregate({"terms": {"field": "source", "size": MAX_SOURCES}})["buckets"]
+        return [str(bucket["key"]) for bucket in buckets if bucket["key"]]
 
     def published(self) -> tuple[date, date] | None:
-        """The first and the last day of publication; None if no passage has one."""
-        dated = tantivy.Query.range_query(
-            self._schema, "published", tantivy.FieldType.Integer, date_number(date.min), date_number(date.max)
-        )
-        first, last = (self._aggregated({of: {"field": "published"}}, dated)["value"] for of in ("min", "max"))
+        """The first and the last day of publication; None if no passage has a date."""
+        dated = self._published_between(None, None)
+        first, last = (self._aggregate({bound: {"field": "published"}}, dated)["value"] for bound in ("min", "max"))
         return (number_date(int(first)), number_date(int(last))) if first else None
 
-    def _aggregated(self, what: dict[str, Any], over: tantivy.Query | None = None) -> dict[str, Any]:
-        found: dict[str, Any] = self._searcher.aggregate(over or tantivy.Query.all_query(), {"found": what})["found"]
-        return found
+    def _aggregate(self, aggregation: dict[str, Any], query: tantivy.Query | None = None) -> dict[str, Any]:
+        results = self._searcher.aggregate(query or tantivy.Query.all_query(), {"result": aggregation})
+        result: dict[str, Any] = results["result"]
+        return result
 
     def terms(self, text: str) -> list[str]:
-        """The stems a text is searched by, each once, in order."""
+        """The stems of a text's words, each once, in order."""
         return list(dict.fromkeys(self._analyzer.analyze(text)))
 
     def knows(self, terms: Iterable[str]) -> bool:
-        """Does any passage have any of these terms?"""
+        """Whether any passage has any of these terms."""
         return any(self._searcher.doc_freq("text", term) for term in terms)
 
     def rarity(self, terms: Sequence[str]) -> dict[str, float]:
-        """How much each term tells, as BM25's inverse document frequency.
+        """The inverse document frequency of each term, as in BM25.
 
         ln(1 + (N - n + .5) / (n + .5)), Robertson and Zaragoza, The Probabilistic Relevance Framework (2009).
         """
@@ -217,10 +240,10 @@ class FullTextIndex:
 
 
 def date_number(day: date | None) -> int:
-    """20240131, so that ranges filter; 0 for none."""
+    """A day as a number that sorts and filters by range, such as 20240131; 0 for None."""
     return day.year * 10000 + day.month * 100 + day.day if day else 0
 
 
 def number_date(number: int) -> date:
-    """The day of a `date_number` that is not 0."""
+    """The day of a `date_number` other than 0."""
     return date(number // 10000, number // 100 % 100, number % 100)

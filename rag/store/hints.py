@@ -1,4 +1,4 @@
-"""The commands that the store's error messages recommend. Knows no index and no library."""
+"""The commands that the store's error messages recommend."""
 
 from __future__ import annotations
 

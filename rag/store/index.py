@@ -1,13 +1,12 @@
-"""The index: articles and passages in Chroma, their words in tantivy.
+"""Reads the index: articles and passages from Chroma, their words from tantivy.
 
 Chroma is the source of truth. An article's row is the commit mark: a passage whose digest is not that of its
-article's row is not yet, or no longer, part of the index, and readers drop it. The generation in the articles'
+article's row is not yet, or no longer, part of the index, and readers ignore it. The generation in the articles'
 collection metadata grows with every write; readers compare it and reopen, since an open Chroma client does not
-find what another process adds. The full-text folder's stamp runs one ahead while a write is under way: that is how
-an interrupted one is known, and mended by the next writer. A stamp that nobody touched saves readers the comparison.
+find what another process adds. During a write the full text's generation file is one ahead: that marks an interrupted
+write, which the next writer repairs. While that file is unchanged, readers skip the comparison.
 
-The collections come in pairs. A rebuild fills a new pair beside the one in use, and the last thing it does is to mark
-it as built: of those that are, the newest is the index.
+Never writes. Knows nothing of embedding and of ranking: it receives vectors, and returns similarities and BM25 scores.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import numpy as np
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from rag.errors import IndexChanging
 from rag.models.embedding import Vectors
@@ -30,39 +29,32 @@ from rag.store.connection import (
     FULLTEXT_FOLDER,
     PAGE,
     Connection,
-    all_entries,
-    check_made_with,
-    committed_passages,
+    check_built_with,
     connect,
-    database_file_number,
-    found_pages,
-    newest,
-    whole_fulltext,
+    database_inode,
+    pair_in_use,
 )
-from rag.store.fulltext import FullTextIndex
-from rag.store.rows import (
-    SENTENCE_VECTORS,
-    conditions,
-    entries,
-    passages,
-    unpacked,
-)
-from rag.store.vectors import (
-    LostVectors,
-    changing,
-    store_errors,
-)
+from rag.store.fulltext import FileState, FullTextIndex
+from rag.store.rows import entries_from, filter_conditions, passages_from, sentence_vectors_from
+from rag.store.vectors import LostVectors, index_changing, store_errors
 
-MOST_ELSEWHERE = 20
+MAX_COPIES = 20
 MAX_ATTEMPTS, RETRY_SECONDS = 5, 0.05
-"""How often, and after what a wait, a reader looks again at what another process is just writing."""
+"""Of a reader, while another process changes what it reads."""
 
 log = logging.getLogger(__name__)
+retry_while_changing = retry(
+    retry=retry_if_exception_type(IndexChanging),
+    stop=stop_after_attempt(MAX_ATTEMPTS),
+    wait=wait_fixed(RETRY_SECONDS),
+    reraise=True,
+)
+"""Decorator that repeats a reading while another process changes the index; raises IndexChanging in the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A passage's id, its cosine similarity to a question's vector, and its BM25 (0: no word in common)."""
+    """A passage's id, its cosine similarity to a question's vector, and its BM25 score (0: no word in common)."""
 
     passage_id: str
     similarity: float
@@ -71,53 +63,35 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class StoredPassage:
-    """A passage and the vectors of its sentences, of length 1, a row each."""
+    """A passage and the vectors of its sentences, one row each, of length 1."""
 
     passage: Passage
     sentence_vectors: Vectors
 
 
-Given = ParamSpec("Given")
-Seen = TypeVar("Seen")
-
-
-def retry_while_changing(look: Callable[Given, Seen]) -> Callable[Given, Seen]:
-    """A look at the index that is repeated while another process changes it; raises IndexChanging in the end."""
-
-    @wraps(look)
-    def looked(*given: Given.args, **named: Given.kwargs) -> Seen:
-        for _ in range(MAX_ATTEMPTS - 1):
-            try:
-                return look(*given, **named)
-            except IndexChanging:
-                time.sleep(RETRY_SECONDS)
-        return look(*given, **named)
-
-    return looked
-
-
 @dataclass(frozen=True, slots=True)
 class View:
-    """One generation of the index; `file` tells an index from another one made in its place.
+    """One generation of the index, opened.
 
-    `mark` is that of the full text's stamp where it says that nothing was written since; otherwise None.
+    `inode` distinguishes it from an index recreated in its place. `file_state` is that of the full text's generation
+    file if no write was under way; as long as it is unchanged, the view is current.
     """
 
     store: Connection
     fulltext: FullTextIndex
     generation: int
-    file: int
-    mark: tuple[int, int] | None
+    inode: int
+    file_state: FileState | None
 
 
 class Index:
     """An index, opened for reading; opening and reading change nothing. Safe to share between threads."""
 
-    _counts = True
-    """Whether the full text's passages are counted when it is opened, which takes a while where there are many."""
+    _counts_passages = True
+    """Whether opening counts the full text's passages, which takes a while if there are many."""
 
     def __init__(self, folder: Path, embedding_model: str) -> None:
-        """Raises IndexMissing, IndexMismatch or StoreError, each naming the command that mends it."""
+        """Raises IndexMissing, IndexMismatch or StoreError, each with the command that fixes it."""
         self.folder = folder
         self.embedding_model = embedding_model
         self._lock = threading.Lock()
@@ -125,67 +99,74 @@ class Index:
 
     @property
     def fulltext(self) -> FullTextIndex:
-        """The full-text side, of the newest generation."""
-        return self._fresh().fulltext
+        """The full-text side of the newest generation."""
+        return self._current().fulltext
+
+    @property
+    def generation(self) -> int:
+        """A number that grows with every write."""
+        return self._current().generation
+
+    @property
+    def dimension(self) -> int:
+        """The number of dimensions of the index's vectors; 0 while it is empty."""
+        return int(self._current().store.metadata.get("dimension", 0))
 
     @retry_while_changing
     def candidates(self, query: Query, vector: Vectors, limit: int) -> list[Candidate]:
-        """The passages nearest to a query in meaning and those nearest in words, at most `limit` of each.
+        """The passages nearest to a query by vector and those nearest by words, at most `limit` of each.
 
-        `vector` has the shape (dimension,). Passages that the filters leave out are not looked at; those of the
-        articles the query prefers are among the candidates, at most `limit` of them.
+        `vector` has the shape (dimension,). Only passages that the filters allow are searched; if the query prefers
+        articles, at most `limit` of their passages are added.
         """
-        view = self._fresh()
-        bm25 = dict(view.fulltext.search(query.question, limit, query.filters, query.carried, query.weight))
-        with store_errors(self.folder):
-            near = _nearest(view.store, vector, limit, query.filters)
+        with self._reading() as view:
+            bm25 = dict(view.fulltext.search(query.question, limit, query.filters, query.carried, query.weight))
+            similar = _nearest(view.store, vector, limit, query.filters)
             if query.articles:
                 preferred = query.filters.and_also(Filters(article_ids=query.articles))
-                near |= _nearest(view.store, vector, limit, preferred)
-            near |= _similarities(view.store, vector, [i for i in bm25 if i not in near])
-        return [Candidate(passage_id, similarity, bm25.get(passage_id, 0.0)) for passage_id, similarity in near.items()]
+                similar |= _nearest(view.store, vector, limit, preferred)
+            similar |= _similarities(view.store, vector, [i for i in bm25 if i not in similar])
+        return [Candidate(i, similarity, bm25.get(i, 0.0)) for i, similarity in similar.items()]
 
     @retry_while_changing
     def closest(self, vector: Vectors, filters: Filters) -> float:
         """The cosine similarity of the nearest passage that the filters allow; 0 if there is none."""
-        with store_errors(self.folder):
-            return max(_nearest(self._fresh().store, vector, 1, filters).values(), default=0.0)
+        with self._reading() as view:
+            return max(_nearest(view.store, vector, 1, filters).values(), default=0.0)
 
     def passages(self, passage_ids: Sequence[str]) -> list[StoredPassage]:
-        """Those of these passages that are committed, in the order asked for.
+        """The committed passages among these, in the given order.
 
-        Where some are gone, another process has replaced them since they were found: IndexChanging is raised, once the
-        index is opened anew, and looking for them again finds what is there now.
+        If some are gone, another process has replaced them since they were found: then the index is reopened, and
+        IndexChanging is raised, so that a new search finds the current ones.
         """
         if not passage_ids:
             return []
-        view = self._fresh()
-        with store_errors(self.folder):
-            found = view.store.passages.get(passage_ids, "documents", "metadatas")
-        if len(found["ids"]) < len(set(passage_ids)):
-            self._reopened(view)
-            raise changing(self.folder)
-        rows = zip(found["ids"], found["metadatas"], strict=True)
-        vectors = {i: unpacked(str(row[SENTENCE_VECTORS])) for i, row in rows if row}
-        stored = {p.id: StoredPassage(p, vectors[p.id]) for p in passages(found)}
-        return self._live(view, [stored[passage_id] for passage_id in passage_ids if passage_id in stored])
+        with self._reading() as view:
+            rows = view.store.passages.get(passage_ids, "documents", "metadatas")
+            if len(rows["ids"]) < len(set(passage_ids)):
+                self._reopen(view)
+                raise index_changing(self.folder)
+            vectors, found = sentence_vectors_from(rows), {p.id: p for p in passages_from(rows)}
+            entries = view.store.entries(passage.article_id for passage in found.values())
+        committed = {(entry.id, entry.digest) for entry in entries.values()}
+        passages = [found[i] for i in passage_ids if i in found]
+        return [StoredPassage(p, vectors[p.id]) for p in passages if (p.article_id, p.digest) in committed]
 
     @retry_while_changing
     def article(self, article_id: str) -> Article | None:
         """An article with its full text, joined from its passages, but without its captions; None if unknown.
 
-        Raises IndexChanging where some of its passages are not there.
+        Raises IndexChanging if some of its passages are missing.
         """
-        view = self._fresh()
-        with store_errors(self.folder):
-            known = entries(view.store.articles.get([article_id], "metadatas"))
-            found = view.store.passages.find([{"article_id": article_id}], "documents", "metadatas")
-        if not known:
+        with self._reading() as view:
+            entry = view.store.entries([article_id]).get(article_id)
+            rows = view.store.passages.find([{"article_id": article_id}], "documents", "metadatas")
+        if not entry:
             return None
-        entry = known[0]
-        parts = sorted((p for p in passages(found) if p.digest == entry.digest), key=lambda p: p.ordinal)
+        parts = sorted((p for p in passages_from(rows) if p.digest == entry.digest), key=lambda p: p.ordinal)
         if len(parts) != entry.passages:
-            raise changing(self.folder)
+            raise index_changing(self.folder)
         return Article(
             id=entry.id,
             title=entry.title,
@@ -201,150 +182,119 @@ class Index:
 
     @retry_while_changing
     def elsewhere(self, entry: ArticleEntry) -> tuple[Copy, ...]:
-        """Where else an article's story stands: its copies, and the articles that tell it in nearly the same words."""
-        view = self._fresh()
-        with store_errors(self.folder):
-            of_it = [{"story": entry.duplicate_group}]
-            found = entries(view.store.articles.find(of_it, "metadatas", limit=MOST_ELSEWHERE))
-        others = [e for e in found if e.id != entry.id]
-        near = [place for e in others for place in (Copy(e.id, e.origin, e.title, e.source, e.url), *e.copies)]
-        # A page that was saved as well as fetched is no other place to its reader.
-        elsewhere = {(place.source, place.url): place for place in (*entry.copies, *near)}
-        elsewhere.pop((entry.source, entry.url), None)
-        return tuple(elsewhere.values())[:MOST_ELSEWHERE]
+        """Other places of an article: its copies, its near duplicates, and their copies."""
+        with self._reading() as view:
+            same_group = [{"story": entry.duplicate_group}]
+            near = entries_from(view.store.articles.find(same_group, "metadatas", limit=MAX_COPIES))
+        others = [e for e in near if e.id != entry.id]
+        copies = [copy for e in others for copy in (Copy(e.id, e.origin, e.title, e.source, e.url), *e.copies)]
+        # A page that was saved as well as fetched is the same place to a reader.
+        places = {(copy.source, copy.url): copy for copy in (*entry.copies, *copies)}
+        places.pop((entry.source, entry.url), None)
+        return tuple(places.values())[:MAX_COPIES]
 
     @retry_while_changing
     def related(self, article_id: str, limit: int) -> list[ArticleEntry]:
-        """The articles nearest to one in meaning, the nearest first, each story once and without its own.
+        """The articles nearest to one by vector, nearest first: one per duplicate group, and none of its own group.
 
-        None where the article is unknown, or Chroma has lost its vector.
+        Empty if the article is unknown, or Chroma has lost vectors.
         """
-        view = self._fresh()
-        own = self._entries(view, [article_id])
-        with store_errors(self.folder):
+        with self._reading() as view:
+            entry = view.store.entries([article_id]).get(article_id)
             vector = view.store.articles.vectors([article_id])
-            if not own or not vector:
+            if not entry or not vector:
                 return []
             try:
-                [found] = view.store.articles.nearest(
-                    vector[article_id].reshape(1, -1), limit + MOST_ELSEWHERE, with_rows=True
+                [matches] = view.store.articles.nearest(
+                    vector[article_id].reshape(1, -1), limit + MAX_COPIES, with_metadata=True
                 )
-            except LostVectors:  # another article's vector is lost, and what is near cannot be told
+            except LostVectors:  # the vector of another article is lost, so the nearest ones are unknown
                 return []
-        near = entries({"ids": [one.id for one in found], "metadatas": [one.row or None for one in found]})
-        stories = {
-            entry.duplicate_group: entry
-            for entry in reversed(near)
-            if entry.duplicate_group != own[article_id].duplicate_group
-        }
-        return list(reversed(stories.values()))[:limit]
+        near = entries_from({"ids": [m.id for m in matches], "metadatas": [m.metadata or None for m in matches]})
+        groups = {e.duplicate_group: e for e in reversed(near) if e.duplicate_group != entry.duplicate_group}
+        return list(reversed(groups.values()))[:limit]
 
     @retry_while_changing
     def article_vectors(self, article_ids: Sequence[str]) -> dict[str, Vectors]:
-        """The vectors of these articles, by id; those that are unknown, or that Chroma has lost, are left out."""
-        view = self._fresh()
-        with store_errors(self.folder):
+        """The vectors of these articles, by id, without those that are unknown or that Chroma has lost."""
+        with self._reading() as view:
             return view.store.articles.vectors(article_ids)
 
     def articles(self) -> Iterator[ArticleEntry]:
-        """All articles, page by page."""
-        view = self._fresh()
-        with store_errors(self.folder):
-            yield from all_entries(view.store)
+        """All articles, read in pages."""
+        with self._reading() as view:
+            yield from view.store.all_entries()
 
     @retry_while_changing
     def entries(self, article_ids: Sequence[str]) -> dict[str, ArticleEntry]:
-        """Those of these articles that are indexed, by id."""
-        return self._entries(self._fresh(), article_ids)
+        """The indexed articles among these, by id."""
+        with self._reading() as view:
+            return view.store.entries(article_ids)
 
     @retry_while_changing
     def counts(self) -> tuple[int, int]:
-        """How many articles and how many passages there are."""
-        view = self._fresh()
-        with store_errors(self.folder):
+        """The numbers of articles and of passages."""
+        with self._reading() as view:
             return view.store.articles.count(), view.store.passages.count()
 
-    @property
-    def generation(self) -> int:
-        """A number that grows with every write."""
-        return self._fresh().generation
-
-    @property
-    def dimension(self) -> int:
-        """Numbers in a vector, as the index says of itself; 0 while it is empty."""
-        return int(self._fresh().store.metadata.get("dimension", 0))
-
     def rows(self) -> Iterator[list[tuple[str, Passage | None, Vectors | None]]]:
-        """All passages by id with their vectors, page by page, committed or not; None for what Chroma lost."""
-        view = self._fresh()
-        with store_errors(self.folder):
-            for found in found_pages(view.store):
-                known = {passage.id: passage for passage in passages(found)}
-                vectors = view.store.passages.vectors(found["ids"])
-                yield [(i, known.get(i), vectors.get(i)) for i in found["ids"]]
+        """Pages of all passages with their vectors, by id, committed or not; None for what Chroma has lost."""
+        with self._reading() as view:
+            for page in view.store.passage_pages():
+                passages = {passage.id: passage for passage in passages_from(page)}
+                vectors = view.store.passages.vectors(page["ids"])
+                yield [(i, passages.get(i), vectors.get(i)) for i in page["ids"]]
 
     def passage_vectors(self, passage_ids: Sequence[str]) -> dict[str, tuple[Vectors, Vectors]]:
-        """The vectors of these passages and those of their sentences, by id; without those that Chroma lost."""
-        view = self._fresh()
-        with store_errors(self.folder):
+        """The vectors of these passages and of their sentences, by id, without those that Chroma has lost."""
+        with self._reading() as view:
             vectors = view.store.passages.vectors(passage_ids)
-            found = view.store.passages.get(vectors, "metadatas")
-        rows = zip(found["ids"], found["metadatas"], strict=True)
-        return {i: (vectors[i], unpacked(str(row[SENTENCE_VECTORS]))) for i, row in rows if row}
+            sentences = sentence_vectors_from(view.store.passages.get(vectors, "metadatas"))
+        return {i: (vectors[i], own) for i, own in sentences.items()}
 
     def articles_without_vector(self) -> list[str]:
-        """The articles whose own vector Chroma lost."""
-        view, lost = self._fresh(), list[str]()
-        with store_errors(self.folder):
-            for page in view.store.articles.pages(PAGE):
-                ids = page["ids"]
-                vectors = view.store.articles.vectors(ids)
-                lost += [article_id for article_id in ids if article_id not in vectors]
-        return lost
+        """The articles whose vector Chroma has lost."""
+        with self._reading() as view:
+            articles = view.store.articles
+            pages = ((page["ids"], articles.vectors(page["ids"])) for page in articles.pages(PAGE))
+            return [article_id for ids, vectors in pages for article_id in ids if article_id not in vectors]
 
     def fulltext_ids(self) -> set[str]:
-        """The passages in the full text's folder, which a reader does not use where it is out of step."""
+        """The passages in the full text's folder, even if readers do not use it because it is out of step."""
         try:
             return FullTextIndex(self.folder / FULLTEXT_FOLDER).ids()
         except ValueError:
             return set()
 
     def nearest(self, vectors: Vectors, limit: int) -> list[dict[str, float]]:
-        """For each vector the nearest passages by id, committed or not, with their similarity.
+        """For each vector the similarity of the nearest passages, by id, committed or not.
 
-        None at all for one that Chroma cannot search by, since its graph of vectors leads to what is no longer there.
+        Empty for a vector that Chroma cannot search by, because its graph of vectors refers to a lost one.
         """
-        view = self._fresh()
-        with store_errors(self.folder):
+        with self._reading() as view:
             try:
-                found = view.store.passages.nearest(vectors, limit)
-            except LostVectors:  # one such vector spoils all that were asked with it
+                results = view.store.passages.nearest(vectors, limit)
+            except LostVectors:  # one such vector fails the whole request
                 middle = len(vectors) // 2
-                return (
-                    [*self.nearest(vectors[:middle], limit), *self.nearest(vectors[middle:], limit)] if middle else [{}]
-                )
-        return [{near.id: near.similarity for near in one} for one in found]
+                halves = (vectors[:middle], vectors[middle:]) if middle else ()
+                return [result for half in halves for result in self.nearest(half, limit)] or [{}]
+        return [{match.id: match.similarity for match in matches} for matches in results]
 
-    def _entries(self, view: View, article_ids: Sequence[str]) -> dict[str, ArticleEntry]:
+    @contextmanager
+    def _reading(self) -> Iterator[View]:
+        """The newest generation, with the store's errors as StoreError."""
         with store_errors(self.folder):
-            found = view.store.articles.get(article_ids, "metadatas")
-        return {entry.id: entry for entry in entries(found)}
+            yield self._current()
 
-    def _live(self, view: View, stored: list[StoredPassage]) -> list[StoredPassage]:
-        """Those whose passage belongs to the version of its article that was committed last."""
-        known = self._entries(view, [s.passage.article_id for s in stored])
-        live = {(entry.id, entry.digest) for entry in known.values()}
-        return [s for s in stored if (s.passage.article_id, s.passage.digest) in live]
-
-    def _fresh(self) -> View:
+    def _current(self) -> View:
         view = self._view
-        if view.mark and view.mark == FullTextIndex.mark(self.folder / FULLTEXT_FOLDER):
+        if view.file_state and view.file_state == FullTextIndex.file_state(self.folder / FULLTEXT_FOLDER):
             return view
         with store_errors(self.folder):
-            current = (*newest(view.store.database, self.folder), database_file_number(self.folder))
-        return view if current == (view.store.articles.name, view.generation, view.file) else self._reopened(view)
+            newest = (*pair_in_use(view.store.database, self.folder), database_inode(self.folder))
+        return view if newest == (view.store.articles.name, view.generation, view.inode) else self._reopen(view)
 
-    def _reopened(self, stale: View) -> View:
+    def _reopen(self, stale: View) -> View:
         with self._lock:
             if self._view is stale:
                 self._view = self._open()
@@ -353,43 +303,42 @@ class Index:
     @retry_while_changing
     def _open(self) -> View:
         folder = self.folder / FULLTEXT_FOLDER
-        for left in reversed(range(MAX_ATTEMPTS)):
-            file, mark, store = database_file_number(self.folder), FullTextIndex.mark(folder), connect(self.folder)
+        for _ in range(MAX_ATTEMPTS):
+            inode, state, store = database_inode(self.folder), FullTextIndex.file_state(folder), connect(self.folder)
             with store_errors(self.folder):
-                check_made_with(store.metadata, self.embedding_model, self.folder)
-                generation = int(store.metadata.get("generation", 0))
-                fulltext = _stored_lexical(folder, generation, store, counted=self._counts)
-            if fulltext or not left or FullTextIndex.mark(folder) == mark:
+                check_built_with(store.metadata, self.embedding_model, self.folder)
+                fulltext = _fulltext_in_folder(folder, store, counted=self._counts_passages)
+            if fulltext or FullTextIndex.file_state(folder) == state:
                 break
-            time.sleep(RETRY_SECONDS)  # another process writes, and what was looked at first is out of date
-        unwritten = mark if mark and mark[0] == generation else None
-        return View(store, fulltext or _lexical_in_memory(store, self.folder), generation, file, unwritten)
+            time.sleep(RETRY_SECONDS)  # another process writes, and what was read first is out of date
+        unwritten = state if state and state[0] == store.generation else None
+        return View(store, fulltext or _fulltext_in_memory(store, self.folder), store.generation, inode, unwritten)
 
 
-def _stored_lexical(folder: Path, generation: int, store: Connection, *, counted: bool) -> FullTextIndex | None:
-    # While a write is under way its stamp is one ahead, and what it holds is not what the articles' rows say.
-    writing = FullTextIndex.stamp(folder) == generation + 1
+def _fulltext_in_folder(folder: Path, store: Connection, *, counted: bool) -> FullTextIndex | None:
+    # During a write the generation file is one ahead, and the full text may differ from the articles' rows.
+    writing = FullTextIndex.read_generation(folder) == store.generation + 1
     passages = store.passages.count() if counted and not writing else None
-    return whole_fulltext(folder, generation + writing, passages)
+    return FullTextIndex.open_current(folder, store.generation + writing, passages)
 
 
-def _lexical_in_memory(store: Connection, folder: Path) -> FullTextIndex:
+def _fulltext_in_memory(store: Connection, folder: Path) -> FullTextIndex:
     log.info("building the full-text index of %s in memory", folder)
     fulltext = FullTextIndex()
     with store_errors(folder):
-        fulltext.replace([], committed_passages(store))
+        fulltext.replace([], store.committed_passages())
     return fulltext
 
 
 def _nearest(store: Connection, vector: Vectors, limit: int, filters: Filters) -> dict[str, float]:
-    """Ids of the nearest passages with their similarity."""
-    [found] = store.passages.nearest(vector.reshape(1, -1), limit, conditions(filters))
-    return {near.id: near.similarity for near in found}
+    """The similarity of the nearest passages, by id."""
+    [matches] = store.passages.nearest(vector.reshape(1, -1), limit, filter_conditions(filters))
+    return {match.id: match.similarity for match in matches}
 
 
 def _similarities(store: Connection, vector: Vectors, passage_ids: Sequence[str]) -> dict[str, float]:
-    """These passages' similarity to a vector; an id that is gone is left out."""
+    """The similarity of these passages to a vector, by id; unknown ids are left out."""
     if not passage_ids:
         return {}
-    found = store.passages.get(passage_ids, "embeddings")
-    return {i: float(np.dot(own, vector)) for i, own in zip(found["ids"], found["embeddings"], strict=True)}
+    rows = store.passages.get(passage_ids, "embeddings")
+    return {i: float(np.dot(own, vector)) for i, own in zip(rows["ids"], rows["embeddings"], strict=True)}

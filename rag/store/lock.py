@@ -1,4 +1,4 @@
-"""One writer at a time: a lock on the index's folder, and a note of who holds it."""
+"""One writer at a time: a lock on the index's folder, and a file that names its holder."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from rag.errors import IndexLocked, StoreError
 LOCK_FILE, WRITER_FILE = "write.lock", "writer.json"
 
 
-class _Note(BaseModel):
-    """What a writer says of itself."""
+class _Writer(BaseModel):
+    """The process that holds the lock."""
 
     pid: int
     host: str
@@ -28,9 +28,10 @@ class _Note(BaseModel):
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep every other writer out of a folder, which is made if it is not there, and tell them who is in.
+    """Lock a folder for writing; creates it if necessary.
 
-    Raises IndexLocked when another process is, StoreError when nothing can be written there.
+    Raises IndexLocked, which names the writer, if another process holds the lock, and StoreError if the folder cannot
+    be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,12 +39,12 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout as error:
         raise IndexLocked(
-            f"{_writer(folder)} is writing to the index {folder}; wait until it is done, or give another --index"
+            f"{_lock_holder(folder)} is writing to the index {folder}; wait until it is done, or give another --index"
         ) from error
     except (OSError, ValueError) as error:
         raise _not_writable(folder, error) from error
     try:
-        _sign(folder)
+        _record_writer(folder)
         yield
     finally:
         with suppress(OSError):
@@ -51,11 +52,11 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _sign(folder: Path) -> None:
+def _record_writer(folder: Path) -> None:
     since = datetime.now().astimezone().isoformat()
-    note = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
+    writer = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
     try:
-        (folder / WRITER_FILE).write_text(note, "utf-8")
+        (folder / WRITER_FILE).write_text(writer, "utf-8")
     except OSError as error:
         raise _not_writable(folder, error) from error
 
@@ -65,10 +66,10 @@ def _not_writable(folder: Path, error: Exception) -> StoreError:
     return StoreError(f"cannot write to the index {folder} ({reason}); make it writable, or give another --index")
 
 
-def _writer(folder: Path) -> str:
-    """Who holds the lock and since when, as far as it said so."""
+def _lock_holder(folder: Path) -> str:
+    """The process that holds the lock and since when, if its file can be read."""
     try:
-        note = _Note.model_validate_json((folder / WRITER_FILE).read_bytes())
+        writer = _Writer.model_validate_json((folder / WRITER_FILE).read_bytes())
     except (OSError, ValidationError):
         return "another process"
-    return f"process {note.pid} on {note.host[:80]}, since {note.since:%H:%M:%S on %d %B %Y},"
+    return f"process {writer.pid} on {writer.host[:80]}, since {writer.since:%H:%M:%S on %d %B %Y},"

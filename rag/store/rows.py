@@ -1,4 +1,7 @@
-"""What is stored of articles and passages ⇄ the rows of the two collections: strings and numbers alone."""
+"""Articles and passages to and from the rows of Chroma's collections, which hold strings and numbers only.
+
+Knows nothing of collections and requests.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -14,13 +17,17 @@ import numpy as np
 from rag.models.embedding import Vectors, normalized
 from rag.schema import Article, ArticleEntry, Copy, Filters, Passage, Span
 from rag.store.fulltext import date_number, number_date
+from rag.store.vectors import Rows
 
-SENTENCE_VECTORS = "sentence_vectors"
+_PASSAGE_FIELDS = ("article_id", "digest", "ordinal", "start", "end", "title", "source", "url", "author")
+_ARTICLE_FIELDS = ("digest", "title", "source", "url", "author", "origin", "language", "text_digest")
+"""Fields that a row holds unchanged, under their own name."""
+_SENTENCE_VECTORS = "sentence_vectors"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredArticle:
-    """An article with all that is written for it: its passages and their vectors, row by row.
+    """An article with everything written for it: its passages, and one row of vectors for each.
 
     `duplicate_group` and `copies` are as in ArticleEntry; `sketch` finds near duplicates.
     """
@@ -36,22 +43,21 @@ class StoredArticle:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """An article near to another one: the cosine of their vectors, its story and its sketch."""
+    """An article near another one: the cosine of their vectors, its duplicate group and its sketch."""
 
     similarity: float
     duplicate_group: str
     sketch: str
 
 
-def packed(vectors: Vectors) -> str:
-    """Vectors as Chroma can keep them beside a passage: a byte a number, which changes a cosine by some .001."""
+def _pack(vectors: Vectors) -> str:
+    """Vectors as text, one byte per number, which changes a cosine by about .001."""
     largest = np.abs(vectors).max(axis=1, keepdims=True, initial=1e-9)
     scaled = np.rint(vectors / largest * 127).astype(np.int8)
     return f"{vectors.shape[1]}:{base64.b64encode(scaled.tobytes()).decode('ascii')}"
 
 
-def unpacked(packed: str) -> Vectors:
-    """The vectors that were packed, of length 1."""
+def _unpack(packed: str) -> Vectors:
     dimension, _, numbers = packed.partition(":")
     scaled = np.frombuffer(base64.b64decode(numbers), dtype=np.int8)
     return normalized(scaled.reshape(-1, int(dimension)).astype(np.float32))
@@ -60,113 +66,94 @@ def unpacked(packed: str) -> Vectors:
 def passage_row(passage: Passage, sentence_vectors: Vectors, duplicate_group: str) -> dict[str, str | int]:
     """The metadata of a passage's row; its text is the row's document."""
     return {
-        "article_id": passage.article_id,
-        "digest": passage.digest,
-        "ordinal": passage.ordinal,
-        "start": passage.start,
-        "end": passage.end,
+        **{name: getattr(passage, name) for name in _PASSAGE_FIELDS},
         "sentences": json.dumps(passage.sentences),
-        SENTENCE_VECTORS: packed(sentence_vectors),
-        "title": passage.title,
-        "source": passage.source,
-        "url": passage.url,
-        "author": passage.author,
+        _SENTENCE_VECTORS: _pack(sentence_vectors),
         "published": date_number(passage.published),
         "story": duplicate_group,
     }
 
 
 def article_row(stored: StoredArticle, added: datetime) -> dict[str, str | int]:
-    """The metadata of an article's row; `added` is when it first came into the index."""
+    """The metadata of an article's row; `added` is when the article was first indexed."""
     article = stored.article
     return {
-        "digest": article.digest,
-        "title": article.title,
-        "source": article.source,
-        "url": article.url,
-        "author": article.author,
+        **{name: getattr(article, name) for name in _ARTICLE_FIELDS},
         "published": date_number(article.published),
-        "origin": article.origin,
         "passages": len(stored.passages),
-        "language": article.language,
         "extra": json.dumps(article.extra),
-        "text_digest": article.text_digest,
         "story": stored.duplicate_group or article.text_digest,
-        "copies": copies_row(stored.copies),
+        "copies": copies_json(stored.copies),
         "sketch": stored.sketch,
         "added": added.isoformat(timespec="seconds"),
     }
 
 
-def copies_row(copies: Sequence[Copy]) -> str:
-    """Copies as their article's row keeps them."""
+def copies_json(copies: Sequence[Copy]) -> str:
+    """Copies as their article's row holds them."""
     return json.dumps([astuple(copy) for copy in copies])
 
 
-def passages(found: Any) -> list[Passage]:
-    """The passages of what Chroma found, without rows that have lost what belongs to them."""
-    rows = zip(found["ids"], found["documents"], found["metadatas"], strict=True)
-    return [_passage(*row) for row in rows if row[1] is not None and row[2] is not None]
+def passages_from(rows: Rows) -> list[Passage]:
+    """The passages in these rows, without those whose text or metadata Chroma has lost."""
+    columns = zip(rows["ids"], rows["documents"], rows["metadatas"], strict=True)
+    return [_passage(i, text, row) for i, text, row in columns if text is not None and row is not None]
+
+
+def sentence_vectors_from(rows: Rows) -> dict[str, Vectors]:
+    """The vectors of the passages' sentences, of length 1, by passage id; without those that Chroma has lost."""
+    columns = zip(rows["ids"], rows["metadatas"], strict=True)
+    return {i: _unpack(str(row[_SENTENCE_VECTORS])) for i, row in columns if row}
 
 
 def sentence_spans(row: Mapping[str, Any]) -> tuple[Span, ...]:
-    """The spans of a passage's sentences, as its row keeps them."""
+    """The spans of a passage's sentences, from its row."""
     return tuple((start, end) for start, end in json.loads(row["sentences"]))
 
 
 def _passage(passage_id: str, text: str, row: Mapping[str, Any]) -> Passage:
     return Passage(
         id=passage_id,
-        article_id=row["article_id"],
-        digest=row["digest"],
-        ordinal=row["ordinal"],
-        start=row["start"],
-        end=row["end"],
         text=text,
         sentences=sentence_spans(row),
-        title=row["title"],
-        source=row["source"],
-        url=row["url"],
-        author=row["author"],
-        published=number_date(row["published"]) if row["published"] else None,
+        published=_day(row),
         duplicate_group=row["story"],
+        **{name: row[name] for name in _PASSAGE_FIELDS},
     )
 
 
-def entries(found: Any) -> list[ArticleEntry]:
-    """The articles of what Chroma found, without rows that have lost what belongs to them."""
-    rows = ((i, row) for i, row in zip(found["ids"], found["metadatas"], strict=True) if row is not None)
-    return [
-        ArticleEntry(
-            id=article_id,
-            title=row["title"],
-            source=row["source"],
-            url=row["url"],
-            author=row["author"],
-            published=number_date(row["published"]) if row["published"] else None,
-            origin=row["origin"],
-            digest=row["digest"],
-            passages=row["passages"],
-            language=row["language"],
-            extra=tuple((name, value) for name, value in json.loads(row["extra"])),
-            text_digest=row["text_digest"],
-            duplicate_group=row["story"],
-            copies=tuple(Copy(*copy) for copy in json.loads(row["copies"])),
-            added=datetime.fromisoformat(row["added"]) if row.get("added") else None,
-        )
-        for article_id, row in rows
-    ]
+def entries_from(rows: Rows) -> list[ArticleEntry]:
+    """The articles in these rows, without those whose metadata Chroma has lost."""
+    return [_entry(i, row) for i, row in zip(rows["ids"], rows["metadatas"], strict=True) if row is not None]
 
 
-def conditions(filters: Filters) -> list[dict[str, Any]]:
-    """What the rows of passages must meet that the filters let through, each condition in Chroma's form."""
-    terms: list[dict[str, Any]] = []
-    if filters.published_after:
-        terms.append({"published": {"$gte": date_number(filters.published_after)}})
-    if filters.published_before:
-        terms += [{"published": {"$gt": 0}}, {"published": {"$lte": date_number(filters.published_before)}}]
+def _entry(article_id: str, row: Mapping[str, Any]) -> ArticleEntry:
+    return ArticleEntry(
+        id=article_id,
+        published=_day(row),
+        passages=row["passages"],
+        extra=tuple((name, value) for name, value in json.loads(row["extra"])),
+        duplicate_group=row["story"],
+        copies=tuple(Copy(*copy) for copy in json.loads(row["copies"])),
+        added=datetime.fromisoformat(row["added"]) if row.get("added") else None,
+        **{name: row[name] for name in _ARTICLE_FIELDS},
+    )
+
+
+def _day(row: Mapping[str, Any]) -> date | None:
+    return number_date(row["published"]) if row["published"] else None
+
+
+def filter_conditions(filters: Filters) -> list[dict[str, Any]]:
+    """The conditions, in Chroma's form, that the rows of the passages must meet which the filters allow."""
+    first, last = filters.published_after, filters.published_before
+    conditions: list[dict[str, Any]] = []
+    if first or last:  # passages without a date have the number 0, below that of any day
+        conditions.append({"published": {"$gte": date_number(first or date.min)}})
+    if last:
+        conditions.append({"published": {"$lte": date_number(last)}})
     if filters.sources:
-        terms.append({"source": {"$in": list(filters.sources)}})
+        conditions.append({"source": {"$in": list(filters.sources)}})
     if filters.article_ids:
-        terms.append({"article_id": {"$in": list(filters.article_ids)}})
-    return terms
+        conditions.append({"article_id": {"$in": list(filters.article_ids)}})
+    return conditions

@@ -1,4 +1,7 @@
-"""Writes to the index: one writer, one article at a time committed, repair after an interruption."""
+"""Writes the index: one writer at a time, each article committed as a whole, interrupted writes repaired.
+
+Knows nothing of embedding and of sources: it receives articles with their vectors.
+"""
 
 from __future__ import annotations
 
@@ -18,185 +21,173 @@ from rag.store.connection import (
     FORMAT,
     FULLTEXT_FOLDER,
     Connection,
-    built_collections,
-    check_made_with,
-    committed_passages,
+    built_pairs,
+    check_built_with,
     connect,
-    digests,
-    drop_all_but,
-    make_pair,
-    passage_pages,
-    upsert_passages,
-    whole_fulltext,
+    create_pair,
+    drop_other_pairs,
 )
 from rag.store.fulltext import FullTextIndex
 from rag.store.hints import new_index_hint
 from rag.store.index import Index, View
 from rag.store.lock import locked
 from rag.store.rows import (
-    SENTENCE_VECTORS,
     Neighbour,
     StoredArticle,
     article_row,
-    copies_row,
-    entries,
+    copies_json,
+    entries_from,
     passage_row,
+    passages_from,
     sentence_spans,
-    unpacked,
+    sentence_vectors_from,
 )
-from rag.store.vectors import (
-    Database,
-    Found,
-    LostVectors,
-    store_errors,
-)
+from rag.store.vectors import Database, LostVectors, Rows, store_errors
 
 REMOVED_AT_ONCE = 1000
-TAKEN_OUT = "taken-out.json"
-"""The file of the passages' rows that are taken out for a moment."""
+REMOVED_ROWS = "taken-out.json"
+"""The file of the passages' rows while they are being reinserted."""
 
 
 class IndexWriter(Index):
-    """An index, opened for writing by this process alone. Made by `open_for_writing`.
+    """An index, opened for writing by this process alone. Created by `open_for_writing`.
 
-    After a write that failed, the writer refuses to go on; opening for writing again mends what it left.
+    After a failed write it refuses further ones; opening for writing again repairs the index.
     """
 
     _interrupted = False
-    _counts = False  # `open_for_writing` has just done it
+    _counts_passages = False  # `open_for_writing` has just done it
 
-    def _fresh(self) -> View:
+    def _current(self) -> View:
         # Nobody else writes while this process holds the lock.
         return self._view
 
     def put(self, batch: Sequence[StoredArticle]) -> None:
-        """Add these articles, or replace them; each is there, with its text, once this returns.
+        """Add or replace these articles; each is stored, with its text, when this returns.
 
-        Passages first, then the articles' rows, which commit them, then the superseded passages out: a process
-        killed at any point leaves either the old version or the new one.
+        Passages are written first, then the articles' rows, which commit them, then superseded passages are deleted: a
+        process killed at any point leaves either the old version or the new one.
         """
         if not batch:
             return
-        view = self._fresh()
         ids = [stored.article.id for stored in batch]
-        parts = [passage for stored in batch for passage in stored.passages]
-        told = ([stored.duplicate_group or stored.article.text_digest] * len(stored.passages) for stored in batch)
-        stories = [duplicate_group for of_one in told for duplicate_group in of_one]
+        passages = [passage for stored in batch for passage in stored.passages]
+        groups = [stored.duplicate_group or stored.article.text_digest for stored in batch for _ in stored.passages]
         vectors = np.concatenate([stored.vectors for stored in batch])
-        sentences = [of_one for stored in batch for of_one in stored.sentence_vectors]
-        self._check_dimension(view, vectors.shape[1])
-        added = {entry.id: entry.added for entry in self._entries(view, ids).values()}
+        sentences = [own for stored in batch for own in stored.sentence_vectors]
+        self._check_dimension(vectors.shape[1])
+        added = {entry.id: entry.added for entry in self.entries(ids).values()}
         now = datetime.now(UTC)
-        with self._writing(view, dimension=vectors.shape[1]):
+        with self._writing(dimension=vectors.shape[1]) as view:
             old = self._passage_ids(view, ids)
-            rows = [passage_row(*row) for row in zip(parts, sentences, stories, strict=True)]
-            upsert_passages(view.store, parts, vectors, rows)
-            view.fulltext.replace(ids, parts)
+            rows = [passage_row(*row) for row in zip(passages, sentences, groups, strict=True)]
+            view.store.upsert_passages(passages, vectors, rows)
+            view.fulltext.replace(ids, passages)
             view.store.articles.upsert(
                 ids,
                 np.stack([stored.vectors.mean(axis=0) for stored in batch]),
                 [article_row(stored, added.get(stored.article.id) or now) for stored in batch],
             )
-            view.store.passages.delete(old - {passage.id for passage in parts})
+            view.store.passages.delete(old - {passage.id for passage in passages})
 
     def set_copies(self, copies: Mapping[str, Sequence[Copy]]) -> None:
-        """Say where else these articles stand."""
-        view = self._fresh()
-        known = list(self._entries(view, list(copies)))
+        """Replace the copies of these articles; unknown ones are ignored."""
+        known = list(self.entries(list(copies)))
         if known:
-            with self._writing(view):
-                view.store.articles.update(known, [{"copies": copies_row(copies[i])} for i in known])
+            with self._writing() as view:
+                view.store.articles.update(known, [{"copies": copies_json(copies[i])} for i in known])
 
     def delete_passages(self, passage_ids: Sequence[str]) -> None:
-        """Remove passages that belong to no article."""
-        view = self._fresh()
-        with self._writing(view):
+        """Delete passages that belong to no article."""
+        with self._writing() as view:
             view.store.passages.delete(passage_ids)
 
     def reinsert_passages(self, passage_ids: Sequence[str]) -> None:
-        """Take these passages out and put them in as they were: Chroma's graph of vectors links them anew."""
-        view = self._fresh()
-        with self._writing(view):
-            found = view.store.passages.get(passage_ids, "embeddings", "documents", "metadatas")
-            keep_in_file(self.folder, found)
-            view.store.passages.delete(found["ids"])
-            put_back(self.folder, view.store)
+        """Delete these passages and insert them unchanged, so that Chroma links them again in its graph of vectors."""
+        with self._writing() as view:
+            rows = view.store.passages.get(passage_ids, "embeddings", "documents", "metadatas")
+            _save_removed(self.folder, rows)
+            view.store.passages.delete(rows["ids"])
+            _restore_removed(self.folder, view.store)
 
     def find_by_text(self, text_digests: Sequence[str]) -> dict[str, ArticleEntry]:
-        """Those articles whose text is one of these, by the text's digest."""
-        view = self._fresh()
-        with store_errors(self.folder):
-            found = view.store.articles.find([{"text_digest": {"$in": text_digests}}], "metadatas")
-        return {entry.text_digest: entry for entry in entries(found)}
+        """The articles with one of these texts, by the text's digest."""
+        with self._reading() as view:
+            rows = view.store.articles.find([{"text_digest": {"$in": text_digests}}], "metadatas")
+        return {entry.text_digest: entry for entry in entries_from(rows)}
 
     def vectors(self, article_id: str) -> tuple[Vectors, list[Vectors], list[tuple[Span, ...]]]:
         """The vectors of an article's passages and of their sentences, and the sentences' spans, passage by passage."""
-        view = self._fresh()
-        terms = [{"article_id": article_id}, {"digest": self._entries(view, [article_id])[article_id].digest}]
-        with store_errors(self.folder):
-            found = view.store.passages.find(terms, "embeddings", "metadatas")
-        rows = [row or {} for row in found["metadatas"]]
-        order = sorted(range(len(rows)), key=lambda i: int(str(rows[i]["ordinal"])))
-        vectors = np.asarray(found["embeddings"], dtype=np.float32)[order]
-        rows = [rows[i] for i in order]
-        return vectors, [unpacked(str(row[SENTENCE_VECTORS])) for row in rows], [sentence_spans(row) for row in rows]
+        with self._reading() as view:
+            conditions = [{"article_id": article_id}, {"digest": view.store.entries([article_id])[article_id].digest}]
+            rows = view.store.passages.find(conditions, "embeddings", "metadatas")
+        metadatas = [row or {} for row in rows["metadatas"]]
+        order = sorted(range(len(metadatas)), key=lambda i: int(str(metadatas[i]["ordinal"])))
+        sentences = sentence_vectors_from(rows)
+        return (
+            np.asarray(rows["embeddings"], dtype=np.float32)[order],
+            [sentences[rows["ids"][i]] for i in order],
+            [sentence_spans(metadatas[i]) for i in order],
+        )
 
     def neighbours(self, vectors: Vectors, limit: int) -> list[list[Neighbour]]:
-        """For each vector the articles nearest to it in meaning, at most `limit`, the nearest first."""
-        view = self._fresh()
-        with store_errors(self.folder):
+        """For each vector the nearest articles, at most `limit`, nearest first."""
+        with self._reading() as view:
             try:
-                found = view.store.articles.nearest(vectors, limit, with_rows=True)
+                results = view.store.articles.nearest(vectors, limit, with_metadata=True)
             except LostVectors:  # no neighbours can be found until a check repairs the vectors
                 return [[] for _ in vectors]
-        return [[Neighbour(n.similarity, str(n.row["story"]), str(n.row["sketch"])) for n in one] for one in found]
+        return [
+            [Neighbour(m.similarity, str(m.metadata["story"]), str(m.metadata["sketch"])) for m in matches]
+            for matches in results
+        ]
 
     def remove(self, article_ids: Sequence[str]) -> int:
-        """Remove these articles with all that belongs to them; returns how many there were."""
-        known = list(self._entries(self._fresh(), article_ids))
+        """Delete these articles with their passages; returns how many there were."""
+        known = list(self.entries(article_ids))
         for start in range(0, len(known), REMOVED_AT_ONCE):
-            part, view = known[start : start + REMOVED_AT_ONCE], self._fresh()
-            with self._writing(view):
-                old = self._passage_ids(view, part)
-                view.store.articles.delete(part)
-                view.fulltext.replace(part, [])
+            batch = known[start : start + REMOVED_AT_ONCE]
+            with self._writing() as view:
+                old = self._passage_ids(view, batch)
+                view.store.articles.delete(batch)
+                view.fulltext.replace(batch, [])
                 view.store.passages.delete(old)
         return len(known)
 
     @contextmanager
-    def _writing(self, view: View, **made_with: int) -> Iterator[None]:
-        """Stamp the full text one generation ahead, write, and raise the generation to it."""
+    def _writing(self, **metadata: int) -> Iterator[View]:
+        """Set the full text's generation file one ahead, write, then raise the index's generation to it."""
         if self._interrupted:
-            raise StoreError(f"an earlier write to {self.folder} failed; run the command again, which mends it")
+            raise StoreError(f"an earlier write to {self.folder} failed; run the command again, which repairs it")
         self._interrupted = True
-        generation, folder = view.generation + 1, self.folder / FULLTEXT_FOLDER
+        view, folder = self._view, self.folder / FULLTEXT_FOLDER
+        generation = view.generation + 1
         with store_errors(self.folder):
-            FullTextIndex.write_stamp(folder, generation)
-            yield
-            view.store.articles.modify({**view.store.metadata, **made_with, "generation": generation})
-            FullTextIndex.write_stamp(folder, generation)
-        self._view = replace(view, generation=generation, mark=FullTextIndex.mark(folder))
+            FullTextIndex.write_generation(folder, generation)
+            yield view
+            view.store.articles.modify({**view.store.metadata, **metadata, "generation": generation})
+            FullTextIndex.write_generation(folder, generation)
+        self._view = replace(view, generation=generation, file_state=FullTextIndex.file_state(folder))
         self._interrupted = False
 
     def _passage_ids(self, view: View, article_ids: Sequence[str]) -> set[str]:
         return set(view.store.passages.find([{"article_id": {"$in": article_ids}}])["ids"])
 
-    def _check_dimension(self, view: View, dimension: int) -> None:
-        known = view.store.metadata.get("dimension", dimension)
-        if known != dimension:
+    def _check_dimension(self, dimension: int) -> None:
+        if self.dimension not in (0, dimension):
             raise IndexMismatch(
-                f"the vectors in {self.folder} have {known} numbers, those of {self.embedding_model} {dimension}; "
-                f"{new_index_hint(self.folder)}"
+                f"the vectors in {self.folder} have {self.dimension} numbers, but those of {self.embedding_model} have "
+                f"{dimension}; {new_index_hint(self.folder)}"
             )
 
 
 @contextmanager
 def open_for_writing(folder: Path, embedding_model: str, splitter: str) -> Iterator[IndexWriter]:
-    """Open an index as its only writer, making it if there is none, and mending what an interrupted write left.
+    """Open an index as its only writer; creates it if there is none, and repairs it after an interrupted write.
 
-    `splitter` names what cuts passages now, and is recorded. Articles that an earlier version cut stay as they are
-    until they change. Raises IndexLocked when another process writes, IndexMismatch when the index was made with
-    another embedding model, StoreError when it cannot be written at all.
+    `splitter` names the current way of cutting passages, and is recorded. Articles cut by an earlier version stay as
+    they are until they change. Raises IndexLocked when another process writes, IndexMismatch when the index was built
+    with another embedding model, StoreError when it cannot be written at all.
     """
     with locked(folder):
         with store_errors(folder):
@@ -206,54 +197,47 @@ def open_for_writing(folder: Path, embedding_model: str, splitter: str) -> Itera
 
 
 def _create(folder: Path, embedding_model: str, splitter: str) -> None:
-    """Make the two collections where they are missing; check that they were made for what is asked now."""
-    made_with = {"format": FORMAT, "embedding_model": embedding_model, "splitter": splitter}
+    """Create the collections if they are missing; check that existing ones match what is configured."""
     with closing(Database(folder)) as database:
-        found = built_collections(database)
-        if not found:
-            make_pair(database, 0, {**made_with, "generation": 0, "built": 1})
+        pairs = built_pairs(database)
+        if not pairs:
+            built_with = {"format": FORMAT, "embedding_model": embedding_model, "splitter": splitter}
+            create_pair(database, 0, {**built_with, "generation": 0, "built": 1})
             return
-        name, metadata = found[-1]
-        check_made_with(metadata, embedding_model, folder)
+        name, metadata = pairs[-1]
+        check_built_with(metadata, embedding_model, folder)
         if metadata.get("splitter") != splitter:
-            database.rows(name).modify({**metadata, "splitter": splitter})
-        drop_all_but(database, name)
+            database.collection(name).modify({**metadata, "splitter": splitter})
+        drop_other_pairs(database, name)
 
 
 def repair(folder: Path) -> None:
-    """After an interrupted write, drop the passages that no article's row commits and build the full text anew."""
+    """After an interrupted write, delete uncommitted passages and build the full text again."""
     store, fulltext = connect(folder), folder / FULLTEXT_FOLDER
-    put_back(folder, store)
-    generation = int(store.metadata.get("generation", 0))
-    if whole_fulltext(fulltext, generation, store.passages.count()):
+    _restore_removed(folder, store)
+    if FullTextIndex.open_current(fulltext, store.generation, store.passages.count()):
         return
-    live = digests(store)
-    for page in passage_pages(store):
-        store.passages.delete(p.id for p in page if live.get(p.article_id) != p.digest)
-    build_fulltext(store, fulltext, generation)
+    current = store.digests()
+    for page in store.passage_pages():
+        store.passages.delete(p.id for p in passages_from(page) if current.get(p.article_id) != p.digest)
+    FullTextIndex.build(fulltext, store.generation, store.committed_passages())
 
 
-def keep_in_file(folder: Path, found: Found) -> None:
-    """Keep passages' rows in a file until they are put back, should this process end before."""
-    embeddings = [[float(number) for number in vector] for vector in found["embeddings"]]
-    new = folder / f"{TAKEN_OUT}.new"
-    new.write_text(json.dumps({**found, "embeddings": embeddings}), "utf-8")
-    new.replace(folder / TAKEN_OUT)
+def _save_removed(folder: Path, rows: Rows) -> None:
+    """Save passages' rows in a file, in case this process ends before they are inserted again."""
+    embeddings = [[float(number) for number in vector] for vector in rows["embeddings"]]
+    new = folder / f"{REMOVED_ROWS}.new"
+    new.write_text(json.dumps({**rows, "embeddings": embeddings}), "utf-8")
+    new.replace(folder / REMOVED_ROWS)
 
 
-def put_back(folder: Path, store: Connection) -> None:
-    """Put in the passages' rows that were taken out, if any were."""
-    file = folder / TAKEN_OUT
+def _restore_removed(folder: Path, store: Connection) -> None:
+    """Insert the passages' rows that were saved, if there are any."""
+    file = folder / REMOVED_ROWS
     try:
-        found = json.loads(file.read_text("utf-8"))
+        rows = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         return
-    vectors = np.asarray(found["embeddings"], dtype=np.float32)
-    store.passages.upsert(found["ids"], vectors, found["metadatas"], found["documents"])
+    vectors = np.asarray(rows["embeddings"], dtype=np.float32)
+    store.passages.upsert(rows["ids"], vectors, rows["metadatas"], rows["documents"])
     file.unlink()
-
-
-def build_fulltext(store: Connection, folder: Path, generation: int) -> None:
-    FullTextIndex.delete(folder)
-    FullTextIndex(folder, create=True).replace([], committed_passages(store))
-    FullTextIndex.write_stamp(folder, generation)

@@ -55,7 +55,7 @@ def chain(sample_chain: Chain, tmp_path: Path) -> Chain:
 def delete(folder: Path, choose: Callable[[list[str]], list[str]]) -> None:
     """Take passages out of an index, as another process does that has it open."""
     with closing(Database(folder)) as database:
-        rows = database.rows("passages")
+        rows = database.collection("passages")
         rows.delete(choose([i for page in rows.pages(1000) for i in page["ids"]]))
 
 

@@ -1,4 +1,4 @@
-"""The packaged model: that it is the published one, that nothing else is loaded in its place."""
+"""Embedders, and the packaged model, which must be the published one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,8 @@ import pytest
 import rag.models.embedding
 from rag.config import PACKAGED_MODEL
 from rag.errors import ModelError
-from rag.models.cross_encoders import load_reranker
 from rag.models.embedding import BATCH, Embedder, SentenceTransformerEmbedder, load_embedder
-from rag.models.llm import Usage
 from rag.models.model_files import model_path
-from rag.models.prompts import Prompt
-from rag.models.servers import load_llm
-from tests.support.llm_server import scripted
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +24,7 @@ pytestmark = pytest.mark.slow
 TEXTS = ["A ship sank off the coast. Nobody was hurt.", "The ferry went down at sea.", "Bread is dearer."]
 
 
-def test_vectors_have_length_1_and_mean_something(embedder: Embedder) -> None:
+def test_vectors_have_length_1_and_reflect_meaning(embedder: Embedder) -> None:
     vectors, _ = embedder.embed_texts(TEXTS, [()] * 3)
     [question] = embedder.embed_questions(["Which boat was lost?"])
     assert (vectors.shape, question.shape) == ((3, 384), (384,))
@@ -48,14 +43,14 @@ def test_a_sentence_is_the_mean_of_its_own_tokens_in_their_context(embedder: Emb
     assert parts[0].mean(axis=0) @ vectors[0] > 0.8
 
 
-def test_a_part_beyond_what_the_model_reads_is_embedded_by_itself(embedder: Embedder) -> None:
+def test_a_part_beyond_the_maximum_length_is_embedded_separately(embedder: Embedder) -> None:
     text = f"{'word ' * 400}The ferry went down at sea."
     _, [[vector]] = embedder.embed_texts([text], [[(2000, len(text))]])
     [alone] = embedder.embed_texts([text[2000:]], [()])[0]
     assert vector @ alone == pytest.approx(1, abs=1e-2)
 
 
-def test_a_text_among_many_has_the_vectors_that_it_has_alone(embedder: Embedder) -> None:
+def test_a_text_has_the_same_vectors_in_a_batch_and_alone(embedder: Embedder) -> None:
     import torch
 
     texts = [f"{TEXTS[n % 3]} {'More of it. ' * (n * 7 % 40)}" for n in range(3 * BATCH + 1)]
@@ -72,14 +67,14 @@ def test_a_text_among_many_has_the_vectors_that_it_has_alone(embedder: Embedder)
 
 @dataclass
 class Watched:
-    """The packaged model, with PyTorch's number of threads as each part of the work found it."""
+    """The packaged model, and PyTorch's number of threads during each part of the work."""
 
     embedder: Embedder
     for_questions: list[int] = field(default_factory=list)
     for_texts: list[int] = field(default_factory=list)
     workers: list[int] = field(default_factory=list)
     begun: threading.Event = field(default_factory=threading.Event)
-    let_go: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
 
 
 THREADS = 3
@@ -87,7 +82,7 @@ THREADS = 3
 
 @pytest.fixture
 def watched(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
-    """On a machine of three cores; a question that says "wait" is held in the model until it is let go."""
+    """As on a machine of three cores; the question "wait" blocks in the model until it is released."""
     import torch
 
     threads = torch.get_num_threads()
@@ -100,7 +95,7 @@ def watched(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wat
         watched.for_questions.append(torch.get_num_threads())
         if questions == ["wait"]:
             watched.begun.set()
-            assert watched.let_go.wait(60)
+            assert watched.released.wait(60)
         return encode(questions, **named)
 
     def read_batch(self: SentenceTransformerEmbedder, *given: Any) -> Any:
@@ -123,7 +118,7 @@ def in_a_new_thread(work: Callable[[], Any]) -> Any:
         return thread.submit(work).result()
 
 
-def test_a_question_under_way_slows_no_ingest(watched: Watched) -> None:
+def test_a_running_question_does_not_slow_an_ingest(watched: Watched) -> None:
     import torch
 
     with ThreadPoolExecutor(1) as thread:
@@ -132,14 +127,14 @@ def test_a_question_under_way_slows_no_ingest(watched: Watched) -> None:
         assert in_a_new_thread(torch.get_num_threads) == THREADS
         in_a_new_thread(lambda: watched.embedder.embed_texts(TEXTS, [()] * 3))
         in_a_new_thread(lambda: watched.embedder.embed_questions(["What?"]))
-        watched.let_go.set()
+        watched.released.set()
         question.result()
         assert thread.submit(torch.get_num_threads).result() == THREADS, "the asker's own number is as it was"
     assert (watched.for_questions, watched.for_texts, watched.workers) == ([1, 1], [1, 1, 1], [THREADS])
     assert (torch.get_num_threads(), in_a_new_thread(torch.get_num_threads)) == (THREADS, THREADS)
 
 
-def test_many_questions_beside_an_ingest_leave_the_number_of_threads(watched: Watched) -> None:
+def test_questions_during_an_ingest_do_not_change_the_number_of_threads(watched: Watched) -> None:
     import torch
 
     def ask(number: int) -> int:
@@ -156,7 +151,7 @@ def test_many_questions_beside_an_ingest_leave_the_number_of_threads(watched: Wa
     assert (torch.get_num_threads(), in_a_new_thread(torch.get_num_threads)) == (THREADS, THREADS)
 
 
-def test_a_model_with_a_layer_after_its_mean_embeds_sentences_by_themselves(tmp_path: Path) -> None:
+def test_a_model_with_a_layer_after_its_mean_embeds_sentences_separately(tmp_path: Path) -> None:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Dense
 
@@ -168,7 +163,7 @@ def test_a_model_with_a_layer_after_its_mean_embeds_sentences_by_themselves(tmp_
     assert (vectors.shape, parts.shape) == ((1, 16), (1, 16))
 
 
-def test_a_model_that_pools_otherwise_embeds_sentences_by_themselves(tmp_path: Path) -> None:
+def test_a_model_that_pools_otherwise_embeds_sentences_separately(tmp_path: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(model_path(PACKAGED_MODEL), device="cpu")
@@ -180,36 +175,6 @@ def test_a_model_that_pools_otherwise_embeds_sentences_by_themselves(tmp_path: P
     assert parts[0] @ alone == pytest.approx(1, abs=1e-2)
 
 
-def tiny_reranker(folder: Path, labels: int = 1) -> str:
-    """A CrossEncoder of one small layer with random weights, and the packaged model's words."""
-    import torch
-    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
-
-    torch.manual_seed(1)  # some weights say the same of every text
-    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
-    config = BertConfig(vocab_size=30522, num_labels=labels, initializer_range=1.0, **sizes)
-    BertForSequenceClassification(config).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(model_path(PACKAGED_MODEL)).save_pretrained(folder)
-    return str(folder)
-
-
-def test_any_cross_encoder_orders_passages(tmp_path: Path) -> None:
-    reranker = load_reranker(tiny_reranker(tmp_path / "tiny"))
-    assert reranker is not None
-    scores = reranker.scores("Which boat was lost?", TEXTS)
-    assert len(scores) == 3
-    assert len(set(scores)) == 3
-    assert reranker.scores("Which boat was lost?", TEXTS[::-1]) == pytest.approx(scores[::-1], abs=1e-4)
-
-
-def test_no_reranker_and_one_that_is_none(tmp_path: Path) -> None:
-    assert load_reranker("") is None
-    with pytest.raises(ModelError, match="gives 3 scores"):
-        load_reranker(tiny_reranker(tmp_path / "three", labels=3))
-    with pytest.raises(ModelError, match="cannot load the reranker"):
-        load_reranker(str(tmp_path))
-
-
 def test_a_changed_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rag.models.model_files.PACKAGED_MODEL_SHA256", "0" * 64)
     with pytest.raises(ModelError, match="SHA-256"):
@@ -219,23 +184,3 @@ def test_a_changed_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_folder_that_holds_no_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot load the embedding model"):
         load_embedder(str(tmp_path))
-
-
-@pytest.mark.parametrize("url", ["", "localhost:11434", "file:///etc/passwd"])
-def test_a_language_model_needs_an_address(url: str) -> None:
-    with pytest.raises(ModelError, match="http://localhost:11434/v1"):
-        load_llm("tiny", url)
-
-
-def test_no_key_is_sent_but_its_own(no_settings: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-somebody-elses")
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://203.0.113.1/")
-    monkeypatch.setenv("OLLAMA_API_KEY", "somebody-elses")
-    for ollama in (False, True):
-        with scripted(lambda _: "Tea is hot.", ollama=ollama) as server:
-            model = load_llm("tiny", server.url)
-            assert model.complete(Prompt("", "How is tea?")) == "Tea is hot."
-        assert model.usage.calls == 1
-        assert model.usage.prompt_tokens > 3
-        assert (server.keys, server.prompts) == (["Bearer none"], ["How is tea?"])
-    assert Usage(1, 10, 2) + Usage(1, 1, 1) == Usage(2, 11, 3)

@@ -1,4 +1,4 @@
-"""A model that is asked over HTTP: its words as they come, and what is told when they don't."""
+"""A language model over HTTP: its reply as it arrives, and the errors if it does not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from llama_index.core.llms import ChatMessage
 import rag.models.llm
 import rag.models.responses
 from rag.errors import ModelError
-from rag.models.llm import MAX_PIECE, MAX_REASONING, MAX_REPLY, LanguageModel
+from rag.models.llm import MAX_PIECE, MAX_REASONING, MAX_REPLY, LanguageModel, Usage
 from rag.models.llm_errors import llm_errors
 from rag.models.prompts import Prompt
 from rag.models.servers import load_llm, local_llms
@@ -56,14 +56,14 @@ def test_words_come_one_by_one_before_the_end(ollama: bool) -> None:
     assert model.usage.calls == 1
 
 
-def test_thoughts_roles_and_tool_calls_are_no_words() -> None:
+def test_reasoning_roles_and_tool_calls_are_not_text() -> None:
     with scripted(lambda _: REASONING) as server:
         assert load_llm("tiny", server.url).complete(ASKED) == "Tea is hot."
 
 
 @pytest.mark.parametrize("ollama", [False, True])
 @pytest.mark.parametrize("first", [Refused(429, "1"), 500, 503])
-def test_what_fails_for_a_while_is_tried_again(first: Reply, ollama: bool) -> None:
+def test_temporary_failures_are_retried(first: Reply, ollama: bool) -> None:
     replies: list[Reply] = [first, "Tea is hot."]
     with scripted(lambda _: replies.pop(0), ollama=ollama) as server:
         assert load_llm("tiny", server.url).complete(ASKED) == "Tea is hot."
@@ -97,7 +97,7 @@ def test_what_fails_for_a_while_is_tried_again(first: Reply, ollama: bool) -> No
         ([2], "sent nothing for 1 seconds"),
     ],
 )
-def test_what_fails_is_told_with_what_to_do_and_without_the_key(
+def test_errors_say_what_to_do_and_do_not_show_the_key(
     reply: Reply, why: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -128,7 +128,7 @@ def test_what_fails_is_told_with_what_to_do_and_without_the_key(
         ([2], "sent nothing for 1 seconds"),
     ],
 )
-def test_what_fails_by_ollamas_own_protocol_is_told_too(reply: Reply, why: str) -> None:
+def test_errors_of_ollamas_own_protocol(reply: Reply, why: str) -> None:
     with scripted(lambda _: reply, ollama=True) as server:
         model = load_llm("tiny", server.url, "sesame", seconds=1 if reply == [2] else 30)
         with pytest.raises(ModelError, match=why) as caught:
@@ -143,7 +143,7 @@ def test_a_reply_may_be_empty(ollama: bool) -> None:
 
 
 @pytest.mark.parametrize("ollama", [False, True])
-def test_what_came_before_a_break_is_told_before_it_fails(ollama: bool) -> None:
+def test_text_before_a_break_is_yielded_before_the_error(ollama: bool) -> None:
     with scripted(lambda _: ["Tea ", "is", BREAK], ollama=ollama) as server:
         words = filter(None, load_llm("tiny", server.url).write(ASKED))
         assert [next(words), next(words)] == ["Tea ", "is"]
@@ -151,7 +151,7 @@ def test_what_came_before_a_break_is_told_before_it_fails(ollama: bool) -> None:
             next(words)
 
 
-def test_a_server_that_is_not_there() -> None:
+def test_a_server_that_does_not_answer() -> None:
     with scripted(lambda _: "") as server:
         pass
     with pytest.raises(ModelError, match="start its server"):
@@ -163,7 +163,7 @@ THOUGHT = {False: "reasoning_content", True: "thinking"}
 
 @pytest.mark.parametrize("ollama", [False, True])
 @pytest.mark.parametrize("pieces", [["Tea. "] * 5_000, ["Tea. " * 5_000], ["x" * 10_000_000], ["[" * 200_000]])
-def test_a_reply_is_cut_by_its_characters(pieces: list[str], ollama: bool) -> None:
+def test_a_reply_is_limited_by_its_characters(pieces: list[str], ollama: bool) -> None:
     words = []
     with scripted(lambda _: pieces, ollama=ollama) as server:
         with pytest.raises(ModelError, match="does not come to an end"):
@@ -175,7 +175,7 @@ def test_a_reply_is_cut_by_its_characters(pieces: list[str], ollama: bool) -> No
 
 @pytest.mark.parametrize("ollama", [False, True])
 @pytest.mark.parametrize("size", [400, 1_000_000])
-def test_thoughts_are_bounded_by_their_characters(size: int, ollama: bool) -> None:
+def test_reasoning_is_limited_by_its_characters(size: int, ollama: bool) -> None:
     thought = {THOUGHT[ollama]: "x" * size}
     thoughts = [thought] * (MAX_REASONING // size + 3)
     with scripted(lambda _: thoughts, ollama=ollama) as server, pytest.raises(ModelError, match="not come to an end"):
@@ -189,7 +189,7 @@ def test_many_short_pieces_are_a_reply() -> None:
 
 @pytest.mark.parametrize("ollama", [False, True])
 @pytest.mark.parametrize("junk", [{"role": "assistant"}, b": still here\n" * 100, b" " * 1_000])
-def test_what_is_no_text_is_bounded_too(junk: Any, ollama: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_content_is_limited_too(junk: Any, ollama: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rag.models.responses, "MAX_BYTES", 100_000)
 
     def reply(_: str) -> Iterator[Any]:
@@ -223,7 +223,7 @@ def test_a_redirect_within_the_same_server_is_followed(ollama: bool) -> None:
 
 @pytest.mark.parametrize("ollama", [False, True])
 @pytest.mark.parametrize("said", [b"[]", b"{", b"5", b"[" * 200_000, b'{"choices": [], "message": null}'])
-def test_what_is_no_whole_reply_is_told_too(said: bytes, ollama: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_complete_replies_are_errors(said: bytes, ollama: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rag.models.servers.LLM_RETRIES", 0)
 
     async def ask(model: LanguageModel) -> None:
@@ -239,7 +239,7 @@ def test_what_is_no_whole_reply_is_told_too(said: bytes, ollama: bool, monkeypat
             asyncio.run(ask(model))
 
 
-def test_mistakes_of_our_own_are_not_blamed_on_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_own_mistakes_are_not_reported_as_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     def mistaken(raw: object) -> str:
         raise TypeError("our own mistake")
 
@@ -249,7 +249,7 @@ def test_mistakes_of_our_own_are_not_blamed_on_the_server(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("pieces", [["Tea ", 60, "is hot."], [60, "Tea is hot."]])
-def test_who_goes_away_ends_the_request_even_of_a_silent_model(pieces: list[Any]) -> None:
+def test_closing_ends_the_request_even_of_a_silent_model(pieces: list[Any]) -> None:
     with scripted(lambda _: pieces) as server:
         with closing(load_llm("tiny", server.url).write(ASKED)) as words:
             next(words)
@@ -270,7 +270,7 @@ def test_two_replies_at_once() -> None:
     assert model.usage.calls == 2
 
 
-def test_no_proxy_leads_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_is_used_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with scripted(lambda _: "Tea is hot.", models=["tiny"]) as server:
@@ -287,6 +287,20 @@ def test_models_of_this_machine_are_only_what_servers_name(monkeypatch: pytest.M
         assert local_llms() == [("a", one.url)]
 
 
+def test_only_the_configured_key_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-somebody-elses")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://203.0.113.1/")
+    monkeypatch.setenv("OLLAMA_API_KEY", "somebody-elses")
+    for ollama in (False, True):
+        with scripted(lambda _: "Tea is hot.", ollama=ollama) as server:
+            model = load_llm("tiny", server.url)
+            assert model.complete(Prompt("", "How is tea?")) == "Tea is hot."
+        assert model.usage.calls == 1
+        assert model.usage.prompt_tokens > 3
+        assert (server.keys, server.prompts) == (["Bearer none"], ["How is tea?"])
+    assert Usage(1, 10, 2) + Usage(1, 1, 1) == Usage(2, 11, 3)
+
+
 @pytest.mark.parametrize("key", ["sesame", " sesame\n"])
 def test_a_key_is_sent_without_the_space_around_it(key: str) -> None:
     with scripted(lambda _: "Tea is hot.") as server:
@@ -295,7 +309,7 @@ def test_a_key_is_sent_without_the_space_around_it(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["ses\name", "ses\x00ame", "sésame"])
-def test_a_key_that_cannot_be_sent_is_told_without_it(key: str) -> None:
+def test_the_error_of_an_invalid_key_does_not_show_it(key: str) -> None:
     with pytest.raises(ModelError, match=r"PULLQUOTE_API_KEY has characters that no key has; copy it again$"):
         load_llm("tiny", "http://127.0.0.1:9/v1", key)
 
@@ -316,7 +330,7 @@ class Endless(BaseHTTPRequestHandler):
         pass
 
 
-def test_what_sends_for_ever_is_no_server_of_models(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_sends_forever_is_not_a_model_server(monkeypatch: pytest.MonkeyPatch) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         ending = threading.Timer(20, Endless.left.set)
@@ -329,7 +343,19 @@ def test_what_sends_for_ever_is_no_server_of_models(monkeypatch: pytest.MonkeyPa
         server.shutdown()
 
 
-@pytest.mark.parametrize("url", ["http://", "http://[::1", "ftp://a/v1", "http://a:99999/v1", "http://a:0/v1"])
-def test_addresses_that_are_none(url: str) -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost:11434",
+        "file:///etc/passwd",
+        "http://",
+        "http://[::1",
+        "ftp://a/v1",
+        "http://a:99999/v1",
+        "http://a:0/v1",
+    ],
+)
+def test_invalid_addresses(url: str) -> None:
     with pytest.raises(ModelError, match="http://localhost:11434/v1"):
         load_llm("tiny", url)

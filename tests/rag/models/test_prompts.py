@@ -1,4 +1,4 @@
-"""What is sent to a model: the article whole, and nothing in it that ends it."""
+"""Prompts: they contain articles and passages whole, which cannot close their own tags."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ def test_every_passage_is_closed_and_braces_are_left_as_they_are() -> None:
         ("", False),
     ],
 )
-def test_what_gives_the_prompt_away(text: str, repeats: bool) -> None:
+def test_repetition_of_the_prompt_is_recognised(text: str, repeats: bool) -> None:
     passage = Passage("a", "a", "", 0, 0, 4, "Tea.", (), "", "", "", "", None)
     assert prompts.answer("How is tea?", [("bb1", passage)], 3).is_repeated_in(text) == repeats
 
 
-def test_the_refusal_is_known_in_any_dress() -> None:
+def test_the_refusal_is_recognised_in_other_formatting() -> None:
     assert prompts.is_refusal(f"**{prompts.NOT_ANSWERED.upper()}**")
     assert not prompts.is_refusal(f"{prompts.NOT_ANSWERED} But tea is hot.")

@@ -1,4 +1,4 @@
-"""The full-text side: words, stems, rarity, and the stamp of its folder."""
+"""The full-text side: words, stems, rarity, and the generation file of its folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rag.schema import Passage
-from rag.store.fulltext import STAMP, FullTextIndex
+from rag.store.fulltext import GENERATION_FILE, FullTextIndex
 
 
 def passage(name: str, text: str, published: date | None = None) -> Passage:
@@ -25,7 +25,7 @@ def index(tmp_path: Path) -> FullTextIndex:
         "bee": "Bees died.",
     }
     index.replace([], [passage(name, text) for name, text in texts.items()])
-    FullTextIndex.write_stamp(tmp_path / "lexical", 1)
+    FullTextIndex.write_generation(tmp_path / "lexical", 1)
     return index
 
 
@@ -66,12 +66,12 @@ def test_replacing_an_article_replaces_its_passages(index: FullTextIndex) -> Non
 
 def test_what_was_written_is_there_after_opening_again(index: FullTextIndex, tmp_path: Path) -> None:
     assert found(FullTextIndex(tmp_path / "lexical"), "storm") == ["pier#0"]
-    assert FullTextIndex.stamp(tmp_path / "lexical") == 1
+    assert FullTextIndex.read_generation(tmp_path / "lexical") == 1
 
 
-def test_a_folder_without_a_readable_stamp_cannot_be_trusted(index: FullTextIndex, tmp_path: Path) -> None:
-    (tmp_path / "lexical" / STAMP).write_text("x")
-    assert FullTextIndex.stamp(tmp_path / "lexical") == FullTextIndex.stamp(tmp_path / "none") == -1
+def test_a_folder_without_a_valid_generation_file_is_not_used(index: FullTextIndex, tmp_path: Path) -> None:
+    (tmp_path / "lexical" / GENERATION_FILE).write_text("x")
+    assert FullTextIndex.read_generation(tmp_path / "lexical") == FullTextIndex.read_generation(tmp_path / "none") == -1
 
 
 def test_rare_words_weigh_more(index: FullTextIndex) -> None:

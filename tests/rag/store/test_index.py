@@ -1,4 +1,4 @@
-"""The store: real Chroma and tantivy, with vectors a reader can compute in the head."""
+"""The store: real Chroma and tantivy, with vectors simple enough to check by hand."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def writer(tmp_path: Path) -> Iterator[IndexWriter]:
         yield writer
 
 
-def test_what_is_put_is_found_and_whole(writer: IndexWriter) -> None:
+def test_a_stored_article_is_found_and_complete(writer: IndexWriter) -> None:
     text = "\n\n".join(SENTENCES)
     a, b = stored("a", 0, text), stored("b", 1)
     writer.put([a, b])
@@ -89,7 +89,7 @@ def test_an_update_replaces_every_passage(writer: IndexWriter) -> None:
     assert len(writer.fulltext.search("new", 5)) == 1
 
 
-def test_an_article_keeps_the_time_when_it_came_in(writer: IndexWriter) -> None:
+def test_an_article_keeps_the_time_it_was_first_indexed(writer: IndexWriter) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     writer.put([stored("a", 0)])
     first = writer.entries(["a"])["a"].added
@@ -103,7 +103,7 @@ def test_an_article_keeps_the_time_when_it_came_in(writer: IndexWriter) -> None:
     assert found["b"].added > first
 
 
-def test_related_articles_are_the_nearest_of_other_stories(writer: IndexWriter) -> None:
+def test_related_articles_are_the_nearest_of_other_duplicate_groups(writer: IndexWriter) -> None:
     vectors = {
         "a": [1, 0, 0, 0],
         "copy": [1, 0, 0, 0],
@@ -128,7 +128,7 @@ def test_removal_leaves_nothing(writer: IndexWriter) -> None:
     assert [i for i, _ in writer.fulltext.search("title", 5)] == [stored("b", 1).passages[0].id]
 
 
-def test_both_sides_find_and_filters_come_before_ranking(writer: IndexWriter) -> None:
+def test_vectors_and_words_find_and_filters_come_before_ranking(writer: IndexWriter) -> None:
     a, b = stored("a", 0), stored("b", 1, "A zebra was seen.")
     writer.put([a, b])
     [first, second] = sorted(writer.candidates(Query("zebra"), axis(0), 1), key=lambda c: c.passage_id)
@@ -157,7 +157,7 @@ def test_both_sides_find_and_filters_come_before_ranking(writer: IndexWriter) ->
         (Filters(date(2024, 1, 1), date(2024, 12, 31), ("Source",), ("b",)), {"b"}),
     ],
 )
-def test_filters_hold_on_both_sides(writer: IndexWriter, filters: Filters, left: set[str]) -> None:
+def test_filters_apply_to_vectors_and_words(writer: IndexWriter, filters: Filters, left: set[str]) -> None:
     undated = Article("c", "Title c", "Short text.")
     passages = split(undated)
     vectors = np.tile(axis(0), (1, 1))
@@ -168,7 +168,7 @@ def test_filters_hold_on_both_sides(writer: IndexWriter, filters: Filters, left:
     assert {i.partition("#")[0] for i, _ in writer.fulltext.search("short", 10, filters)} == left
 
 
-def test_the_vectors_of_sentences_are_kept_nearly_as_they_were(writer: IndexWriter) -> None:
+def test_sentence_vectors_are_stored_with_little_loss(writer: IndexWriter) -> None:
     a = stored("a", 0, " ".join(SENTENCES[:5]))
     vectors = normalized(np.random.default_rng(1).normal(size=(5, 384)).astype(np.float32))
     writer.put([StoredArticle(a.article, a.passages, np.tile(vectors[:1], (1, 1)), [vectors])])
@@ -178,11 +178,11 @@ def test_the_vectors_of_sentences_are_kept_nearly_as_they_were(writer: IndexWrit
 
 
 class Killed(BaseException):
-    """Stands for the end of the process."""
+    """Simulates the end of the process."""
 
 
 def kill_at(point: str, patch: pytest.MonkeyPatch) -> None:
-    """Make the next write die just before one of its steps."""
+    """Make the next write fail just before one of its steps."""
     from chromadb.api.models.Collection import Collection
 
     real = {name: getattr(Collection, name) for name in ("upsert", "delete", "modify")}
@@ -206,7 +206,7 @@ def kill_at(point: str, patch: pytest.MonkeyPatch) -> None:
 
 
 def assert_whole(index: Index) -> None:
-    """Every article that is listed has its text, is found by it on both sides, and nothing else is found."""
+    """Every listed article has its text and is found by it, and nothing else is found."""
     listed = {entry.id for entry in index.articles()}
     for name in listed:
         article = index.article(name)
@@ -218,14 +218,14 @@ def assert_whole(index: Index) -> None:
 
 
 PUT = [
-    "lexical.write_stamp",
+    "lexical.write_generation",
     "passages.upsert",
     "lexical.replace",
     "articles.upsert",
     "passages.delete",
     "articles.modify",
 ]
-REMOVE = ["lexical.write_stamp", "articles.delete", "lexical.replace", "passages.delete", "articles.modify"]
+REMOVE = ["lexical.write_generation", "articles.delete", "lexical.replace", "passages.delete", "articles.modify"]
 
 
 @pytest.mark.parametrize(("action", "point"), [("put", p) for p in PUT] + [("remove", p) for p in REMOVE])
@@ -253,7 +253,7 @@ def test_a_write_that_is_killed_at_any_step(
 
 
 def kill_before(request: int, patch: pytest.MonkeyPatch) -> None:
-    """Make what comes next die just before one of its requests, the first of which is number 0."""
+    """Make the next operation fail just before its request of this number, counted from 0."""
     from chromadb.api.models.Collection import Collection
 
     numbers = count()
@@ -266,11 +266,11 @@ def kill_before(request: int, patch: pytest.MonkeyPatch) -> None:
                 raise Killed
             return real(*given, **named)
 
-        patch.setattr(owner, step, staticmethod(call) if step == "write_stamp" else call)
+        patch.setattr(owner, step, staticmethod(call) if step == "write_generation" else call)
 
     for step in ("upsert", "update", "delete", "modify"):
         killed_at(Collection, step)
-    for step in ("replace", "write_stamp"):
+    for step in ("replace", "write_generation"):
         killed_at(FullTextIndex, step)
 
 
@@ -326,7 +326,7 @@ def test_readers_in_threads_while_articles_change(tmp_path: Path) -> None:
             assert {p.article_id for p, _ in nearest(reader, axis(0), 30)} == {f"a{n}" for n in range(10)}
 
 
-def test_a_reader_whose_collections_are_replaced_while_it_looks(
+def test_a_reader_whose_collections_are_replaced_while_it_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from chromadb.api.models.Collection import Collection
@@ -334,22 +334,22 @@ def test_a_reader_whose_collections_are_replaced_while_it_looks(
     folder = tmp_path / "index"
     with open_for_writing(folder, "model", "splitter") as writer:
         writer.put([stored("a", 0), stored("b", 1)])
-    looks = {
+    readings = {
         "query": lambda reader: [p.article_id for p, _ in nearest(reader, axis(1), 1)] == ["b"],
         "get": lambda reader: reader.article("a").text == "Short text.",
         "count": lambda reader: reader.counts() == (2, 2),
     }
-    for step, look in looks.items():
+    for step, read in readings.items():
         reader, real = Index(folder, "model"), getattr(Collection, step)
 
         def rebuilt_before(*given: object, step: str = step, real: Any = real, **named: object) -> object:
-            """As another process does, just between the reader's look at what is in use and its look into it."""
+            """As another process does, between the reader's check of which pair is in use and its request."""
             monkeypatch.setattr(Collection, step, real)
             rebuild(folder, "model", unchanged, lambda *_: None)
             return real(*given, **named)
 
         monkeypatch.setattr(Collection, step, rebuilt_before)
-        assert look(reader)
+        assert read(reader)
 
 
 def unchanged(passages: Sequence[Passage]) -> tuple[Vectors, list[Vectors]]:
@@ -358,7 +358,7 @@ def unchanged(passages: Sequence[Passage]) -> tuple[Vectors, list[Vectors]]:
     return vectors, [np.tile(v, (len(p.sentences), 1)) for v, p in zip(vectors, passages, strict=True)]
 
 
-def test_half_an_article_is_none(writer: IndexWriter, tmp_path: Path) -> None:
+def test_an_incomplete_article_is_not_returned(writer: IndexWriter, tmp_path: Path) -> None:
     from rag.store.vectors import client
 
     whole = stored("a", 0, "\n\n".join(SENTENCES))
@@ -385,7 +385,7 @@ def test_reopening_leaves_no_files_open(tmp_path: Path) -> None:
         assert len(list(open_files.iterdir())) < before + 20
 
 
-def test_an_index_made_anew_in_the_place_of_another(tmp_path: Path) -> None:
+def test_an_index_recreated_in_the_place_of_another(tmp_path: Path) -> None:
     folder = tmp_path / "index"
     with open_for_writing(folder, "model", "splitter") as writer:
         writer.put([stored("a", 0)])
@@ -449,13 +449,13 @@ def test_only_one_writes_at_a_time(writer: IndexWriter, tmp_path: Path) -> None:
         pass
 
 
-def test_opening_what_is_not_there_makes_nothing(tmp_path: Path) -> None:
+def test_opening_a_missing_index_creates_nothing(tmp_path: Path) -> None:
     with pytest.raises(IndexMissing, match="pullquote ingest"):
         Index(tmp_path / "none", "model")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_model_or_splitter_is_refused(writer: IndexWriter, tmp_path: Path) -> None:
+def test_another_model_or_dimension_is_refused(writer: IndexWriter, tmp_path: Path) -> None:
     writer.put([stored("a", 0)])
     with pytest.raises(IndexMismatch, match="PULLQUOTE_EMBEDDING_MODEL=model"):
         Index(tmp_path / "index", "other")
@@ -478,7 +478,7 @@ def test_an_index_cut_by_an_earlier_splitter_can_be_read_and_written(tmp_path: P
 
 
 @pytest.mark.parametrize("harm", ["lost", "stale", "broken", "empty"])
-def test_the_full_text_side_is_built_again(tmp_path: Path, harm: str) -> None:
+def test_the_full_text_is_built_again(tmp_path: Path, harm: str) -> None:
     folder = tmp_path / "index"
     with open_for_writing(folder, "model", "splitter") as writer:
         writer.put([stored("a", 0), stored("b", 1)])
@@ -487,7 +487,7 @@ def test_the_full_text_side_is_built_again(tmp_path: Path, harm: str) -> None:
     elif harm == "empty":
         FullTextIndex.delete(folder / FULLTEXT_FOLDER)
         FullTextIndex(folder / FULLTEXT_FOLDER, create=True)
-        FullTextIndex.write_stamp(folder / FULLTEXT_FOLDER, 1)
+        FullTextIndex.write_generation(folder / FULLTEXT_FOLDER, 1)
     elif harm == "stale":
         (folder / FULLTEXT_FOLDER / "generation").write_text("0")
     else:

@@ -1,4 +1,4 @@
-"""Requests of any size: whatever Chroma and SQLite limit, the index does not notice."""
+"""Requests of any size: the limits of Chroma and SQLite do not affect the index."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from tests.conftest import ROOT
 from tests.support.hashing import HashEmbedder
 
 SMALL, MANY = 3, 5600
-"""Rows that Chroma is let write at once, and more than it does by itself (5,461)."""
+"""A batch size that Chroma is limited to, and a number of rows above its own limit (5,461)."""
 
 
-def test_nothing_but_rows_calls_a_collection() -> None:
-    """Each library has one door (tests/test_layout.py); behind Chroma's, there is one class that cuts requests."""
+def test_only_batched_collection_calls_a_collection() -> None:
+    """Each library has one door (tests/test_layout.py); behind Chroma's, one class splits requests."""
     tree = ast.parse((ROOT / "rag" / "store" / "vectors.py").read_text("utf-8"))
     rows, database = (
         next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
@@ -70,7 +70,7 @@ def copies(name: str) -> tuple[Copy, ...]:
 
 @pytest.fixture(params=["as it is", "small"])
 def limit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Chroma as it is, or one that takes three rows, ids or values at once and says so to whoever gives it more."""
+    """Chroma as it is, or limited to three rows, ids or values per request, which fails on more."""
     from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
 
@@ -110,7 +110,7 @@ def axis(vectors: Sequence[float]) -> Vectors:
 
 
 @pytest.mark.slow
-def test_the_limits_change_nothing_that_is_found(writer: IndexWriter) -> None:
+def test_the_limits_do_not_change_results(writer: IndexWriter) -> None:
     articles = fan(10)
     writer.put(articles)
     names = [one.article.id for one in articles]
@@ -135,7 +135,7 @@ def _nearest(index: Index, articles: Sequence[StoredArticle]) -> list[dict[str, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3, 4, 9])
-def test_long_lists_in_filters_let_through_what_they_name(writer: IndexWriter, count: int) -> None:
+def test_filters_with_long_lists_allow_what_they_name(writer: IndexWriter, count: int) -> None:
     articles = fan(12)
     writer.put(articles)
     wanted = articles[12 - count :]
@@ -167,7 +167,7 @@ def test_a_story_with_many_places_and_an_article_with_many_passages(writer: Inde
 
 
 @pytest.mark.slow
-def test_an_index_is_rebuilt_mended_and_swept_in_small_parts(limit: int, tmp_path: Path) -> None:
+def test_an_index_is_rebuilt_repaired_and_emptied_in_small_batches(limit: int, tmp_path: Path) -> None:
     config, corpus = Config(index=tmp_path / "index", embedding_model="hash"), tmp_path / "corpus.jsonl"
     texts = (f"The bees of valley{n} swarmed{n} early{n}." for n in range(8))
     corpus.write_text("\n".join(json.dumps({"id": f"a{n}", "title": f"{n}", "text": t}) for n, t in enumerate(texts)))
@@ -191,7 +191,7 @@ def test_an_index_is_rebuilt_mended_and_swept_in_small_parts(limit: int, tmp_pat
 
 @pytest.mark.slow
 def test_more_articles_than_chroma_takes_at_once(tmp_path: Path) -> None:
-    """The real limit: copies of all articles change and are forgotten, all are found, and removed."""
+    """The real limit: copies of all articles are set and cleared, all articles are found, and removed."""
     folder, articles = tmp_path / "index", fan(MANY)
     names = [one.article.id for one in articles]
     with open_for_writing(folder, "model", SPLITTER) as writer:
