@@ -54,7 +54,7 @@ def plan_query(model: LanguageModel, query: Query, history: Sequence[Turn], full
                 plan = Plan(replace(query, question=rewritten[0], weight=0.0, carried="", articles=()))
         if compares(plan.query.question):
             for lines in _lines(model, prompts.split(plan.query.question, MOST_SUB_QUESTIONS)):  # noqa: B007 - the last one is used
-                yield replace(plan, doing="Taking the question apart …")
+                yield replace(plan, doing="Splitting the question …")
             parts = _on_topic(lines, plan.query.question, fulltext)[:MOST_SUB_QUESTIONS]
             plan = replace(plan, parts=tuple(parts) if len(parts) > 1 else ())
     except ModelError as error:

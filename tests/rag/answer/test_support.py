@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ingest import ingest
-from rag.answer.support import Checker, Ground, Supported
+from rag.answer.support import Checker, Premise, Verdict
 from rag.chain import Chain
 from rag.config import Config
 from rag.errors import ModelError
@@ -45,12 +45,12 @@ def passages(chain: Chain) -> dict[str, Passage]:
     return {hit.passage.title.split()[1]: hit.passage for hit in hits}
 
 
-def check(chain: Chain, passages: dict[str, Passage], text: str, *cited: str) -> Supported:
+def check(chain: Chain, passages: dict[str, Passage], text: str, *cited: str) -> Verdict:
     checker = Checker(chain.index, chain.retriever.embedder)
-    return checker.check(text, checker.grounds(list(passages.values())), {passages[name].id for name in cited})
+    return checker.check(text, checker.premises(list(passages.values())), {passages[name].id for name in cited})
 
 
-def quotes(found: Supported) -> list[str]:
+def quotes(found: Verdict) -> list[str]:
     return [quote.text for quote in found.quotes]
 
 
@@ -94,7 +94,7 @@ def test_what_a_sentence_says_in_other_words(
     ],
 )
 def test_what_no_sentence_says(chain: Chain, passages: dict[str, Passage], text: str) -> None:
-    assert check(chain, passages, text, "pier", "ferry") == Supported()
+    assert check(chain, passages, text, "pier", "ferry") == Verdict()
 
 
 def test_neighbours_are_one_quote_where_it_takes_both(chain: Chain, passages: dict[str, Passage]) -> None:
@@ -115,7 +115,7 @@ def test_what_cites_nothing_or_another_passage_stands_on_the_one_that_is_clear(
     clear = "The ferry to Varn stopped in May because its engine had burned out."
     assert quotes(check(chain, passages, clear)) == quotes(check(chain, passages, clear, "pier")) == [FERRY[0]]
     vague = "The engine of some ferry burned and it stopped its course for good."
-    assert check(chain, passages, vague) == Supported()
+    assert check(chain, passages, vague) == Verdict()
 
 
 def test_passages_that_have_gone_from_the_index_are_read_anew(chain: Chain, passages: dict[str, Passage]) -> None:
@@ -139,8 +139,8 @@ def test_a_support_model_has_to_agree(
     chain: Chain, passages: dict[str, Passage], probability: float, agreed: bool
 ) -> None:
     checker = Checker(chain.index, chain.retriever.embedder, Opinion(probability))
-    grounds = checker.grounds(list(passages.values()))
-    found = checker.check("The pier of Tolm closed on 5 May after a storm.", grounds, {passages["pier"].id})
+    premises = checker.premises(list(passages.values()))
+    found = checker.check("The pier of Tolm closed on 5 May after a storm.", premises, {passages["pier"].id})
     assert bool(found.quotes) == agreed
 
 
@@ -187,5 +187,5 @@ def test_no_heading_stands_within_a_quote() -> None:
     text = "It was shut. Fees\nIt costs ten. • It is old."
     spans = ((0, 12), (18, 31), (34, 44))
     whole = Passage("a#0", "a", "d", 0, 0, len(text), text, spans, "", "", "", "", None)
-    ground = Ground.of(whole, np.zeros((3, 2), np.float32), FullTextIndex())
-    assert [run.quote.text for run in ground.runs()] == [*(text[a:b] for a, b in spans), text[18:44]]
+    premise = Premise.of(whole, np.zeros((3, 2), np.float32), FullTextIndex())
+    assert [span.quote.text for span in premise.spans()] == [*(text[a:b] for a, b in spans), text[18:44]]
