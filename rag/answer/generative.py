@@ -59,17 +59,18 @@ class LanguageModelGenerator:
         """
         passages = [hit.passage for hit in hits]
         labels = labels_for(len(passages), [question, *(passage.indexed_text for passage in passages)])
-        request = self._request(question, list(zip(labels, passages, strict=True)))
-        if not request:
+        prompt, number = self._prompt(question, list(zip(labels, passages, strict=True)))
+        if not prompt:
             yield from self._instead(question, hits, f"No passage fits llm_context ({self.model.context}); raise it.")
             return
-        draft = Draft(doing=f"{self.model.name} reads {len(request.labels)} passages …", written_by=self.model.name)
+        draft = Draft(doing=f"{self.model.name} reads {number} passages …", written_by=self.model.name)
         yield draft
-        reply = CheckedReply(question, request, self.checker, self.checker.premises(passages[: len(request.labels)]))
+        premises = self.checker.premises(passages[:number])
+        reply = CheckedReply(question, prompt, labels[:number], premises, self.checker)
         broken: str = ""
         stopped: Stopped | None = None
         try:
-            with closing(self.model.write(request.prompt)) as pieces:
+            with closing(self.model.write(prompt)) as pieces:
                 for piece in pieces:
                     reply.add(piece)
                     if reply.refused or reply.repeats:
@@ -88,14 +89,14 @@ class LanguageModelGenerator:
             reply.end()
         yield from [self._stopped(reply, stopped)] if stopped else self._final(question, hits, reply, broken)
 
-    def _request(self, question: str, labelled: Sequence[tuple[str, Passage]]) -> Request | None:
-        """The prompt with as many of the first passages as leave room for an answer."""
+    def _prompt(self, question: str, labelled: Sequence[tuple[str, Passage]]) -> tuple[Prompt | None, int]:
+        """The prompt with as many of the first passages as leave room for an answer, and their number."""
         room = self.model.context - ANSWER_TOKENS
         for number in range(len(labelled), 0, -1):
             prompt = prompts.answer(question, labelled[:number], self.sentences)
             if tokens_of(prompt.system + prompt.user) * TOKEN_MARGIN <= room:
-                return Request(prompt, [label for label, _ in labelled[:number]])
-        return None
+                return prompt, number
+        return None, 0
 
     def _stopped(self, reply: CheckedReply, stop: Stopped) -> Draft:
         draft = self._incomplete(reply)
@@ -134,26 +135,19 @@ class LanguageModelGenerator:
             yield replace(draft, statements=(*so_far, *draft.statements), notice=notice, written_by=name)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A prompt, and the citation labels of the passages in it."""
-
-    prompt: Prompt
-    labels: Sequence[str]
-
-
 @dataclass(slots=True)
 class CheckedReply:
-    """A model's reply so far, checked sentence by sentence.
+    """A model's reply so far, checked sentence by sentence; `labels` are those of the premises in the prompt.
 
     `refused` is True once its first sentence says that the passages hold no answer. Repetitions, sentences copied from
     the prompt, and those in no language of the articles are left out.
     """
 
     question: str
-    request: Request
-    checker: Checker
+    prompt: Prompt
+    labels: Sequence[str]
     premises: Sequence[Premise]
+    checker: Checker
     statements: list[Statement] = field(default_factory=list)
     refused: bool = False
     _parser: ReplyParser = field(init=False)
@@ -163,7 +157,7 @@ class CheckedReply:
     _not_all: bool = False
 
     def __post_init__(self) -> None:
-        self._parser = ReplyParser(self.request.labels)
+        self._parser = ReplyParser(self.labels)
         self._known = frozenset(words_of(" ".join([self.question, *(p.passage.indexed_text for p in self.premises)])))
 
     def add(self, piece: str) -> None:
@@ -217,7 +211,7 @@ class CheckedReply:
                 self.statements.append(self._statement(sentence))
 
     def _statement(self, sentence: ParsedSentence) -> Statement:
-        labelled = zip(self.request.labels, self.premises, strict=True)
+        labelled = zip(self.labels, self.premises, strict=True)
         cited = {premise.passage.id for label, premise in labelled if label in sentence.labels}
         verdict = self.checker.check(sentence.text, self.premises, cited)
         emphasis = answering(sentence.text, asked(self.question), self.question) if verdict.quotes else ()
@@ -227,7 +221,7 @@ class CheckedReply:
         """Whether a sentence is meant for the reader: not copied from the prompt, no code and no gibberish."""
         if len(text) > LONGEST_SENTENCE or any(len(word) > LONGEST_WORD for word in text.split()):
             return False
-        if self.request.prompt.is_repeated_in(text):
+        if self.prompt.is_repeated_in(text):
             return False
         runs = groupby(words_of(text), key=self._known.__contains__)
         return all(known or len(list(run)) <= MOST_UNKNOWN_WORDS for known, run in runs)

@@ -17,7 +17,7 @@ Time and memory are linear in the length of the reply: text is read once, and on
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, product
 
@@ -82,8 +82,8 @@ def labels_for(number: int, texts: Sequence[str]) -> list[str]:
 class _MarkupFilter:
     """Removes markup from a reply as it arrives, and replaces known labels by placeholders.
 
-    The readers (`_tag`, `_image`, …) take a text, an offset, and whether more text may arrive. They output what is
-    plain text and return the offset up to which they have read, or _WAIT.
+    The methods that read take a text, an offset, and whether more text may arrive. They output what is plain text and
+    return the offset up to which they have read, or _WAIT.
     """
 
     labels: Sequence[str]
@@ -140,9 +140,10 @@ class _MarkupFilter:
                 return text, marker.end()
         if text[at] in "[【":
             return self._brackets(text, at, waits)
-        readers: dict[str, Callable[[str, int, bool], int]] = {"<": self._tag, "!": self._image}
-        readers |= {**dict.fromkeys("*_~`", self._emphasis), **dict.fromkeys(" \t\n", self._white_space)}
-        return text, readers.get(text[at], self._words)(text, at, waits)
+        if text[at] in " \t\n":
+            return text, self._white_space(text, at)
+        read = self._tag_or_image if text[at] in "<!" else self._emphasis if text[at] in "*_~`" else self._words
+        return text, read(text, at, waits)
 
     def _put(self, words: str) -> int:
         """Output plain text; returns its length."""
@@ -167,7 +168,7 @@ class _MarkupFilter:
             return end + 3
         return _WAIT if waits and len(text) - at < 3 else max(at + 1, len(text) - 2)
 
-    def _white_space(self, text: str, at: int, waits: bool) -> int:  # noqa: ARG002 - the signature of a reader
+    def _white_space(self, text: str, at: int) -> int:
         if text[at] != "\n":
             self._owes_space = not self._at_line_start
             return at + 1
@@ -177,27 +178,17 @@ class _MarkupFilter:
         self._owes_space, self._at_line_start = False, True
         return at + 1
 
-    def _tag(self, text: str, at: int, waits: bool) -> int:
+    def _tag_or_image(self, text: str, at: int, waits: bool) -> int:
         if text.startswith("<!--", at):
             self._in_comment = True
             return at + 4
-        if tag := _TAG.match(text, at):
-            return tag.end()
-        if part := _PARTIAL_TAG.match(text, at):
-            if waits:
-                return _WAIT
-            if len(part[0]) > 1:
-                return part.end()
-        return at + self._put("<")
-
-    def _image(self, text: str, at: int, waits: bool) -> int:
-        part = _PARTIAL_IMAGE.match(text, at)
+        complete, partial = (_TAG, _PARTIAL_TAG) if text[at] == "<" else (_IMAGE, _PARTIAL_IMAGE)
+        part = partial.match(text, at)
         if part and waits:
             return _WAIT
-        if image := _IMAGE.match(text, at):
-            cut = _CUT_TARGET.match(text, image.end())
-            return cut.end() if cut else image.end()
-        return part.end() if part and len(part[0]) > 1 else at + self._put("!")
+        if markup := complete.match(text, at):
+            return (_CUT_TARGET.match(text, markup.end()) or markup).end()
+        return part.end() if part and len(part[0]) > 1 else at + self._put(text[at])
 
     def _brackets(self, text: str, at: int, waits: bool) -> tuple[str, int]:
         """Labels in brackets, a link, whose words are read next, or plain brackets."""
@@ -205,19 +196,13 @@ class _MarkupFilter:
             return text, _WAIT
         if link := _LINK.match(text, at):
             return link[1] + text[link.end() :], 0
-        group = _GROUP.match(text, at)
-        if group and self._put_if_labels(group[1]):
-            cut = _CUT_TARGET.match(text, group.end()) if text[at] == "[" else None
-            return text, cut.end() if cut else group.end()
+        if group := _GROUP.match(text, at):
+            known = "".join(self._placeholder(label[0]) for label in self._any_label.finditer(group[1]))
+            if known or _CITES.fullmatch(group[1]):
+                self._put_label(known)
+                cut = _CUT_TARGET.match(text, group.end()) if text[at] == "[" else None
+                return text, (cut or group).end()
         return text, at + self._put(text[at])
-
-    def _put_if_labels(self, inside: str) -> bool:
-        """Whether the content of brackets is a citation; outputs the placeholders of its known labels."""
-        known = [self._placeholder(label[0]) for label in self._any_label.finditer(inside)]
-        cites = any(known) or _CITES.fullmatch(inside) is not None
-        if cites:
-            self._put_label("".join(known))
-        return cites
 
     def _placeholder(self, label: str) -> str:
         return chr(_FIRST_PLACEHOLDER + self.labels.index(label.lower())) if label.lower() in self.labels else ""

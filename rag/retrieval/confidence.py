@@ -1,4 +1,4 @@
-"""The confidence of an answer: features of its hits, and the logistic regression that turns them into a probability."""
+"""The confidence of an answer: features of its hits, turned into a probability by a logistic regression."""
 
 from __future__ import annotations
 

@@ -45,19 +45,19 @@ def test_sentences_are_ranked_and_fragments_left_out() -> None:
     assert [c.has_answer_type for c in ranked] == [True, False]
 
 
-def test_a_sentence_gains_a_little_by_its_passage() -> None:
+def test_the_score_of_the_passage_counts_a_little() -> None:
     hits = [hit(passage("a"), 0.5, 0.0, 0.0, score=1.0), hit(passage("b"), 0.6, 0.0, 0.0)]
     assert [c.article_id for c in candidates("storm", hits, FullTextIndex())[:2]] == ["a", "b"]
 
 
-def test_nearly_as_good_and_not_the_same() -> None:
+def test_close_candidates_are_chosen_without_repetitions() -> None:
     ranked = [candidate("a b c", 1.0), candidate("a b c d", 0.97), candidate("x y", 0.94), candidate("z", 0.8)]
     assert select(ranked, 3) == [ranked[0], ranked[2]]
     assert select(ranked, 1) == [ranked[0]]
     assert select([], 3) == []
 
 
-def test_when_the_best_offers_what_is_asked_the_others_must_too() -> None:
+def test_if_the_best_has_the_answer_type_the_others_must_too() -> None:
     ranked = [candidate("a", 1.0, True), candidate("b", 0.97), candidate("c", 0.91, True), candidate("d", 0.8, True)]
     assert select(ranked, 3) == [ranked[0], ranked[2]]
 

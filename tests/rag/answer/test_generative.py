@@ -106,7 +106,7 @@ def test_an_answer_without_support_is_replaced(sample_chain: Chain, wrong: str) 
     assert answer.written_by == ""
 
 
-def test_a_model_that_finds_no_answer_is_heard(sample_chain: Chain) -> None:
+def test_a_model_that_finds_no_answer_is_reported(sample_chain: Chain) -> None:
     with writing(sample_chain, lambda _: NOT_ANSWERED) as (chain, _):
         steps = list(chain.stream(IRAQ))
     assert (steps[-1].grounded, steps[-1].text, steps[-1].citations) == (False, NO_ANSWER, ())
@@ -115,14 +115,14 @@ def test_a_model_that_finds_no_answer_is_heard(sample_chain: Chain) -> None:
     assert not any(NOT_ANSWERED in step.text for step in steps)
 
 
-def test_one_that_finds_a_part_of_it_says_so(sample_chain: Chain) -> None:
+def test_a_partial_answer_says_so(sample_chain: Chain) -> None:
     with writing(sample_chain, citing(LETTER, NOT_ANSWERED)) as (chain, _):
         answer = chain.ask(IRAQ)
     assert answer.text == f"{LETTER} [1]"
     assert "do not answer all of it" in answer.notice
 
 
-def test_what_the_articles_do_not_hold_is_not_asked(sample_chain: Chain) -> None:
+def test_the_model_is_not_asked_what_the_articles_do_not_hold(sample_chain: Chain) -> None:
     with writing(sample_chain, citing(LETTER)) as (chain, server):
         answer = chain.ask("Who won the chess championship in Reykjavik?")
     assert (answer.grounded, server.prompts) == (False, [])
@@ -168,7 +168,7 @@ def test_an_answer_that_is_closed_ends_the_request(sample_chain: Chain) -> None:
 
 
 def stopped(chain: Chain, when: str) -> Answer:
-    """What is left of an answer that is stopped once its text has these words."""
+    """The answer after it was stopped, once its text has these words."""
     with closing(chain.stream(IRAQ)) as answers:
         next(answer for answer in answers if when in answer.text)
         return answers.throw(Stopped())
@@ -202,14 +202,14 @@ def test_the_last_finished_sentence_of_a_stopped_answer_is_checked(sample_chain:
     assert [bool(sentence.support) for sentence in answer.sentences] == [True]
 
 
-def test_one_stopped_in_its_first_sentence_shows_it_unchecked(sample_chain: Chain) -> None:
+def test_an_answer_stopped_in_its_first_sentence_shows_it_unchecked(sample_chain: Chain) -> None:
     with writing(sample_chain, lambda _: ["Iraq has", 60]) as (chain, _):
         answer = stopped(chain, "Iraq has")
     assert (answer.text, answer.sentences, answer.citations) == ("Iraq has …", (), ())
     assert answer.notice == STOPPED_EARLY
 
 
-def test_one_stopped_before_its_first_word_says_no_more(sample_chain: Chain) -> None:
+def test_an_answer_stopped_before_its_first_word_is_none(sample_chain: Chain) -> None:
     with writing(sample_chain, lambda _: [60]) as (chain, _), pytest.raises(Stopped):
         stopped(chain, "")
 
@@ -226,7 +226,7 @@ def test_a_server_that_dies_leaves_the_text_so_far(sample_chain: Chain) -> None:
     assert_quotes(answer, chain)
 
 
-def test_one_that_dies_in_its_first_sentence_leaves_the_articles_own(sample_chain: Chain) -> None:
+def test_a_server_that_dies_in_the_first_sentence_is_replaced_by_quotes(sample_chain: Chain) -> None:
     with writing(sample_chain, lambda _: ["Cheese made the moon", BREAK]) as (chain, _):
         answer = chain.ask(IRAQ)
     assert (answer.text, answer.written_by) == (sample_chain.ask(IRAQ).text, "")
@@ -237,7 +237,7 @@ def test_one_that_dies_in_its_first_sentence_leaves_the_articles_own(sample_chai
 @pytest.mark.parametrize(
     "piece", ["x" * 10_000_000, "[" * 200_000, "![[" * 60_000, "It is old. ", "\n" * 100_000, "<think>" + "x " * 9_000]
 )
-def test_a_reply_without_an_end_is_cut_and_done_without(sample_chain: Chain, piece: str) -> None:
+def test_an_endless_reply_is_cut(sample_chain: Chain, piece: str) -> None:
     numbered = [f"The pier of Tolm has {number} posts. " for number in range(3_000)]
     pieces = [f"{LETTER} ", *(numbered if piece.startswith("It") else [piece] * 20)]
     with writing(sample_chain, lambda _: pieces) as (chain, _):
@@ -262,7 +262,7 @@ def test_a_reply_without_an_end_is_cut_and_done_without(sample_chain: Chain, pie
         (["<think>It is", " long.</think>"], "wrote no answer"),
     ],
 )
-def test_a_model_that_fails_is_done_without(sample_chain: Chain, reply: Reply, why: str) -> None:
+def test_a_failing_model_is_replaced_by_quotes(sample_chain: Chain, reply: Reply, why: str) -> None:
     with writing(sample_chain, lambda _: reply, llm_seconds=1 if reply == [5] else 30) as (chain, _):
         answer = chain.ask(IRAQ)
     assert answer.text == sample_chain.ask(IRAQ).text

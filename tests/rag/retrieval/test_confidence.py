@@ -44,7 +44,7 @@ def test_a_question_with_words_that_are_not_there() -> None:
     assert features("Was the zeppelin closed?").match == pytest.approx(1 - unlike)
 
 
-def test_a_long_question_is_met_less_nearly() -> None:
+def test_length_similarity_is_capped() -> None:
     words = " ".join(f"word{n}" for n in range(40))
     assert features(words).length_similarity == pytest.approx(0.6), "no longer than the longest"
 
@@ -61,7 +61,7 @@ def test_a_long_question_is_met_less_nearly() -> None:
         ("was it closed by ada?", {}, 1.0),
     ],
 )
-def test_names_and_figures_are_looked_for(question: str, told: dict[str, Any], named: float) -> None:
+def test_entity_coverage(question: str, told: dict[str, Any], named: float) -> None:
     assert features(question, hit(**told)).entities == pytest.approx(named)
 
 
@@ -71,7 +71,7 @@ def test_any_hit_may_have_the_names() -> None:
     assert features("Was Tolm late?", hit(), other).entities == 1.0
 
 
-def test_what_is_not_so_is_not_answered_by_what_is() -> None:
+def test_a_negated_question_needs_a_negated_sentence() -> None:
     asked = "What did not open?"
     assert features(asked).polarity == pytest.approx(1 / 20)
     assert features(asked, hit(best=1)).polarity == 1.0
