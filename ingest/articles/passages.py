@@ -32,15 +32,6 @@ _PARAGRAPH = re.compile(r"[^\n]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Sentence:
-    """A sentence's span in the article's text, and its number of words."""
-
-    start: int
-    end: int
-    words: int
-
-
-@dataclass(frozen=True, slots=True)
 class Unit:
     """An indivisible part of a passage: a sentence, or one that ends in a colon with the list it introduces.
 
@@ -50,7 +41,7 @@ class Unit:
     start: int
     end: int
     words: int
-    quote: Span | None
+    quote: Span | None = None
 
 
 def split(article: Article) -> list[Passage]:
@@ -87,14 +78,14 @@ def split(article: Article) -> list[Passage]:
     ]
 
 
-def sentences_of(text: str) -> Iterator[Sentence]:
+def sentences_of(text: str) -> Iterator[Unit]:
     """The sentences of a text in order; a sentence ends at the latest with its paragraph."""
     for paragraph in _PARAGRAPH.finditer(text):
         for start, end in _sentence_spans(paragraph.group()):
             words = [word.span() for word in _WORD.finditer(text, paragraph.start() + start, paragraph.start() + end)]
             for first in range(0, len(words), MOST_WORDS):
                 part = words[first : first + MOST_WORDS]
-                yield Sentence(part[0][0], part[-1][1], len(part))
+                yield Unit(part[0][0], part[-1][1], len(part))
 
 
 def _sentence_spans(paragraph: str) -> Iterator[Span]:
@@ -131,12 +122,12 @@ def _units(article: Article) -> list[Unit]:
 def _lines(article: Article, markers: Mapping[int, int]) -> list[list[Unit]]:
     """The units of each line. A list marker that the segmenter took for a sentence is part of the next one."""
     captions, lines = sorted(article.captions), list[list[Unit]]()
-    marker: Sentence | None = None
+    marker: Unit | None = None
     for sentence in sentences_of(article.text):
         start, words = (marker.start, marker.words + sentence.words) if marker else (sentence.start, sentence.words)
         text_start = markers.get(start, start)
         if text_start >= sentence.end:
-            marker = Sentence(start, sentence.end, words)
+            marker = Unit(start, sentence.end, words)
             continue
         marker = None
         quote = None if _overlaps(captions, sentence) else (text_start, sentence.end)
@@ -196,9 +187,9 @@ def _values(number: str) -> Iterator[tuple[str, int]]:
         yield f"{case} roman", _ROMAN.index(number.lower())
 
 
-def _overlaps(spans: Sequence[Span], sentence: Sentence | Unit) -> bool:
-    before = bisect_left(spans, (sentence.end, 0)) - 1
-    return before >= 0 and spans[before][1] > sentence.start
+def _overlaps(spans: Sequence[Span], unit: Unit) -> bool:
+    before = bisect_left(spans, (unit.end, 0)) - 1
+    return before >= 0 and spans[before][1] > unit.start
 
 
 def _breaks(words: Sequence[int]) -> list[int]:

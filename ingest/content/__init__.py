@@ -1,1 +1,1 @@
-"""Bytes of a source, within limits: types, encodings, archives, plain values. Knows no format of articles."""
+"""Read the bytes of a source within limits: shared types, encodings, archives, values; knows no article format."""

@@ -1,1 +1,1 @@
-"""Passages → an answer: sentences, exact quotes and citations, quoted or written by a language model."""
+"""Answer from passages: exact quotes and citations, extracted or written by a language model."""

@@ -1,4 +1,4 @@
-"""Statements → text with `[n]` markers and the citations they refer to."""
+"""Render statements as text with `[n]` markers and the citations they refer to."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from rag.schema import Citation, Quote, Sentence, Span, Statement, long_date
 
 MARKER = re.compile(r"\[(\d+)\]")
 UNSUPPORTED = "[unsupported]"
-"""Stands behind a sentence of a language model that no passage supports."""
+"""Follows a sentence of a language model that no passage supports."""
 WORD = re.compile(r"\w+")
-SAME_MATTER = 0.5
-"""Words in common, of all words of both, from which on two sentences are about the same thing."""
+SAME_TOPIC = 0.5
+"""Jaccard similarity of the words from which on two sentences are about the same thing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cited:
-    """Statements as one text, its citations, where in it the emphasis lies, and its sentences."""
+    """Statements as one text, with its citations, the spans of emphasis, and its sentences."""
 
     text: str = ""
     citations: tuple[Citation, ...] = ()
@@ -30,11 +30,11 @@ class Cited:
 
 
 def cite(statements: Sequence[Statement]) -> Cited:
-    """The text of statements with their markers.
+    """Join statements into one text and add the markers of their citations.
 
-    Quotes are numbered in order of first use; a quote used twice keeps its number. Brackets that would read as a marker
-    inside a statement's own text ("[2]" in a wiki article) become parentheses, so that every marker in the text is a
-    citation and no emphasis moves. A statement without a quote is marked as unsupported.
+    Quotes are numbered in order of first use; a quote used twice keeps its number. Brackets in a statement's own text
+    that look like a marker ("[2]" in a wiki article) become parentheses, so that every marker in the text is a citation
+    and no span of emphasis moves. A statement without a quote is marked as unsupported.
     """
     citations: dict[tuple[str, int, int], Citation] = {}
     emphasis: list[Span] = []
@@ -59,28 +59,26 @@ def _numbered(citations: dict[tuple[str, int, int], Citation], quote: Quote) -> 
 
 
 def difference(citations: Sequence[Citation]) -> str:
-    """A sentence that sets figures side by side on which articles differ; empty if none do."""
+    """A sentence that contrasts the figures on which two articles differ; empty if none do."""
     for a, b in combinations(citations, 2):
         if a.passage.article_id != b.passage.article_id and figures_differ(a.quote, b.quote):
-            told = " and ".join(
-                f"{_figures(one, other)} ({_when(one)}) [{one.number}]" for one, other in ((a, b), (b, a))
-            )
-            return f"The articles differ: {told}."
+            figures = (f"{_own_figures(c, other)} ({_provenance(c)}) [{c.number}]" for c, other in ((a, b), (b, a)))
+            return f"The articles differ: {' and '.join(figures)}."
     return ""
 
 
 def figures_differ(a: str, b: str) -> bool:
-    """Do two sentences say the same thing with other figures, each having one that the other has not?"""
-    of_a, of_b = set(FIGURE.findall(a)), set(FIGURE.findall(b))
+    """Whether two sentences on the same topic each have a figure that the other lacks."""
+    figures_a, figures_b = set(FIGURE.findall(a)), set(FIGURE.findall(b))
     words_a, words_b = (frozenset(WORD.findall(FIGURE.sub(" ", text.lower()))) for text in (a, b))
-    return bool(of_a - of_b) and bool(of_b - of_a) and jaccard(words_a, words_b) >= SAME_MATTER
+    return bool(figures_a - figures_b) and bool(figures_b - figures_a) and jaccard(words_a, words_b) >= SAME_TOPIC
 
 
-def _figures(of: Citation, beside: Citation) -> str:
-    others = set(FIGURE.findall(beside.quote))
-    return ", ".join(dict.fromkeys(figure for figure in FIGURE.findall(of.quote) if figure not in others))
+def _own_figures(citation: Citation, other: Citation) -> str:
+    others = set(FIGURE.findall(other.quote))
+    return ", ".join(dict.fromkeys(figure for figure in FIGURE.findall(citation.quote) if figure not in others))
 
 
-def _when(citation: Citation) -> str:
+def _provenance(citation: Citation) -> str:
     passage = citation.passage
     return ", ".join(filter(None, (passage.source or passage.title, long_date(passage.published))))

@@ -1,34 +1,35 @@
-"""Hits → the sentences of an answer, each with the quotes it stands on."""
+"""Answers made of the articles' own sentences, chosen from the hits and quoted exactly."""
 
 from __future__ import annotations
 
 from collections import abc
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from rag.answer.citations import figures_differ
 from rag.language.question import FIGURE, answering, asked, leans, offers
 from rag.retrieval.scoring import is_prose, jaccard
-from rag.schema import Draft, Hit, Passage, Quote, Statement
+from rag.schema import Draft, Hit, Quote, Statement
 from rag.store.fulltext import FullTextIndex
 from rag.store.index import Index
 
 PASSAGE_WEIGHT = 0.3
-"""What a sentence's passage counts beside its own fit (weight 1)."""
-CLOSE, CLOSE_OFFER = 0.93, 0.9
-"""A sentence is quoted beside the best one if its score is at least this share of the best one's."""
+"""Weight of the passage's score in that of a sentence; the sentence's own fit has weight 1."""
+CLOSE, CLOSE_OF_TYPE = 0.93, 0.9
+"""Share of the best score that another sentence needs to be quoted as well; less if both have the type of thing asked
+for."""
 SAME_SENTENCE = 0.6
-"""Words in common, of all words of both, from which on one sentence repeats another."""
-MOST_SOURCES = 3
-"""Quotes of other articles that are cited beside a sentence for saying the same."""
+"""Jaccard similarity of the terms from which on one sentence repeats another."""
+MOST_CORROBORATING = 3
+"""Quotes of other articles that are cited beside a sentence that says the same."""
 
 
 class Generator(Protocol):
-    """Writes an answer out of hits. Stopped, thrown into the iterator, ends it with what is finished, or comes back."""
+    """Writes an answer from hits. Stopped, thrown into it, ends it with what is finished, or is raised again."""
 
     def generate(self, question: str, hits: Sequence[Hit]) -> abc.Generator[Draft, None, None]:
-        """The answer as it grows; without a statement in the end if the hits hold nothing to say."""
+        """The answer as it grows; the last draft has no statement if the hits hold no answer."""
         ...
 
 
@@ -36,20 +37,19 @@ class Generator(Protocol):
 class Candidate:
     """A sentence that may be quoted.
 
-    `terms` are its stems, `score` says how well it fits the question, `offers` whether it has the kind of thing
-    the question asks for. `lead` is the sentence before it, without which a reader would not know of whom or what it
-    speaks.
+    terms: its stems. score: how well it fits the question. has_answer_type: whether it has the kind of thing the
+    question asks for. antecedent: the sentence before it, if a pronoun in this one refers to it.
     """
 
     quote: Quote
     terms: frozenset[str]
     score: float
-    offers: bool
-    lead: Quote | None = None
+    has_answer_type: bool
+    antecedent: Quote | None = None
 
     @property
     def article_id(self) -> str:
-        """Of the article it stands in."""
+        """The id of its article."""
         return self.quote.passage.article_id
 
 
@@ -61,47 +61,48 @@ class ExtractiveGenerator:
     sentences: int
 
     def generate(self, question: str, hits: Sequence[Hit]) -> abc.Generator[Draft, None, None]:
-        """The best sentences, those of one article together and in their order, the best one's article first.
+        """The best sentences, grouped by article in reading order, the best one's article first.
 
-        A question with several sides gets the best sentence for each, in the order of its sides.
+        A question with sub-questions gets the best sentence for each, in their order.
         """
         fulltext, kind = self.index.fulltext, asked(question)
-        told = with_leads(one_a_side(question, hits, fulltext, self.sentences), self.sentences)
-        if not told:
+        chosen = with_antecedents(one_per_sub_question(question, hits, fulltext, self.sentences), self.sentences)
+        if not chosen:
             best = select(candidates(question, hits, fulltext), self.sentences)
-            told = in_reading_order(with_leads(best, self.sentences))
+            chosen = in_reading_order(with_antecedents(best, self.sentences))
         draft = Draft()
-        for candidate in told:
+        for candidate in chosen:
             text = in_lines(candidate.quote.text)
-            support = supporting(candidate, hits, fulltext)
-            statement = Statement(text, (candidate.quote, *support), answering(text, kind, question))
+            corroborating = corroborating_quotes(candidate, hits, fulltext)
+            statement = Statement(text, (candidate.quote, *corroborating), answering(text, kind, question))
             draft = replace(draft, statements=(*draft.statements, statement))
             yield draft
 
 
 def in_lines(text: str) -> str:
-    """A quote as an answer shows it: one line, but the items of a list each on a line of their own."""
+    """A quote as an answer shows it: line breaks, as between list items, stay; other white space is collapsed."""
     return "\n".join(filter(None, (" ".join(line.split()) for line in text.split("\n"))))
 
 
-def candidates(question: str, hits: Sequence[Hit], fulltext: FullTextIndex, side: int | None = None) -> list[Candidate]:
-    """Every sentence of the hits that can be quoted, best first: by how well it fits, and a little by its passage.
+def candidates(
+    question: str, hits: Sequence[Hit], fulltext: FullTextIndex, sub_question: int | None = None
+) -> list[Candidate]:
+    """All quotable sentences of the hits, best first, scored by their fit and that of their passage.
 
-    With a `side`, by how well it fits that side of the question.
+    With the number of a `sub_question`, by how well they fit that.
     """
-    kind, found = asked(question), []
+    kind, ranked = asked(question), []
     for hit in hits:
-        lead: Quote | None = None
-        for span, fit in zip(
-            hit.passage.sentences, hit.fit if side is None else hit.sub_question_fits[side], strict=True
-        ):
+        before: Quote | None = None
+        fits = hit.fit if sub_question is None else hit.sub_question_fits[sub_question]
+        for span, fit in zip(hit.passage.sentences, fits, strict=True):
             quote = Quote(hit.passage, *span)
             if is_prose(quote.text):
-                score, offered = fit + PASSAGE_WEIGHT * hit.score, offers(quote.text, kind, question)
-                needed = lead if lead and leans(quote.text) and _adjacent(lead, quote) else None
-                found.append(Candidate(quote, frozenset(fulltext.terms(quote.text)), score, offered, needed))
-                lead = quote
-    return sorted(found, key=lambda c: -c.score)
+                terms, score = frozenset(fulltext.terms(quote.text)), fit + PASSAGE_WEIGHT * hit.score
+                antecedent = before if before and leans(quote.text) and _adjacent(before, quote) else None
+                ranked.append(Candidate(quote, terms, score, offers(quote.text, kind, question), antecedent))
+                before = quote
+    return sorted(ranked, key=lambda c: -c.score)
 
 
 def _adjacent(before: Quote, quote: Quote) -> bool:
@@ -110,34 +111,35 @@ def _adjacent(before: Quote, quote: Quote) -> bool:
 
 
 def select(ranked: Sequence[Candidate], limit: int) -> list[Candidate]:
-    """The best candidate and those nearly as good.
+    """The best candidate and those close to it.
 
-    When the best one offers the kind of thing asked for, others that do may be further behind it, and those that
-    don't are left out. One that repeats another is left out, unless it is another article's and has other figures.
+    If the best one has the type of thing asked for, only others that have it too are chosen, and may be further behind.
+    Repetitions are left out, except those of another article with different figures.
     """
     chosen: list[Candidate] = []
     for candidate in ranked:
         best = ranked[0]
-        if len(chosen) == limit or candidate.score < best.score * (CLOSE_OFFER if best.offers else CLOSE):
+        if len(chosen) == limit or candidate.score < best.score * (CLOSE_OF_TYPE if best.has_answer_type else CLOSE):
             break
-        if (candidate.offers or not best.offers) and not any(repeats(candidate, other) for other in chosen):
+        has_type = candidate.has_answer_type or not best.has_answer_type
+        if has_type and not any(repeats(candidate, other) for other in chosen):
             chosen.append(candidate)
     return chosen
 
 
 def repeats(candidate: Candidate, other: Candidate) -> bool:
-    """Do both say the same, in nearly the same words?"""
+    """Whether both say the same in nearly the same words."""
     same = jaccard(candidate.terms, other.terms) >= SAME_SENTENCE
     return same and (
         candidate.article_id == other.article_id or not figures_differ(candidate.quote.text, other.quote.text)
     )
 
 
-def one_a_side(question: str, hits: Sequence[Hit], fulltext: FullTextIndex, limit: int) -> list[Candidate]:
-    """The best sentence for each side of a question that has several; none if one sentence is the best for all."""
+def one_per_sub_question(question: str, hits: Sequence[Hit], fulltext: FullTextIndex, limit: int) -> list[Candidate]:
+    """The best sentence for each sub-question, none twice; empty for a question without sub-questions."""
     chosen: list[Candidate] = []
-    for side in range(min((len(hit.sub_question_fits) for hit in hits), default=0)):
-        ranked = candidates(question, hits, fulltext, side)
+    for number in range(min((len(hit.sub_question_fits) for hit in hits), default=0)):
+        ranked = candidates(question, hits, fulltext, number)
         best = next((c for c in ranked if not any(repeats(c, other) for other in chosen)), None)
         if best:
             chosen.append(best)
@@ -145,50 +147,41 @@ def one_a_side(question: str, hits: Sequence[Hit], fulltext: FullTextIndex, limi
 
 
 def in_reading_order(chosen: Sequence[Candidate]) -> list[Candidate]:
-    """Those of one article together and as they stand in it, the best one's article first."""
+    """Group by article, the best one's first, in the order of the text."""
     articles = list(dict.fromkeys(c.article_id for c in chosen))
     return sorted(chosen, key=lambda c: (articles.index(c.article_id), c.quote.start))
 
 
-def with_leads(chosen: Sequence[Candidate], limit: int) -> list[Candidate]:
-    """Candidates, best first, each after the sentence it leans on; one for which both have no room is left out."""
-    told: list[Candidate] = []
+def with_antecedents(chosen: Sequence[Candidate], limit: int) -> list[Candidate]:
+    """Candidates, best first, each after its antecedent; one whose antecedent does not fit in `limit` is left out."""
+    complete: list[Candidate] = []
     for candidate in chosen:
-        quotes = {other.quote for other in told}
-        lead = [replace(candidate, quote=candidate.lead, lead=None)] if candidate.lead else []
-        needed = [c for c in (*lead, candidate) if c.quote not in quotes]
-        if len(told) + len(needed) <= limit:
-            told += needed
-        elif not told:
-            told.append(candidate)
-    return told
+        quotes = {other.quote for other in complete}
+        before = [replace(candidate, quote=candidate.antecedent, antecedent=None)] if candidate.antecedent else []
+        needed = [c for c in (*before, candidate) if c.quote not in quotes]
+        if len(complete) + len(needed) <= limit:
+            complete += needed
+        elif not complete:
+            complete.append(candidate)
+    return complete
 
 
-def supporting(candidate: Candidate, hits: Iterable[Hit], fulltext: FullTextIndex) -> list[Quote]:
-    """Quotes of other articles that say the same in nearly the same words, one an article.
+def corroborating_quotes(candidate: Candidate, hits: Iterable[Hit], fulltext: FullTextIndex) -> list[Quote]:
+    """Quotes of other articles that say the same in nearly the same words and figures, one for each article.
 
-    Those that tell the very story of the candidate's article, as wire copy does, support nothing: they repeat it.
+    Near duplicates of the candidate's article, such as wire copy, are no independent confirmation and left out.
     """
-    terms = frozenset(fulltext.terms(candidate.quote.text))
-    found: dict[str, Quote] = {}
-    for passage in _passages(hits):
-        own = passage.article_id == candidate.article_id or _one_story(passage, candidate.quote.passage)
-        if not own and passage.article_id not in found:
-            same = (Quote(passage, *span) for span in passage.sentences)
-            best = next((q for q in same if _says(q.text, candidate.quote.text, terms, fulltext)), None)
-            found |= {passage.article_id: best} if best else {}
-    return list(found.values())[:MOST_SOURCES]
+    text, own = candidate.quote.text, candidate.quote.passage
+    terms, figures = frozenset(fulltext.terms(text)), sorted(FIGURE.findall(text))
 
+    def says_same(quote: Quote) -> bool:
+        is_same = jaccard(terms, frozenset(fulltext.terms(quote.text))) >= SAME_SENTENCE
+        return is_same and sorted(FIGURE.findall(quote.text)) == figures
 
-def _one_story(a: Passage, b: Passage) -> bool:
-    return bool(a.duplicate_group) and a.duplicate_group == b.duplicate_group
-
-
-def _says(text: str, other: str, terms: frozenset[str], fulltext: FullTextIndex) -> bool:
-    same = jaccard(terms, frozenset(fulltext.terms(text))) >= SAME_SENTENCE
-    return same and sorted(FIGURE.findall(text)) == sorted(FIGURE.findall(other))
-
-
-def _passages(hits: Iterable[Hit]) -> Iterator[Passage]:
-    for hit in hits:
-        yield from (hit.passage, *hit.duplicates)
+    quotes: dict[str, Quote] = {}
+    for passage in (passage for hit in hits for passage in (hit.passage, *hit.duplicates)):
+        is_copy = bool(own.duplicate_group) and passage.duplicate_group == own.duplicate_group
+        if not is_copy and passage.article_id not in {own.article_id, *quotes}:
+            same = next(filter(says_same, (Quote(passage, *span) for span in passage.sentences)), None)
+            quotes |= {passage.article_id: same} if same else {}
+    return list(quotes.values())[:MOST_CORROBORATING]

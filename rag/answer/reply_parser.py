@@ -1,97 +1,118 @@
-"""What a language model writes → plain sentences, each with the marks it cites; read as it arrives.
+"""Parse a language model's reply, while it streams in, into plain sentences with the citation labels of each.
 
-Time and memory grow with the length of what arrives: text is read once, and only what may still change is kept.
+Every piece of the reply passes three stages:
+
+1. `ReasoningFilter` drops the model's reasoning (`<think>…</think>`).
+2. `_MarkupFilter` drops Markdown, HTML, links and images, and replaces each known label (`[bc3]`) by a placeholder, one
+   private-use character. What may still become a label or markup is held back until it is decided. Its states:
+       in a comment       drop everything up to `-->`
+       at a line start    also drop a heading's or list's marker
+       in a line          dispatch on the next character: white space, bracket, tag, image, emphasis, or else words
+3. `ReplyParser` splits the clean text into sentences. A sentence is returned once the next one has clearly begun, with
+   the labels whose placeholders belong to it: those behind it, or those that begin its line.
+
+Time and memory are linear in the length of the reply: text is read once, and only what may still change is kept.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, product
 
 from rag.language.segment import is_ended, sentence_ends
 from rag.models.reasoning import ReasoningFilter
 
-_LETTERS = "bcdfghjkmnpqrstvwxz"
-"""No vowels, so that a mark is no word."""
-_LONGEST_HELD = 600
-"""Characters that are held back while they may still become a mark or markup; more than the longest of those."""
-_SURE = 12
-"""Characters of the next sentence from which on it is clear that the one before has ended."""
 LONGEST_SENTENCE = 2_000
-"""Characters; what is longer is no sentence, and is cut."""
+"""Characters; a longer text without an end is cut."""
+_LETTERS = "bcdfghjkmnpqrstvwxz"
+"""Letters of labels: no vowels, so that a label is no word."""
+_LONGEST_HELD = 600
+"""Characters held back while they may still become a label or markup; more than the longest of those."""
+_SURE = 12
+"""Characters of the next sentence from which on the one before is complete."""
 _STEP = 500
-"""Characters read at once."""
+"""Characters parsed at once."""
 _GROUP = re.compile(r"[\[【]([^\[\]【】\n]{1,60})[\]】]")
 _CITES = re.compile(
     r"\W*+(?:(?i:passages?|sources?|refs?|marks?|cite|p)\b\W*+)?[a-z]{0,3}\d{1,4}(?:\W++[a-z]{0,3}\d{1,4})*+\W*+"
 )
+"""The content of brackets that cite something, be it by a label or by a number that is none."""
 _LINK = re.compile(r"\[([^\[\]\n]{0,200})\]\([^()\n]{0,300}\)")
-_PART_OF_A_LINK = re.compile(r"\[[^\[\]\n]{0,200}(?:\](?:\([^()\n]{0,300})?)?\Z|【[^\[\]【】\n]{0,60}\Z")
-_LINK_CUT = re.compile(r"(?<=\])\([^()\n]*\Z")
+_PARTIAL_LINK = re.compile(r"\[[^\[\]\n]{0,200}(?:\](?:\([^()\n]{0,300})?)?\Z|【[^\[\]【】\n]{0,60}\Z")
+_CUT_TARGET = re.compile(r"(?<=\])\([^()\n]*\Z")
+"""The target of a link that was cut off."""
 _IMAGE = re.compile(r"!\[[^\[\]\n]{0,200}\](?:\([^()\n]{0,300}\))?")
-_PART_OF_AN_IMAGE = re.compile(r"!(?:\[[^\[\]\n]{0,200}(?:\](?:\([^()\n]{0,300})?)?)?\Z")
+_PARTIAL_IMAGE = re.compile(r"!(?:\[[^\[\]\n]{0,200}(?:\](?:\([^()\n]{0,300})?)?)?\Z")
 _TAG = re.compile(r"</?[a-zA-Z!?][^<>]{0,300}>")
-_PART_OF_A_TAG = re.compile(r"<(?:[/!a-zA-Z?][^<>]{0,300})?\Z")
-_BEGINS_A_LINE = re.compile(r"#{1,6}(?=[ \t])|>|[-*•–](?=[ \t])|\d{1,2}[.)](?=[ \t])")
-_MAY_BEGIN_A_LINE = re.compile(r"(?:#{1,6}|[-*•–]|\d{1,2}[.)]?)\Z")
+_PARTIAL_TAG = re.compile(r"<(?:[/!a-zA-Z?][^<>]{0,300})?\Z")
+_LINE_MARKER = re.compile(r"#{1,6}(?=[ \t])|>|[-*•–](?=[ \t])|\d{1,2}[.)](?=[ \t])")
+_PARTIAL_LINE_MARKER = re.compile(r"(?:#{1,6}|[-*•–]|\d{1,2}[.)]?)\Z")
 _WAIT = -1
-"""Instead of a place in the text: more of it has to arrive."""
-_FIRST_SIGN = 0xF0000
-_HIDDEN = re.compile(
+"""Returned in place of an offset: more text has to arrive."""
+_FIRST_PLACEHOLDER = 0xF0000
+"""The placeholder of the first label; those of the others follow."""
+_INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\ufffb"
     "\ud800-\udfff\ue000-\uf8ff\U000e0000-\U0010ffff]"
 )
-"""Controls, what hides or turns around what stands beside it, and characters that have no meaning of their own."""
-_EMPTY = re.compile(r"\(\s*+(?:[,;]\s*+)?\)|(?<=\()\s*+[,;]")
-_BEFORE_A_POINT = re.compile(r"(?<!\s)\s++(?=[.,;:!?…](?:\s|$))")
+"""Control characters, characters that hide or reorder text, and private-use ones, among them the placeholders."""
+_EMPTY_PARENTHESES = re.compile(r"\(\s*+(?:[,;]\s*+)?\)|(?<=\()\s*+[,;]")
+_SPACE_BEFORE_POINT = re.compile(r"(?<!\s)\s++(?=[.,;:!?…](?:\s|$))")
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedSentence:
-    """A sentence of a model, without its marks; `marks` are the known ones among them, in order."""
+    """A sentence without its citation labels; `labels` are the known ones among them, in order."""
 
     text: str
-    marks: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 def labels_for(number: int, texts: Sequence[str]) -> list[str]:
-    """So many marks, which stand in none of the texts: no text can cite another one."""
-    told = "\n".join(texts).lower()
+    """So many citation labels that occur in none of the texts, so that no text can imitate a citation."""
+    joined = "\n".join(texts).lower()
     pairs = ("".join(pair) for pair in product(_LETTERS, repeat=2))
-    letters = next(pair for pair in pairs if not re.search(rf"\b{pair}\d*\b", told))
+    letters = next(pair for pair in pairs if not re.search(rf"\b{pair}\d*\b", joined))
     return [f"{letters}{n}" for n in range(1, number + 1)]
 
 
 @dataclass(slots=True)
-class _Clearing:
-    """Takes marks and markup out of a reply as it arrives; a known mark becomes a sign, one character of no meaning."""
+class _MarkupFilter:
+    """Removes markup from a reply as it arrives, and replaces known labels by placeholders.
 
-    marks: Sequence[str]
+    The methods that read take a text, an offset, and whether more text may arrive. They output what is plain text and
+    return the offset up to which they have read, or _WAIT.
+    """
+
+    labels: Sequence[str]
     _held: str = ""
-    _comment: bool = False
-    _line_begins: bool = True
-    _space: bool = False
-    _gap: bool = False
+    _in_comment: bool = False
+    _at_line_start: bool = True
+    _owes_space: bool = False
+    """White space was read; it is output before the next word."""
+    _after_label: bool = False
+    """A label was removed; the next word is separated from the last one by a space."""
     _last: str = "\n"
+    """The last character of the output."""
     _out: list[str] = field(default_factory=list)
-    _bare: re.Pattern[str] = field(init=False)
-    _alone: re.Pattern[str] = field(init=False)
-    _part: re.Pattern[str] = field(init=False)
-    _special: re.Pattern[str] = field(init=False)
+    _any_label: re.Pattern[str] = field(init=False)
+    _bare_label: re.Pattern[str] = field(init=False)
+    _partial_label: re.Pattern[str] = field(init=False)
+    _may_be_markup: re.Pattern[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        letters = re.escape(self.marks[0].rstrip("0123456789"))
-        self._bare = re.compile(rf"\b{letters}\d{{1,6}}\b", re.IGNORECASE)
-        # Without a look at what stands before it, which may be emphasis; behind it may stand the end of that.
-        self._alone = re.compile(rf"{letters}\d{{1,6}}(?![^\W_]|_{{1,3}}[^\W_])", re.IGNORECASE)
-        self._part = re.compile(rf"(?:{letters[0]}|{letters}\d{{0,6}}_{{0,3}})\Z", re.IGNORECASE)
-        self._special = re.compile(rf"[ \t\n<!\[【*_~`]|\b{letters[0]}", re.IGNORECASE)
+        letters = re.escape(self.labels[0].rstrip("0123456789"))
+        self._any_label = re.compile(rf"\b{letters}\d{{1,6}}\b", re.IGNORECASE)
+        # Emphasis may stand before a label, so there is no look-behind; behind it may stand the end of the emphasis.
+        self._bare_label = re.compile(rf"{letters}\d{{1,6}}(?![^\W_]|_{{1,3}}[^\W_])", re.IGNORECASE)
+        self._partial_label = re.compile(rf"(?:{letters[0]}|{letters}\d{{0,6}}_{{0,3}})\Z", re.IGNORECASE)
+        self._may_be_markup = re.compile(rf"[ \t\n<!\[【*_~`]|\b{letters[0]}", re.IGNORECASE)
 
     def add(self, piece: str, *, final: bool = False) -> str:
-        """What is clear with this piece; with a `final` one, all that is left."""
-        text, self._held, at = self._held + _HIDDEN.sub("", piece), "", 0
+        """The clean text up to this piece that was not returned before; with a `final` one, all that is left."""
+        text, self._held, at = self._held + _INVISIBLE.sub("", piece), "", 0
         while at < len(text):
             waits = not final and len(text) - at <= _LONGEST_HELD
             text, end = self._read(text, at, waits)
@@ -99,108 +120,92 @@ class _Clearing:
                 self._held = text[at:]
                 break
             at = end
-        told, self._out = "".join(self._out), []
-        return told
+        clean, self._out = "".join(self._out), []
+        return clean
 
-    def forget_brackets(self) -> None:
-        """What was held back as a part of a mark, a link or a tag is that: there is no more of it."""
+    def drop_partial_markup(self) -> None:
+        """Drop what was held back as the beginning of a label, a link or a tag: the reply was cut off."""
         if self._held[:1] in {"[", "【", "<"}:
             self._held = ""
 
     def _read(self, text: str, at: int, waits: bool) -> tuple[str, int]:
-        """The text, of which a link may have become its words, and how far it is read, or _WAIT."""
-        if self._comment:
-            return text, self._hidden(text, at, waits)
-        if self._line_begins and not text[at].isspace():
-            if waits and _MAY_BEGIN_A_LINE.match(text, at):
+        """Read one token; returns the text, in which a link may have been replaced by its words, and the offset."""
+        if self._in_comment:
+            return text, self._comment(text, at, waits)
+        if self._at_line_start and not text[at].isspace():
+            if waits and _PARTIAL_LINE_MARKER.match(text, at):
                 return text, _WAIT
-            self._line_begins = False
-            if found := _BEGINS_A_LINE.match(text, at):
-                return text, found.end()
+            self._at_line_start = False
+            if marker := _LINE_MARKER.match(text, at):
+                return text, marker.end()
         if text[at] in "[【":
             return self._brackets(text, at, waits)
-        readers: dict[str, Callable[[str, int, bool], int]] = {"<": self._tag, "!": self._image}
-        readers |= {**dict.fromkeys("*_~`", self._emphasis), **dict.fromkeys(" \t\n", self._white)}
-        return text, readers.get(text[at], self._words)(text, at, waits)
+        if text[at] in " \t\n":
+            return text, self._white_space(text, at)
+        read = self._tag_or_image if text[at] in "<!" else self._emphasis if text[at] in "*_~`" else self._words
+        return text, read(text, at, waits)
 
-    def _say(self, words: str) -> int:
-        """Put out words that are no markup; how many characters they are."""
-        if self._space or (self._gap and words[0].isalnum()):
+    def _put(self, words: str) -> int:
+        """Output plain text; returns its length."""
+        if self._owes_space or (self._after_label and words[0].isalnum()):
             self._out.append(" ")
         self._out.append(words)
-        self._space = self._gap = False
+        self._owes_space = self._after_label = False
         self._last = words[-1]
         return len(words)
 
-    def _hidden(self, text: str, at: int, waits: bool) -> int:
-        """A part of a comment."""
+    def _put_label(self, placeholders: str) -> None:
+        """Output placeholders in place of a label and of the space before it."""
+        self._owes_space, self._after_label = False, True
+        if placeholders:
+            self._out.append(placeholders)
+            self._last = placeholders[-1]
+
+    def _comment(self, text: str, at: int, waits: bool) -> int:
         end = text.find("-->", at)
-        self._comment = end < 0
+        self._in_comment = end < 0
         if end >= 0:
             return end + 3
         return _WAIT if waits and len(text) - at < 3 else max(at + 1, len(text) - 2)
 
-    def _white(self, text: str, at: int, waits: bool) -> int:  # noqa: ARG002 - as the others
+    def _white_space(self, text: str, at: int) -> int:
         if text[at] != "\n":
-            self._space = not self._line_begins
+            self._owes_space = not self._at_line_start
             return at + 1
         if self._last != "\n":
             self._out.append("\n")
             self._last = "\n"
-        self._space, self._line_begins = False, True
+        self._owes_space, self._at_line_start = False, True
         return at + 1
 
-    def _tag(self, text: str, at: int, waits: bool) -> int:
+    def _tag_or_image(self, text: str, at: int, waits: bool) -> int:
         if text.startswith("<!--", at):
-            self._comment = True
+            self._in_comment = True
             return at + 4
-        if found := _TAG.match(text, at):
-            return found.end()
-        if part := _PART_OF_A_TAG.match(text, at):
-            if waits:
-                return _WAIT
-            if len(part[0]) > 1:
-                return part.end()
-        return at + self._say("<")
-
-    def _image(self, text: str, at: int, waits: bool) -> int:
-        part = _PART_OF_AN_IMAGE.match(text, at)
+        complete, partial = (_TAG, _PARTIAL_TAG) if text[at] == "<" else (_IMAGE, _PARTIAL_IMAGE)
+        part = partial.match(text, at)
         if part and waits:
             return _WAIT
-        if found := _IMAGE.match(text, at):
-            cut = _LINK_CUT.match(text, found.end())
-            return cut.end() if cut else found.end()
-        return part.end() if part and len(part[0]) > 1 else at + self._say("!")
+        if markup := complete.match(text, at):
+            return (_CUT_TARGET.match(text, markup.end()) or markup).end()
+        return part.end() if part and len(part[0]) > 1 else at + self._put(text[at])
 
     def _brackets(self, text: str, at: int, waits: bool) -> tuple[str, int]:
-        """Marks in brackets, a link, of which the words are read on, or brackets that mean nothing."""
-        if waits and _PART_OF_A_LINK.match(text, at):
+        """Labels in brackets, a link, whose words are read next, or plain brackets."""
+        if waits and _PARTIAL_LINK.match(text, at):
             return text, _WAIT
         if link := _LINK.match(text, at):
             return link[1] + text[link.end() :], 0
-        group = _GROUP.match(text, at)
-        if group and self._cites(group[1]):
-            cut = _LINK_CUT.match(text, group.end()) if text[at] == "[" else None
-            return text, cut.end() if cut else group.end()
-        return text, at + self._say(text[at])
+        if group := _GROUP.match(text, at):
+            known = "".join(self._placeholder(label[0]) for label in self._any_label.finditer(group[1]))
+            if known or _CITES.fullmatch(group[1]):
+                self._put_label(known)
+                cut = _CUT_TARGET.match(text, group.end()) if text[at] == "[" else None
+                return text, (cut or group).end()
+        return text, at + self._put(text[at])
 
-    def _cites(self, inside: str) -> bool:
-        """Are these marks? Known ones are put out as signs."""
-        known = [self._sign(found[0]) for found in self._bare.finditer(inside)]
-        if any(known) or _CITES.fullmatch(inside):
-            self._mark("".join(known))
-            return True
-        return False
-
-    def _sign(self, mark: str) -> str:
-        return chr(_FIRST_SIGN + self.marks.index(mark.lower())) if mark.lower() in self.marks else ""
-
-    def _mark(self, signs: str) -> None:
-        """Instead of a mark, and of the space before it."""
-        self._space, self._gap = False, True
-        if signs:
-            self._out.append(signs)
-            self._last = signs[-1]
+    def _placeholder(self, label: str) -> str:
+        return chr(_FIRST_PLACEHOLDER + self.labels.index(label.lower())) if label.lower() in self.labels else ""
 
     def _emphasis(self, text: str, at: int, waits: bool) -> int:
         character, end = text[at], at
@@ -208,28 +213,27 @@ class _Clearing:
             end += 1
         if waits and end == len(text) and character != "`":
             return _WAIT
-        single = character != "`" and (end - at) % 2
-        if single and not (character in "*_" and self._emphasises(text[end : end + 1])):
-            self._say(character)
+        is_single = character != "`" and (end - at) % 2
+        if is_single and not (character in "*_" and self._is_emphasis(text[end : end + 1])):
+            self._put(character)
         return end
 
-    def _emphasises(self, after: str) -> bool:
-        """Does a single sign between the last character and this one begin or end emphasis?"""
-        before = " " if self._space or self._gap else self._last
+    def _is_emphasis(self, after: str) -> bool:
+        """Whether a single sign between the last character and the one `after` it begins or ends emphasis."""
+        before = " " if self._owes_space or self._after_label else self._last
         begins = not _is_word(before) and bool(after.strip())
         return begins or (bool(before.strip()) and not _is_word(after))
 
     def _words(self, text: str, at: int, waits: bool) -> int:
-        """Words up to what may be markup; a mark among them without its brackets."""
-        first = self._space or self._gap or not _is_word(self._last)
-        if first:
-            if waits and self._part.match(text, at):
+        """Words up to the next possible markup, or a label without brackets."""
+        if self._owes_space or self._after_label or not _is_word(self._last):
+            if waits and self._partial_label.match(text, at):
                 return _WAIT
-            if found := self._alone.match(text, at):
-                self._mark(self._sign(found[0]))
-                return found.end()
-        ahead = self._special.search(text, at + 1)
-        return at + self._say(text[at : ahead.start() if ahead else len(text)])
+            if label := self._bare_label.match(text, at):
+                self._put_label(self._placeholder(label[0]))
+                return label.end()
+        ahead = self._may_be_markup.search(text, at + 1)
+        return at + self._put(text[at : ahead.start() if ahead else len(text)])
 
 
 def _is_word(character: str) -> bool:
@@ -238,88 +242,89 @@ def _is_word(character: str) -> bool:
 
 @dataclass(slots=True)
 class ReplyParser:
-    """Reads pieces of a reply whose passages have these marks.
+    """Parses the pieces of a reply to a prompt whose passages have these labels.
 
-    Known marks are taken out of the text and told with their sentence; whatever else looks like one is dropped, as are
-    thoughts, markup, links and pictures.
+    Known labels are removed from the text and returned with their sentence; unknown ones are dropped, as are reasoning,
+    markup, links and images.
     """
 
-    marks: Sequence[str]
-    _spoken: ReasoningFilter = field(default_factory=ReasoningFilter)
-    _clearing: _Clearing = field(init=False)
+    labels: Sequence[str]
+    _reasoning: ReasoningFilter = field(default_factory=ReasoningFilter)
+    _markup: _MarkupFilter = field(init=False)
     _text: str = ""
-    _signs: list[tuple[int, int]] = field(default_factory=list)
-    _found: list[_Found] = field(default_factory=list)
+    """Clean text of the sentences that were not returned yet."""
+    _cited: list[tuple[int, int]] = field(default_factory=list)
+    """Offset in the text and number of each label."""
+    _sentences: list[_SentenceSpan] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._clearing = _Clearing(self.marks)
+        self._markup = _MarkupFilter(self.labels)
 
     def add(self, piece: str) -> list[ParsedSentence]:
-        """The sentences that are complete with it."""
-        told: list[ParsedSentence] = []
+        """The sentences that are complete with this piece."""
+        complete: list[ParsedSentence] = []
         for start in range(0, len(piece), _STEP):
-            self._append(self._clearing.add(self._spoken.add(piece[start : start + _STEP])))
-            self._found = _sentences(self._text)
-            if not self._text.strip():  # marks alone lead whatever comes
-                self._text, self._signs = "", [(0, sign) for sign in dict.fromkeys(sign for _, sign in self._signs)]
+            self._append(self._markup.add(self._reasoning.add(piece[start : start + _STEP])))
+            if not self._text.strip():  # labels alone belong to the sentence that follows
+                self._text, self._cited = "", [(0, label) for label in dict.fromkeys(label for _, label in self._cited)]
             elif len(self._text) > LONGEST_SENTENCE:
-                told += self._tell(len(self._found))
-                self._text, self._signs, self._found = "", [], []
+                complete += self._take(len(self._sentences))
+                self._text, self._cited, self._sentences = "", [], []
             else:
-                told += self._tell(sum(map(self._is_over, self._found, self._found[1:])))
-        return told
+                complete += self._take(sum(map(self._is_complete, self._sentences, self._sentences[1:])))
+        return complete
 
     def end(self) -> list[ParsedSentence]:
-        """The sentences that are left."""
+        """The remaining sentences of a reply that has ended."""
         self._finish()
-        return self._tell(len(self._found))
+        return self._take(len(self._sentences))
 
     def cut(self) -> list[ParsedSentence]:
-        """The sentences that are left of a reply that was cut off, without an unfinished one, which is `pending`."""
-        self._clearing.forget_brackets()
+        """The remaining sentences of a reply that was cut off; an unfinished one stays `pending`."""
+        self._markup.drop_partial_markup()
         self._finish()
-        ended = bool(self._found) and is_ended(self._text[: self._found[-1].end])
-        return self._tell(len(self._found) - (not ended))
+        is_finished = bool(self._sentences) and is_ended(self._text[: self._sentences[-1].end])
+        return self._take(len(self._sentences) - (not is_finished))
 
     @property
     def pending(self) -> str:
-        """What is there of the next sentence, without what may still become a mark; none of the one after it."""
-        first = self._found[0] if self._found else _Found(0, 0, new_line=True)
+        """The beginning of the next sentence, without what may still become a label."""
+        first = self._sentences[0] if self._sentences else _SentenceSpan(0, 0, new_line=True)
         return _plain(self._text[first.start : first.end])
 
     def _finish(self) -> None:
-        self._append(self._clearing.add(self._spoken.end(), final=True))
-        self._found = _sentences(self._text)
+        self._append(self._markup.add(self._reasoning.end(), final=True))
 
-    def _is_over(self, sentence: _Found, following: _Found) -> bool:
-        """Has a sentence ended for sure? Behind an abbreviation it may go on."""
+    def _is_complete(self, sentence: _SentenceSpan, following: _SentenceSpan) -> bool:
+        """Whether a sentence has certainly ended; after an abbreviation it may go on."""
         return following.new_line or len(self._text[sentence.end :].strip()) >= _SURE
 
-    def _append(self, cleared: str) -> None:
-        for character in cleared:
-            if ord(character) >= _FIRST_SIGN:
-                self._signs.append((len(self._text), ord(character) - _FIRST_SIGN))
+    def _append(self, clean: str) -> None:
+        for character in clean:
+            if ord(character) >= _FIRST_PLACEHOLDER:
+                self._cited.append((len(self._text), ord(character) - _FIRST_PLACEHOLDER))
             else:
                 self._text += character
+        self._sentences = _sentence_spans(self._text)
 
-    def _tell(self, number: int) -> list[ParsedSentence]:
-        """The first so many sentences, which are then forgotten."""
+    def _take(self, number: int) -> list[ParsedSentence]:
+        """Remove the first `number` sentences from the text and return them with their labels."""
         if number <= 0:
             return []
-        tellable, end = self._found[:number], self._found[number - 1].end
-        owned = list(_owned(self._text, self._found, self._signs))
-        told = []
-        for sentence in tellable:
-            own = [sign for owner, (_, sign) in owned if owner is sentence]
-            told.append(ParsedSentence(_plain(self._text[sentence.start : sentence.end]), _named(own, self.marks)))
-        self._signs = [(max(place - end, 0), sign) for owner, (place, sign) in owned if owner not in tellable]
+        taken, end = self._sentences[:number], self._sentences[number - 1].end
+        owned = list(_owners(self._text, self._sentences, self._cited))
+        parsed = []
+        for sentence in taken:
+            own = dict.fromkeys(self.labels[label] for owner, _, label in owned if owner is sentence)
+            parsed.append(ParsedSentence(_plain(self._text[sentence.start : sentence.end]), tuple(own)))
+        self._cited = [(max(place - end, 0), label) for owner, place, label in owned if owner not in taken]
         self._text = self._text[end:]
-        self._found = _sentences(self._text)
-        return [written for written in told if any(map(str.isalnum, written.text))]
+        self._sentences = _sentence_spans(self._text)
+        return [sentence for sentence in parsed if any(map(str.isalnum, sentence.text))]
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _SentenceSpan:
     """A sentence's place in a text, up to where the next one begins, and whether it begins a line."""
 
     start: int
@@ -327,39 +332,35 @@ class _Found:
     new_line: bool
 
 
-def _sentences(text: str) -> list[_Found]:
-    found: list[_Found] = []
+def _sentence_spans(text: str) -> list[_SentenceSpan]:
+    spans: list[_SentenceSpan] = []
     start = 0
     for line in text.splitlines(keepends=True):
         new_line = True
         for first, last in pairwise([0, *(sentence_ends(line) if line.strip() else [len(line)])]):
             if line[first:last].strip(" \t\n.,;:()"):
-                found.append(_Found(start + first, start + last, new_line))
+                spans.append(_SentenceSpan(start + first, start + last, new_line))
                 new_line = False
-            elif found:
-                found[-1] = _Found(found[-1].start, start + last, found[-1].new_line)
+            elif spans:
+                spans[-1] = _SentenceSpan(spans[-1].start, start + last, spans[-1].new_line)
         start += len(line)
-    return found
+    return spans
 
 
-def _owned(
-    text: str, found: Sequence[_Found], signs: Sequence[tuple[int, int]]
-) -> Iterator[tuple[_Found, tuple[int, int]]]:
-    """Each mark with the sentence it belongs to: the one before it, unless it begins a line with text in it."""
-    for place, sign in signs:
-        before = [sentence for sentence in found if sentence.start < place]
-        behind = [sentence for sentence in found if sentence.start >= place]
-        begins = text[:place].rpartition("\n")[2].strip() == ""
-        leads = behind and "\n" not in text[place : behind[0].start].strip(" ") and begins
+def _owners(
+    text: str, sentences: Sequence[_SentenceSpan], cited: Sequence[tuple[int, int]]
+) -> Iterator[tuple[_SentenceSpan, int, int]]:
+    """Sentence, place and number of each label; a label belongs to the sentence before it unless it begins a line."""
+    for place, label in cited:
+        before = [sentence for sentence in sentences if sentence.start < place]
+        behind = [sentence for sentence in sentences if sentence.start >= place]
+        begins_line = text[:place].rpartition("\n")[2].strip() == ""
+        leads = behind and "\n" not in text[place : behind[0].start].strip(" ") and begins_line
         if before and not leads:
-            yield before[-1], (place, sign)
+            yield before[-1], place, label
         elif behind:
-            yield behind[0], (place, sign)
-
-
-def _named(numbers: Iterable[int], marks: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(marks[number] for number in numbers))
+            yield behind[0], place, label
 
 
 def _plain(text: str) -> str:
-    return " ".join(_BEFORE_A_POINT.sub("", " ".join(_EMPTY.sub("", text).split())).split())
+    return " ".join(_SPACE_BEFORE_POINT.sub("", " ".join(_EMPTY_PARENTHESES.sub("", text).split())).split())

@@ -1,1 +1,1 @@
-"""A question → the passages that may answer it, and how confident the best of them makes us."""
+"""Retrieve passages: follow-ups, query rewriting, candidates, scores and the confidence in them."""

@@ -1,4 +1,4 @@
-"""How sure an answer is: a few measurements of its hits, and the fitted curve that makes a probability of them."""
+"""The confidence of an answer: features of its hits, turned into a probability by a logistic regression."""
 
 from __future__ import annotations
 
@@ -11,82 +11,77 @@ from typing import Self
 
 from rag.language.question import can_deny, denies, named
 from rag.retrieval.scoring import QuestionProfile
-from rag.schema import Hit, Passage, long_date
+from rag.schema import Hit, long_date
 from rag.store.fulltext import FullTextIndex
 
 FITTED = "confidence.json"
 LONG_QUESTION = 20
-"""Words; from here on a question is no longer one."""
+"""Terms; a longer question counts as one of this length."""
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What tells a good answer from a bad one, each 0–1, and 1 is good.
+    """What distinguishes a good answer from a bad one, each 0–1, higher is better.
 
-    similarity: of the best sentence to the question (cosine).
-    extent: the similarity times how long the question is, since a long one is met by no sentence as nearly.
-    alike: similar, or in the same words: 1 - (1 - similarity)(1 - covered), where covered is the share of the
-    question's words, weighted by rarity, that the first hit has with its title.
-    named: the share of the question's names and figures that the hits have between them, be it as source or date.
-    agreed: 1; less if the question asks for what is not so, and the first hit's best sentence says only what is, and
-    the less, the longer the question: it speaks of more than one thing.
+    similarity: cosine of the question and the most similar sentence.
+    length_similarity: the same times the question's length, 0–1, since no sentence is very similar to a long question.
+    match: semantic or lexical match, 1 - (1 - similarity)(1 - coverage), where coverage is the weighted share of the
+    question's terms that the first hit has, title included.
+    entities: the share of the question's names and figures that the hits have between them, source and date included.
+    polarity: 1; lower if the question is negated but the first hit's best sentence is not. The longer the question, the
+    smaller the difference, since it speaks of more than one thing.
     """
 
     similarity: float
-    extent: float
-    alike: float
-    named: float
-    agreed: float
+    length_similarity: float
+    match: float
+    entities: float
+    polarity: float
 
 
 @dataclass(frozen=True, slots=True)
 class Confidence:
-    """Logistic regression over `Features`, with the coefficients of `confidence.json`; `eval.train` fits them."""
+    """Logistic regression over `Features`; `eval.train.confidence` fits the coefficients of `confidence.json`."""
 
     intercept: float
     weights: Features
 
     @classmethod
     def packaged(cls) -> Self:
-        """The curve that comes with Pullquote."""
+        """The coefficients that come with Pullquote."""
         fitted = json.loads(files("rag.retrieval").joinpath(FITTED).read_text("utf-8"))
         return cls(fitted["intercept"], Features(**fitted["weights"]))
 
     def of(self, features: Features) -> float:
-        """Probability, 0–1, that an answer made of such hits is right."""
+        """The probability, 0–1, that an answer from hits with these features is correct."""
         pairs = zip(astuple(self.weights), astuple(features), strict=True)
-        return 1 / (1 + math.exp(-self.intercept - sum(weight * sign for weight, sign in pairs)))
+        return 1 / (1 + math.exp(-self.intercept - sum(weight * feature for weight, feature in pairs)))
 
 
-def features_of(need: QuestionProfile, hits: Sequence[Hit], fulltext: FullTextIndex) -> Features:
-    """Measure how well the hits fit the question, before any answer is made of them; all signs are 0 without hits."""
+def features_of(profile: QuestionProfile, hits: Sequence[Hit], fulltext: FullTextIndex) -> Features:
+    """Measure how well the hits fit the question, before an answer is generated; all features are 0 without hits."""
     if not hits:
         return Features(0.0, 0.0, 0.0, 0.0, 0.0)
     first = hits[0]
     similarity = max((score for hit in hits for score in hit.similarities), default=0.0)
-    covered = need.share(frozenset(fulltext.terms(first.passage.indexed_text)))
-    length = min(len(need.rarity), LONG_QUESTION) / LONG_QUESTION
+    coverage = profile.coverage(frozenset(fulltext.terms(first.passage.indexed_text)))
+    length = min(len(profile.rarity), LONG_QUESTION) / LONG_QUESTION
     return Features(
         similarity=similarity,
-        extent=similarity * length,
-        alike=1 - (1 - similarity) * (1 - covered),
-        named=_named(need.question, hits, fulltext),
-        agreed=1 - (1 - length) * (denies(need.question) and not can_deny(_best_sentence(first))),
+        length_similarity=similarity * length,
+        match=1 - (1 - similarity) * (1 - coverage),
+        entities=_entity_coverage(profile.question, hits, fulltext),
+        polarity=1 - (1 - length) * (denies(profile.question) and not can_deny(_best_sentence(first))),
     )
 
 
-def _named(question: str, hits: Sequence[Hit], fulltext: FullTextIndex) -> float:
-    """The share of the question's names and figures that the hits have; 1 if there are none."""
-    asked = set(fulltext.terms(" ".join(named(question))))
-    if not asked:
+def _entity_coverage(question: str, hits: Sequence[Hit], fulltext: FullTextIndex) -> float:
+    """The share of the question's names and figures that the hits have; 1 if it has none."""
+    entities = set(fulltext.terms(" ".join(named(question))))
+    if not entities:
         return 1.0
-    told = {term for hit in hits for term in fulltext.terms(_told_of(hit.passage))}
-    return len(asked & told) / len(asked)
-
-
-def _told_of(passage: Passage) -> str:
-    """All that a reader is told of a passage."""
-    return f"{passage.indexed_text} {passage.source} {long_date(passage.published)}"
+    shown = (f"{hit.passage.indexed_text} {hit.passage.source} {long_date(hit.passage.published)}" for hit in hits)
+    return len(entities & {term for text in shown for term in fulltext.terms(text)}) / len(entities)
 
 
 def _best_sentence(hit: Hit) -> str:

@@ -1,4 +1,4 @@
-"""Question → hits: dense and full text, fused by score, and sharpened by each passage's best sentence."""
+"""Retrieve hits for a question: dense and full-text search, fused and rescored by each passage's best sentence."""
 
 from __future__ import annotations
 
@@ -12,39 +12,38 @@ from rag.errors import IndexMissing
 from rag.language.question import sub_questions
 from rag.models.cross_encoders import Reranker
 from rag.models.embedding import Embedder, Vectors
-from rag.retrieval.scoring import QuestionProfile, fit, jaccard
+from rag.retrieval.scoring import QuestionProfile, jaccard, sentence_fits
 from rag.schema import Filters, Hit, Passage, Query
 from rag.store.fulltext import FullTextIndex
 from rag.store.hints import ingest_command
 from rag.store.index import Index, StoredPassage, retry_while_changing
 
-SHARPENED = 40
-"""Passages whose sentences are compared with the question, one by one."""
+RESCORED, RERANKED = 40, 20
+"""So many of the best candidates are scored sentence by sentence, and so many of those by the reranker, if any."""
 PASSAGE_WEIGHT, COVERAGE_WEIGHT = 0.2, 0.5
-"""What a passage's fused score and its share of the question's words count beside its best sentence (weight 1);
-chosen, as those in rag.retrieval.scoring, on parts of SQuAD 2.0, Natural Questions, CANARD and MultiHop-RAG."""
-WORDS_OF_A_QUESTION = 8
-"""A question with more words than this asks for more than one sentence can say."""
-ALONE, FARTHER, FARTHER_NAMELESS = 0.4, 0.15, 0.1
-"""Cosines: a question whose words lean on the conversation stands alone all the same if a passage elsewhere is so
-near, and nearer by so much than any of the conversation's articles; one that only names nothing needs less. Measured
-on CANARD and on SQuAD 2.0 after a conversation about something else."""
-PREFERRED_WEIGHT = 1.0
-"""What it counts for a passage that the conversation is about its article, times how much the question leans on it."""
-SAID_WEIGHT, SAID = 0.3, 0.6
-"""What is taken from a sentence of which this share of the words has been told already."""
-RERANKED = 20
+"""Weights of a passage's first-stage score and of its coverage of the question's terms; its best sentence has weight 1.
+Chosen, like those in rag.retrieval.scoring, on parts of SQuAD 2.0, Natural Questions, CANARD and MultiHop-RAG."""
+TERMS_OF_A_QUESTION = 8
+"""A question with more terms asks for more than one sentence can say: its passages' scores count for more."""
+INDEPENDENT_COSINE, INDEPENDENT_MARGIN, NAMELESS_MARGIN = 0.4, 0.15, 0.1
+"""A question that seems to depend on the conversation is treated as independent if its best passage has at least this
+cosine, and exceeds the best one of the conversation's articles by this margin; one that merely names nothing needs only
+the smaller margin. Measured on CANARD, and on SQuAD 2.0 after a conversation about something else."""
+CONVERSATION_WEIGHT = 1.0
+"""Added to passages of the conversation's articles, times how much the question depends on it."""
+REPEATED_SHARE, REPETITION_PENALTY = 0.6, 0.3
+"""Share of a sentence's terms in an earlier answer from which on it repeats that, and what is subtracted then."""
 MOST_OF_ONE_ARTICLE = 0.5
-"""Share of the hits that may come from one article, while others have any; unless the question is about it."""
+"""Share of the hits that may come from one article while others have any, unless the question is about it."""
 SAME_PASSAGE = 0.8
-"""Words in common, of all words of both, from which on two passages say the same (wire copy with small edits)."""
+"""Jaccard similarity from which on passages of different articles are duplicates (wire copy with small edits)."""
 
 Scores = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A stored passage, its sentences' similarities, and the sum of its z-scores: similarity, BM25, best sentence."""
+class Candidate:
+    """A stored passage, its sentences' cosines to the question, and its score: z of cosine, BM25 and best sentence."""
 
     stored: StoredPassage
     similarities: tuple[float, ...]
@@ -62,46 +61,46 @@ class Retriever:
     reranker: Reranker | None = None
 
     def retrieve(self, query: Query) -> list[Hit]:
-        """At most `hits` hits, best first; none if the filters leave nothing. Scores compare within one question only.
+        """At most `hits` hits, best first; none if the filters exclude all. Scores compare within one question only.
 
         Raises IndexMissing when nothing is indexed, IndexChanging when the passages found are replaced again and again.
         """
-        asked = [query.question, *sub_questions(query.question)]
-        vectors = self.embedder.embed_questions(asked)
-        if query.weight and self._stands_alone(query, vectors[0]):
+        questions = [query.question, *sub_questions(query.question)]
+        vectors = self.embedder.embed_questions(questions)
+        if query.weight and self._is_independent(query, vectors[0]):
             query = replace(query, weight=0.0, carried="", articles=())
-        if query.weight >= 1 and query.carried:  # a question that leans is read after what it leans on
+        if query.weight >= 1 and query.carried:
             [vectors[0]] = self.embedder.embed_questions([f"{query.carried}. {query.question}"])
-        found = self._found(query, vectors[0])
+        candidates = self._candidates(query, vectors[0])
         fulltext = self.index.fulltext
         whole = QuestionProfile.of(query.question, fulltext, query.carried, query.weight)
-        needs = [whole, *(QuestionProfile.of(side, fulltext) for side in asked[1:])]
-        sharpened = [_sharpened(each, query, needs, vectors[1:], fulltext) for each in found]
-        ranked = sorted(sharpened, key=lambda hit: -hit.score)
-        return self._spread(self._folded(self._reranked(query.question, ranked), fulltext), query, whole, fulltext)
+        profiles = [whole, *(QuestionProfile.of(part, fulltext) for part in questions[1:])]
+        rescored = [_rescored(each, query, profiles, vectors[1:], fulltext) for each in candidates]
+        ranked = self._reranked(query.question, sorted(rescored, key=lambda hit: -hit.score))
+        return self._diversified(self._without_duplicates(ranked, fulltext), query, whole, fulltext)
 
-    def _stands_alone(self, query: Query, vector: Vectors) -> bool:
-        """Does a question that may lean on the conversation find far more elsewhere than in what that was about?"""
+    def _is_independent(self, query: Query, vector: Vectors) -> bool:
+        """Whether far better passages are found elsewhere than in the articles of the conversation."""
         anywhere = self.index.closest(vector, query.filters)
         there = self.index.closest(vector, query.filters.and_also(Filters(article_ids=query.articles)))
-        least, farther = (ALONE, FARTHER) if query.weight >= 1 else (0.0, FARTHER_NAMELESS)
-        return anywhere >= least and anywhere - there > farther
+        least, margin = (INDEPENDENT_COSINE, INDEPENDENT_MARGIN) if query.weight >= 1 else (0.0, NAMELESS_MARGIN)
+        return anywhere >= least and anywhere - there > margin
 
     @retry_while_changing
-    def _found(self, query: Query, vector: Vectors) -> list[Found]:
-        """The passages whose sentences are looked at, with the score they have so far."""
+    def _candidates(self, query: Query, vector: Vectors) -> list[Candidate]:
+        """The best passages of the first stage."""
         near = self.index.candidates(query, vector, self.candidates)
         if not near and not query.filters:
             raise IndexMissing(f"the index {self.index.folder} is empty; fill it: {ingest_command(self.index.folder)}")
-        fused = standardized([c.similarity for c in near]) + standardized([c.bm25 for c in near])
-        best = np.argsort(-fused, kind="stable")[: max(SHARPENED, self.hits)]
+        fused = z_scores([c.similarity for c in near]) + z_scores([c.bm25 for c in near])
+        best = np.argsort(-fused, kind="stable")[: max(RESCORED, self.hits)]
         scores = {near[i].passage_id: float(fused[i]) for i in best}
         stored = self.index.passages(list(scores))
-        similar = [_similarities(s, vector) for s in stored]
-        sentences = standardized([max((0.0, *similarities)) for similarities in similar])
+        similarities = [_cosines(each, vector) for each in stored]
+        best_sentences = z_scores([max((0.0, *cosines)) for cosines in similarities])
         return [
-            Found(s, similarities, scores[s.passage.id] + float(z))
-            for s, similarities, z in zip(stored, similar, sentences, strict=True)
+            Candidate(each, cosines, scores[each.passage.id] + float(z))
+            for each, cosines, z in zip(stored, similarities, best_sentences, strict=True)
         ]
 
     def _reranked(self, question: str, hits: list[Hit]) -> list[Hit]:
@@ -112,69 +111,79 @@ class Retriever:
         scored = [replace(hit, score=score) for hit, score in zip(first, scores, strict=True)]
         return sorted(scored, key=lambda hit: -hit.score)
 
-    def _folded(self, hits: Sequence[Hit], fulltext: FullTextIndex) -> list[Hit]:
-        """Passages that say the same as a better one of another article become part of it."""
+    def _without_duplicates(self, hits: Sequence[Hit], fulltext: FullTextIndex) -> list[Hit]:
+        """Passages that duplicate a better one of another article become its `duplicates`."""
         kept: list[tuple[Hit, frozenset[str]]] = []
         for hit in hits:
-            words = frozenset(fulltext.terms(hit.passage.text))
-            for place, (other, of_other) in enumerate(kept):
-                if other.passage.article_id != hit.passage.article_id and jaccard(words, of_other) >= SAME_PASSAGE:
-                    kept[place] = (replace(other, duplicates=(*other.duplicates, hit.passage)), of_other)
+            terms = frozenset(fulltext.terms(hit.passage.text))
+            for place, (better, better_terms) in enumerate(kept):
+                is_other = better.passage.article_id != hit.passage.article_id
+                if is_other and jaccard(terms, better_terms) >= SAME_PASSAGE:
+                    kept[place] = (replace(better, duplicates=(*better.duplicates, hit.passage)), better_terms)
                     break
             else:
                 if len(kept) == 2 * self.hits:
                     break
-                kept.append((hit, words))
+                kept.append((hit, terms))
         return [hit for hit, _ in kept]
 
-    def _spread(self, hits: Sequence[Hit], query: Query, need: QuestionProfile, fulltext: FullTextIndex) -> list[Hit]:
-        """The first hits, not too many of one article; those left out come last, should there be room."""
+    def _diversified(
+        self, hits: Sequence[Hit], query: Query, profile: QuestionProfile, fulltext: FullTextIndex
+    ) -> list[Hit]:
+        """The first hits, not too many of one article; the surplus comes last, if there is room."""
         most = max(1, int(self.hits * MOST_OF_ONE_ARTICLE))
         counts: dict[str, int] = {}
         within: list[Hit] = []
-        beyond: list[Hit] = []
+        surplus: list[Hit] = []
         for hit in hits:
             article = hit.passage.article_id
             counts[article] = counts.get(article, 0) + 1
-            meant = (
+            is_asked_about = (
                 query.filters.article_ids
                 or article in query.articles
-                or need.rarity.keys() >= set(fulltext.terms(hit.passage.title) or [""])
+                or profile.rarity.keys() >= set(fulltext.terms(hit.passage.title) or [""])
             )
-            (within if meant or counts[article] <= most else beyond).append(hit)
-        return [*within, *beyond][: self.hits]
+            (within if is_asked_about or counts[article] <= most else surplus).append(hit)
+        return [*within, *surplus][: self.hits]
 
 
-def _similarities(stored: StoredPassage, vector: Vectors) -> tuple[float, ...]:
+def _cosines(stored: StoredPassage, vector: Vectors) -> tuple[float, ...]:
     return tuple(map(float, stored.sentence_vectors @ vector))
 
 
-def _sharpened(
-    found: Found, query: Query, needs: Sequence[QuestionProfile], others: Vectors, fulltext: FullTextIndex
+def _rescored(
+    candidate: Candidate, query: Query, profiles: Sequence[QuestionProfile], others: Vectors, fulltext: FullTextIndex
 ) -> Hit:
-    """Score a passage by its best sentence, its words, and what it had; the longer the question, the more of that."""
-    passage, whole = found.stored.passage, needs[0]
-    similar = [found.similarities, *(_similarities(found.stored, side) for side in others)]
-    fits = [fit(need, passage, similarities, fulltext) for need, similarities in zip(needs, similar, strict=True)]
-    weight = PASSAGE_WEIGHT * max(1.0, len(whole.rarity) / WORDS_OF_A_QUESTION)
-    words = frozenset(fulltext.terms(passage.indexed_text))
-    score = weight * found.score + COVERAGE_WEIGHT * whole.share(words)
+    """Score a passage by its best sentence, its terms, and its first-stage score, which counts more for long questions.
+
+    `profiles` are those of the question and of its sub-questions, `others` the vectors of the sub-questions.
+    """
+    passage, whole = candidate.stored.passage, profiles[0]
+    cosines = [candidate.similarities, *(_cosines(candidate.stored, vector) for vector in others)]
+    fits = [sentence_fits(p, passage, each, fulltext) for p, each in zip(profiles, cosines, strict=True)]
+    weight = PASSAGE_WEIGHT * max(1.0, len(whole.rarity) / TERMS_OF_A_QUESTION)
+    score = weight * candidate.score
+    score += COVERAGE_WEIGHT * whole.coverage(frozenset(fulltext.terms(passage.indexed_text)))
     if passage.article_id in query.articles:
-        score += PREFERRED_WEIGHT * query.weight
+        score += CONVERSATION_WEIGHT * query.weight
     if query.said:
-        fits[0] = tuple(f - SAID_WEIGHT * was for f, was in zip(fits[0], _said(passage, query, fulltext), strict=True))
-    return Hit(passage, score + max(fits[0], default=0.0), similar[0], fits[0], sub_question_fits=tuple(fits[1:]))
+        repeats = _repeats(passage, query, fulltext)
+        fits[0] = tuple(fit - REPETITION_PENALTY * repeated for fit, repeated in zip(fits[0], repeats, strict=True))
+    return Hit(passage, score + max(fits[0], default=0.0), cosines[0], fits[0], sub_question_fits=tuple(fits[1:]))
 
 
-def _said(passage: Passage, query: Query, fulltext: FullTextIndex) -> list[bool]:
-    """Which of a passage's sentences the conversation has told already."""
-    told = [frozenset(fulltext.terms(answer)) for answer in query.said]
-    own = [frozenset(fulltext.terms(passage.slice(span))) for span in passage.sentences]
-    return [any(len(words & of) >= SAID * len(words) for of in told if of) and bool(words) for words in own]
+def _repeats(passage: Passage, query: Query, fulltext: FullTextIndex) -> list[bool]:
+    """For each sentence of a passage, whether an earlier answer of the conversation has said it."""
+    answers = [frozenset(fulltext.terms(answer)) for answer in query.said]
+    sentences = [frozenset(fulltext.terms(passage.slice(span))) for span in passage.sentences]
+    return [
+        any(len(terms & answer) >= REPEATED_SHARE * len(terms) for answer in answers if answer) and bool(terms)
+        for terms in sentences
+    ]
 
 
-def standardized(scores: Sequence[float]) -> Scores:
-    """Z-scores: mean 0, standard deviation 1; zeros where all are the same, or there are none."""
+def z_scores(scores: Sequence[float]) -> Scores:
+    """Standardize scores to mean 0 and standard deviation 1; zeros if all are equal."""
     values = np.asarray(scores, dtype=np.float64)
     deviation = values.std() if len(values) else 0.0
     return (values - values.mean()) / deviation if deviation > 1e-9 else np.zeros_like(values)

@@ -1,4 +1,4 @@
-"""Notices: several documents of which one article is made, and text that is not in its article."""
+"""Notices: several documents in one article, and text that is missing from its article."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORDS = (
 
 
 def sentence(number: int, words: int = 14) -> str:
-    """One that is like no other."""
+    """A sentence that is unique."""
     return f"{' '.join(WORDS[(number * 7 + n * (number % 5 + 1)) % len(WORDS)] + str(number) for n in range(words))}."
 
 
@@ -37,7 +37,7 @@ def content(name: str, data: str) -> Content:
 
 
 def read(reader: Reader, name: str, data: str) -> tuple[int, list[str]]:
-    """How many articles are made of it, and what is told."""
+    """The number of articles made of it, and the notices."""
     items: list[Item] = list(reader(content(name, data), Options()))
     made = sum(isinstance(item, Article) for item in items)
     return made, [item.reason for item in items if isinstance(item, Notice)]
@@ -70,7 +70,7 @@ DATED = "\n\n".join(f"Storm number {n} closes the pier\n{n} March 2023\n\n{STORY
 @pytest.mark.parametrize(
     ("text", "documents"), [(NEXIS, 3), (FACTIVA, 5), (PROQUEST, 4), (MAILS, 2), (DATED, 3)], ids=range(5)
 )
-def test_marks_between_documents_are_counted(text: str, documents: int) -> None:
+def test_lines_between_documents_are_counted(text: str, documents: int) -> None:
     assert count_documents(text) == documents
     made, told = read_text("export.txt", text)
     if made < documents:
@@ -148,21 +148,21 @@ def story(n: int, count: int) -> str:
         ("<div itemprop='articleBody'>", "</div>"),
     ],
 )
-def test_a_page_of_several_articles_says_so(count: int, paragraph_count: int, before: str, after: str) -> None:
+def test_a_page_of_several_articles_gives_a_notice(count: int, paragraph_count: int, before: str, after: str) -> None:
     page = "".join(f"{before}{story(n, paragraph_count)}{after}" for n in range(1, count + 1))
     made, told = read(from_html, "factiva.html", f"<html><body><div id='content'>{page}</div></body></html>")
     assert (made, len(told)) == (1, 1)
     assert told[0].startswith(f"seems to hold {count} documents, but one article was made of it; ")
 
 
-def test_a_page_of_whose_text_most_is_dropped_says_so() -> None:
+def test_a_page_whose_text_is_mostly_dropped_gives_a_notice() -> None:
     posts = "".join(f"<div class='post'><div class='post-content'>{story(n, 12)}</div></div>" for n in range(1, 21))
     made, [told] = read(from_html, "blog.html", f"<html><body><div id='main'>{posts}</div></body></html>")
     assert made == 1
     assert told.startswith("about 95 % of its text is not in its article; ")
 
 
-def test_a_digest_of_letters_says_so() -> None:
+def test_a_digest_of_letters_gives_a_notice() -> None:
     letters = "".join(
         f"--x\nContent-Type: message/rfc822\n\nFrom: Ada\nSubject: Pier {n}\n\n{sentence(n)}\n" for n in (1, 2, 3)
     )
@@ -171,7 +171,7 @@ def test_a_digest_of_letters_says_so() -> None:
     assert (made, "3 documents" in told) == (1, True)
 
 
-def test_paragraphs_are_found_again_however_they_are_cut() -> None:
+def test_paragraphs_are_recognized_however_they_are_broken() -> None:
     texts = [f"{sentence(n, 30)}" for n in range(5)]
     assert missing_paragraphs(texts, word_runs(" ".join(texts[1:]))) == texts[:1]
     assert missing_paragraphs(texts, word_runs("\n".join(texts).replace(" ", "\n"))) == []
@@ -180,7 +180,7 @@ def test_paragraphs_are_found_again_however_they_are_cut() -> None:
     assert missing_paragraphs([japanese], word_runs(japanese)) == []
 
 
-def test_the_time_grows_with_the_page() -> None:
+def test_the_time_is_linear_in_the_page() -> None:
     def spent(count: int) -> float:
         page = _page(
             f"<body>{''.join(f'<article><h2>A</h2>{paragraphs(n, 2)}</article>' for n in range(count))}</body>"
@@ -195,7 +195,7 @@ def test_the_time_grows_with_the_page() -> None:
     assert spent(1600) < 12 * spent(400)
 
 
-def test_marks_without_end_are_counted_in_time() -> None:
+def test_many_document_lines_are_counted_in_linear_time() -> None:
     for text in ("From: a\n" * 50_000, "1 of 3\n" * 50_000, "Document " * 50_000, " " * 300_000, "-" * 300_000):
         assert count_documents(text) <= 50_000
     with pytest.raises(ReadError):

@@ -1,4 +1,4 @@
-"""Fields of any size and shape: what is put together of them has a bound while it is put together."""
+"""Fields of any size and shape are bounded while they are read."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def nested(levels: int, taken: list[int]) -> Any:
     return "ten words." if not levels else Watched([nested(levels - 1, taken)] * 100, taken)
 
 
-def test_a_line_is_bounded_while_it_is_put_together() -> None:
+def test_a_line_is_bounded_while_it_is_joined() -> None:
     taken = [0]
     line = as_line(nested(4, taken))
     assert line.startswith("ten words., ten words.")

@@ -1,4 +1,4 @@
-"""Articles that tell the same in nearly the same words."""
+"""Near duplicates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EDITED = " ".join([*WORDS[:100], "another", *WORDS[101:380], "end"])
 OTHER = " ".join(reversed(WORDS))
 
 
-def test_resemblance_is_of_runs_of_words() -> None:
+def test_resemblance_compares_shingles() -> None:
     assert resemblance(sketch(STORY), sketch(STORY.upper())) == 1
     assert resemblance(sketch(STORY), sketch(EDITED)) > 0.8
     assert resemblance(sketch(STORY), sketch(OTHER)) < 0.1
@@ -29,7 +29,7 @@ def test_any_text_has_a_sketch(a: str, b: str) -> None:
     assert resemblance(sketch(a), sketch(a)) == (1 if a.split() else 0)
 
 
-def test_a_story_is_that_of_the_nearest_like_it() -> None:
+def test_an_article_joins_the_group_of_its_nearest_duplicate() -> None:
     vectors = np.eye(4, dtype=np.float32)[[0, 0, 1, 2]]
     sketches = [sketch(text) for text in (STORY, EDITED, OTHER, STORY)]
     near = [[Neighbour(0.99, "of x", sketch(EDITED))], [], [], []]

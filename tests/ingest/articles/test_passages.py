@@ -80,7 +80,7 @@ def quotes(text: str, **spans: tuple[tuple[int, int], ...]) -> list[str]:
         ("3) Only one item", ["3) Only one item"]),
     ],
 )
-def test_markers_are_not_quoted_and_a_colon_brings_its_list(text: str, expected: list[str]) -> None:
+def test_markers_are_not_quoted_and_a_list_is_merged_with_its_introduction(text: str, expected: list[str]) -> None:
     assert quotes(text) == expected
 
 
@@ -92,7 +92,7 @@ def test_a_list_that_its_source_marks_is_quoted_with_its_colon() -> None:
     assert quotes(text, lists=((11, 22),), captions=((0, 9),)) == ["bread", "salt", "Then go."]
 
 
-def test_of_a_long_list_a_colon_brings_what_fits_in_a_passage() -> None:
+def test_a_long_list_is_merged_as_far_as_it_fits() -> None:
     items = [f"item {n} has exactly six words" for n in range(40)]
     text = "You need all of these:\n\n" + "\n\n".join(f"- {item}" for item in items)
     [first, *others] = quotes(text)
@@ -157,7 +157,7 @@ def test_abbreviations_do_not_end_sentences() -> None:
         "Pier No. 1 closed.",
     ],
 )
-def test_a_sentence_goes_on_behind_an_abbreviation(sentence: str) -> None:
+def test_a_sentence_continues_after_an_abbreviation(sentence: str) -> None:
     text = f"{sentence} Nobody was hurt. {sentence}"
     assert [text[s.start : s.end] for s in sentences_of(text)] == [sentence, "Nobody was hurt.", sentence]
 

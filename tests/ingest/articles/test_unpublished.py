@@ -1,4 +1,4 @@
-"""Drafts, private and deleted posts: left out, told, and read only on request."""
+"""Drafts, private and deleted posts: left out with a notice, and read only on request."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Read(Protocol):
 
 @pytest.fixture(scope="module")
 def read() -> Iterator[Read]:
-    """With one process for hostile kinds each, for all tests together: to start it takes longer than any of them."""
+    """One sandbox process for all tests: starting it takes longer than any of them."""
     with ExitStack() as stack:
         openers = [stack.enter_context(Opener(Options(include_drafts=drafts))) for drafts in (False, True)]
 
@@ -126,11 +126,11 @@ def test_a_record_says_that_it_is_not_published(marks: dict[str, Any]) -> None:
     ],
     ids=str,
 )
-def test_other_fields_say_nothing_of_that(marks: dict[str, Any]) -> None:
+def test_other_fields_do_not_mark_drafts(marks: dict[str, Any]) -> None:
     assert not is_unpublished(marks)
 
 
-def test_objects_within_objects_without_end_are_looked_at_for_a_while() -> None:
+def test_deeply_nested_objects_are_searched_to_a_limit() -> None:
     record: dict[str, Any] = {"status": "draft"}
     for _ in range(10_000):
         record = {"data": record}

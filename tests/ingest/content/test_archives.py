@@ -1,4 +1,4 @@
-"""Zip and gzip: what comes out of them, and what must not."""
+"""Zip and gzip: members, limits and broken archives."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_zip_of_a_real_file(tmp_path: Path) -> None:
         member.open()  # closed with its archive
 
 
-def test_what_is_hidden_is_passed_over() -> None:
+def test_hidden_files_are_skipped() -> None:
     files = {"__MACOSX/one.txt": b"x", ".git/config": b"x", "a/.DS_Store": b"x", "./b/./c.txt": b"C."}
     assert read_all(zipped(files)) == {"a/dump.zip/b/c.txt": b"C."}
 
@@ -99,7 +99,7 @@ def test_what_is_hidden_is_passed_over() -> None:
         ("a\u202etxt.exe", "control characters"),
     ],
 )
-def test_names_that_cannot_be(name: str, reason: str) -> None:
+def test_unsafe_names_are_failures(name: str, reason: str) -> None:
     found = read_all(zipped({name: b"x", "good.txt": b"Good."}))
     assert found.pop("a/dump.zip/good.txt") == b"Good."
     [(where, why)] = found.items()
@@ -128,7 +128,7 @@ def test_links_are_not_followed() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_name_that_stands_twice() -> None:
+def test_a_name_that_occurs_twice() -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         file.writestr("x.txt", b"First.")
@@ -137,7 +137,7 @@ def test_a_name_that_stands_twice() -> None:
     assert [type(item) for item in found] == [Content, Failure]
 
 
-def test_what_cannot_be_unpacked_fails_alone() -> None:
+def test_a_broken_member_fails_alone() -> None:
     data = bytearray(zipped({"a.txt": TEXT, "b.txt": TEXT, "c.txt": TEXT}, zipfile.ZIP_STORED))
     data[data.index(TEXT) + 3] ^= 1  # a.txt has another checksum now
     listed = data.index(b"PK\x01\x02", data.index(b"PK\x01\x02") + 1)
@@ -151,7 +151,7 @@ def test_what_cannot_be_unpacked_fails_alone() -> None:
     assert "method 99" in str(read_all(bytes(data))["a/dump.zip/b.txt"])
 
 
-def test_no_member_unpacks_to_more_than_may_be() -> None:
+def test_a_member_unpacks_to_no_more_than_its_limit() -> None:
     data = bytearray(zipped({"big.txt": b"x y\n" * 300, "small.txt": b"Good."}))
     assert "more than 1,000 bytes" in str(read_all(bytes(data), SMALL)["a/dump.zip/big.txt"])
     struct.pack_into("<L", data, data.index(b"PK\x01\x02") + 24, 10)  # it says that it is small
@@ -160,7 +160,7 @@ def test_no_member_unpacks_to_more_than_may_be() -> None:
     assert found["a/dump.zip/small.txt"] == b"Good."
 
 
-def test_an_archive_unpacks_to_no_more_than_may_be() -> None:
+def test_an_archive_unpacks_to_no_more_than_its_limit() -> None:
     data = zipped({f"{n}.txt": random.Random(n).randbytes(999) for n in range(60)})
     read = list[bytes]()
     with pytest.raises(ReadError, match="in all"):
@@ -178,7 +178,7 @@ def test_a_member_that_is_read_again_counts_once() -> None:
     assert isinstance(member, Content)
 
 
-def test_what_packs_too_well_is_a_bomb() -> None:
+def test_a_zip_bomb_is_refused() -> None:
     bomb = b"\0" * 11_000_000
     assert "more than 10,000,000" in str(read_all(zipped({"a.txt": bomb}))["a/dump.zip/a.txt"])
     assert "more than 10,000,000" in str(read_all(gzip.compress(bomb), name="a.txt.gz")["a.txt"])
@@ -239,7 +239,7 @@ def test_broken_gzip(cut: int) -> None:
     assert "cannot be unpacked" in str(read_all(data[:cut], name="x.gz")["x"])
 
 
-def test_what_is_no_archive() -> None:
+def test_other_data_is_no_archive() -> None:
     for data in (b"", b"Text.", b"\x1f", b"PK"):
         with pytest.raises(ReadError, match="is no archive"):
             read_all(data)
@@ -315,7 +315,7 @@ SEEDS = (
 
 @settings(max_examples=400)
 @given(st.sampled_from(SEEDS), st.integers(0, 10**6), st.integers(0, 400))
-def test_broken_archives_fail_as_they_should(seed: bytes, randomness: int, cut: int) -> None:
+def test_broken_archives_raise_read_errors(seed: bytes, randomness: int, cut: int) -> None:
     draw = random.Random(randomness)
     data = bytearray(seed[: len(seed) - cut] if cut % 4 == 0 and cut < len(seed) else seed)
     for _ in range(draw.choice([0, 1, 2, 8])):
@@ -326,7 +326,7 @@ def test_broken_archives_fail_as_they_should(seed: bytes, randomness: int, cut: 
 
 
 def directory_of(count: int, *, marks: bytes = b"") -> bytes:
-    """A zip that is nothing but a list of so many members, each a few bytes long."""
+    """A zip of nothing but a central directory with so many entries."""
     entry = struct.pack("<4s4B4H3L5H2L", b"PK\x01\x02", 20, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
     entries = entry * count
     if len(marks) <= 4:

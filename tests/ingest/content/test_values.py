@@ -37,7 +37,7 @@ def test_clean_keeps_lines_and_letters() -> None:
         ("\u200c", ""),
     ],
 )
-def test_clean_text_has_nothing_that_nobody_sees(text: str, cleaned: str) -> None:
+def test_clean_text_has_no_invisible_characters(text: str, cleaned: str) -> None:
     assert clean(text) == one_line(text) == cleaned
 
 
@@ -90,7 +90,7 @@ def test_dates_in_common_notations(value: object, day: date) -> None:
         "1" * 5000,
     ],
 )
-def test_what_is_no_full_date_is_none(value: object) -> None:
+def test_incomplete_dates_are_none(value: object) -> None:
     assert parse_date(value) is None
 
 
@@ -99,7 +99,7 @@ def test_any_value_is_a_date_or_none(value: object) -> None:
     assert parse_date(value) is None or isinstance(parse_date(value), date)
 
 
-def test_one_line_is_empty_for_what_is_no_text() -> None:
+def test_one_line_is_empty_for_other_types() -> None:
     assert one_line("a\n b\t") == "a b"
     assert one_line(7) == "7"
     assert one_line(None) == one_line(["x"]) == one_line({"a": 1}) == ""

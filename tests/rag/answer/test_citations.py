@@ -52,7 +52,7 @@ def cited(number: int, article_id: str, quote: str, published: date | None) -> C
     return Citation(number, of, quote, 0, len(quote))
 
 
-def test_figures_that_differ_are_set_side_by_side_with_their_dates() -> None:
+def test_conflicting_figures_are_reported_with_their_dates() -> None:
     a = cited(1, "a", "The fire on the ferry killed 12 people in May.", date(2024, 5, 3))
     b = cited(2, "b", "The fire on the ferry killed 15 people in May.", None)
     assert difference([a, b]) == "The articles differ: 12 (Source, 3 May 2024) [1] and 15 (Source) [2]."
@@ -71,7 +71,7 @@ def test_figures_that_do_not_contradict(other: str) -> None:
     assert not figures_differ("The fire on the ferry killed 12 people in May.", other)
 
 
-def test_nothing_said_nothing_cited() -> None:
+def test_no_statements_no_citations() -> None:
     assert cite([]) == Cited()
 
 

@@ -1,4 +1,4 @@
-"""Answers that a language model writes: streamed, held to their passages, and replaced where that fails."""
+"""Answers that a language model writes: streamed, checked against their passages, and replaced where that fails."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def writing(chain: Chain, reply: Script, **settings: Any) -> Iterator[tuple[Chai
         yield chain.with_llm(config), server
 
 
-def marks(prompt: str) -> list[str]:
+def labels(prompt: str) -> list[str]:
     return re.findall(r"^mark: \[(\w+)\]$", prompt, re.MULTILINE)
 
 
 def citing(*sentences: str) -> Script:
     """A model that cites all passages for each sentence."""
-    return lambda prompt: " ".join(f"{said} {''.join(f'[{m}]' for m in marks(prompt))}" for said in sentences)
+    return lambda prompt: " ".join(f"{said} {''.join(f'[{m}]' for m in labels(prompt))}" for said in sentences)
 
 
-def told(answer: Answer) -> list[str]:
+def shown_sentences(answer: Answer) -> list[str]:
     return [answer.text[sentence.start : sentence.end] for sentence in answer.sentences]
 
 
@@ -79,9 +79,9 @@ def test_the_json_has_the_extractive_answers_keys_and_sentences(sample_chain: Ch
     assert written["citations"][0].keys() == plain["citations"][0].keys()
 
 
-def test_marks_are_renumbered_and_unknown_ones_removed(sample_chain: Chain) -> None:
+def test_labels_are_renumbered_and_unknown_ones_removed(sample_chain: Chain) -> None:
     def reply(prompt: str) -> list[str]:
-        own = marks(prompt)
+        own = labels(prompt)
         return [DUTY, " [", own[0][:-1], own[0][-1], "][zz9] [4]", f" {LETTER} [{own[1]}] [1]", "[99]"]
 
     with writing(sample_chain, reply) as (chain, _):
@@ -90,7 +90,7 @@ def test_marks_are_renumbered_and_unknown_ones_removed(sample_chain: Chain) -> N
     assert_quotes(answer, chain)
 
 
-def test_a_sentence_without_a_mark_gets_one_only_if_it_is_clear(sample_chain: Chain) -> None:
+def test_a_sentence_without_a_label_gets_a_citation_only_if_it_is_clear(sample_chain: Chain) -> None:
     vague = "Baghdad wrote about its neighbours."
     with writing(sample_chain, lambda _: f"{LETTER} {vague}") as (chain, _):
         assert chain.ask(IRAQ).text == f"{LETTER} [1] {vague} {UNSUPPORTED}"
@@ -106,7 +106,7 @@ def test_an_answer_without_support_is_replaced(sample_chain: Chain, wrong: str) 
     assert answer.written_by == ""
 
 
-def test_a_model_that_finds_no_answer_is_heard(sample_chain: Chain) -> None:
+def test_a_model_that_finds_no_answer_is_reported(sample_chain: Chain) -> None:
     with writing(sample_chain, lambda _: NOT_ANSWERED) as (chain, _):
         steps = list(chain.stream(IRAQ))
     assert (steps[-1].grounded, steps[-1].text, steps[-1].citations) == (False, NO_ANSWER, ())
@@ -115,26 +115,26 @@ def test_a_model_that_finds_no_answer_is_heard(sample_chain: Chain) -> None:
     assert not any(NOT_ANSWERED in step.text for step in steps)
 
 
-def test_one_that_finds_a_part_of_it_says_so(sample_chain: Chain) -> None:
+def test_a_partial_answer_says_so(sample_chain: Chain) -> None:
     with writing(sample_chain, citing(LETTER, NOT_ANSWERED)) as (chain, _):
         answer = chain.ask(IRAQ)
     assert answer.text == f"{LETTER} [1]"
     assert "do not answer all of it" in answer.notice
 
 
-def test_what_the_articles_do_not_hold_is_not_asked(sample_chain: Chain) -> None:
+def test_the_model_is_not_asked_what_the_articles_do_not_hold(sample_chain: Chain) -> None:
     with writing(sample_chain, citing(LETTER)) as (chain, server):
         answer = chain.ask("Who won the chess championship in Reykjavik?")
     assert (answer.grounded, server.prompts) == (False, [])
 
 
-def test_words_are_told_as_they_arrive(sample_chain: Chain) -> None:
+def test_words_are_shown_as_they_arrive(sample_chain: Chain) -> None:
     proceed = threading.Event()
 
     def reply(prompt: str) -> Iterator[Any]:
         yield "Iraq has answered"
         assert proceed.wait(30)
-        yield f"{LETTER.removeprefix('Iraq has answered')} [{marks(prompt)[0]}]"
+        yield f"{LETTER.removeprefix('Iraq has answered')} [{labels(prompt)[0]}]"
 
     with writing(sample_chain, reply) as (chain, _), closing(chain.stream(IRAQ)) as answers:
         first = next(answer for answer in answers if answer.text)
@@ -145,7 +145,7 @@ def test_words_are_told_as_they_arrive(sample_chain: Chain) -> None:
 
 def test_the_answer_only_grows(sample_chain: Chain) -> None:
     def reply(prompt: str) -> Iterator[str]:
-        return iter(f"**{LETTER}** [{marks(prompt)[0]}]\n\n- {DUTY} [{marks(prompt)[1]}][9]")
+        return iter(f"**{LETTER}** [{labels(prompt)[0]}]\n\n- {DUTY} [{labels(prompt)[1]}][9]")
 
     with writing(sample_chain, reply) as (chain, _):
         texts = [answer.text for answer in chain.stream(IRAQ)]
@@ -168,7 +168,7 @@ def test_an_answer_that_is_closed_ends_the_request(sample_chain: Chain) -> None:
 
 
 def stopped(chain: Chain, when: str) -> Answer:
-    """What is left of an answer that is stopped once its text has these words."""
+    """The answer after it was stopped, once its text has these words."""
     with closing(chain.stream(IRAQ)) as answers:
         next(answer for answer in answers if when in answer.text)
         return answers.throw(Stopped())
@@ -177,7 +177,7 @@ def stopped(chain: Chain, when: str) -> Answer:
 @pytest.mark.parametrize("rest", [" It turned", f" {DUTY[:-1]}", " It met Mr.", " It turned [x"])
 def test_an_answer_that_is_stopped_keeps_and_checks_what_is_finished(sample_chain: Chain, rest: str) -> None:
     def reply(prompt: str) -> list[Any]:
-        return [f"{LETTER} [{marks(prompt)[0]}]{rest}", 60]
+        return [f"{LETTER} [{labels(prompt)[0]}]{rest}", 60]
 
     shown = rest.removesuffix(" [x")
     with writing(sample_chain, reply) as (chain, server):
@@ -187,14 +187,14 @@ def test_an_answer_that_is_stopped_keeps_and_checks_what_is_finished(sample_chai
             time.sleep(0.02)
         assert server.broken_off == 1
     assert answer.text == f"{LETTER} [1]{shown} …"
-    assert (told(answer), answer.notice) == ([LETTER], STOPPED)
+    assert (shown_sentences(answer), answer.notice) == ([LETTER], STOPPED)
     assert_quotes(answer, chain)
 
 
 @pytest.mark.parametrize("end", ["", " [MARK]"])
 def test_the_last_finished_sentence_of_a_stopped_answer_is_checked(sample_chain: Chain, end: str) -> None:
     def reply(prompt: str) -> list[Any]:
-        return [f"{LETTER}{end.replace('MARK', marks(prompt)[0])}", 60]
+        return [f"{LETTER}{end.replace('MARK', labels(prompt)[0])}", 60]
 
     with writing(sample_chain, reply) as (chain, _):
         answer = stopped(chain, LETTER)
@@ -202,31 +202,31 @@ def test_the_last_finished_sentence_of_a_stopped_answer_is_checked(sample_chain:
     assert [bool(sentence.support) for sentence in answer.sentences] == [True]
 
 
-def test_one_stopped_in_its_first_sentence_shows_it_unchecked(sample_chain: Chain) -> None:
+def test_an_answer_stopped_in_its_first_sentence_shows_it_unchecked(sample_chain: Chain) -> None:
     with writing(sample_chain, lambda _: ["Iraq has", 60]) as (chain, _):
         answer = stopped(chain, "Iraq has")
     assert (answer.text, answer.sentences, answer.citations) == ("Iraq has …", (), ())
     assert answer.notice == STOPPED_EARLY
 
 
-def test_one_stopped_before_its_first_word_says_no_more(sample_chain: Chain) -> None:
+def test_an_answer_stopped_before_its_first_word_is_none(sample_chain: Chain) -> None:
     with writing(sample_chain, lambda _: [60]) as (chain, _), pytest.raises(Stopped):
         stopped(chain, "")
 
 
 def test_a_server_that_dies_leaves_the_text_so_far(sample_chain: Chain) -> None:
     def reply(prompt: str) -> list[Any]:
-        return [f"{LETTER} [{marks(prompt)[0]}] It turned", BREAK]
+        return [f"{LETTER} [{labels(prompt)[0]}] It turned", BREAK]
 
     with writing(sample_chain, reply) as (chain, _):
         answer = chain.ask(IRAQ)
-    assert (answer.text, told(answer)) == (f"{LETTER} [1] It turned …", [LETTER])
+    assert (answer.text, shown_sentences(answer)) == (f"{LETTER} [1] It turned …", [LETTER])
     assert "broke off" in answer.notice
-    assert "as far as it came" in answer.notice
+    assert "is incomplete" in answer.notice
     assert_quotes(answer, chain)
 
 
-def test_one_that_dies_in_its_first_sentence_leaves_the_articles_own(sample_chain: Chain) -> None:
+def test_a_server_that_dies_in_the_first_sentence_is_replaced_by_quotes(sample_chain: Chain) -> None:
     with writing(sample_chain, lambda _: ["Cheese made the moon", BREAK]) as (chain, _):
         answer = chain.ask(IRAQ)
     assert (answer.text, answer.written_by) == (sample_chain.ask(IRAQ).text, "")
@@ -237,7 +237,7 @@ def test_one_that_dies_in_its_first_sentence_leaves_the_articles_own(sample_chai
 @pytest.mark.parametrize(
     "piece", ["x" * 10_000_000, "[" * 200_000, "![[" * 60_000, "It is old. ", "\n" * 100_000, "<think>" + "x " * 9_000]
 )
-def test_a_reply_without_an_end_is_cut_and_done_without(sample_chain: Chain, piece: str) -> None:
+def test_an_endless_reply_is_cut(sample_chain: Chain, piece: str) -> None:
     numbered = [f"The pier of Tolm has {number} posts. " for number in range(3_000)]
     pieces = [f"{LETTER} ", *(numbered if piece.startswith("It") else [piece] * 20)]
     with writing(sample_chain, lambda _: pieces) as (chain, _):
@@ -262,7 +262,7 @@ def test_a_reply_without_an_end_is_cut_and_done_without(sample_chain: Chain, pie
         (["<think>It is", " long.</think>"], "wrote no answer"),
     ],
 )
-def test_a_model_that_fails_is_done_without(sample_chain: Chain, reply: Reply, why: str) -> None:
+def test_a_failing_model_is_replaced_by_quotes(sample_chain: Chain, reply: Reply, why: str) -> None:
     with writing(sample_chain, lambda _: reply, llm_seconds=1 if reply == [5] else 30) as (chain, _):
         answer = chain.ask(IRAQ)
     assert answer.text == sample_chain.ask(IRAQ).text
@@ -299,7 +299,7 @@ def test_a_comparison_is_looked_up_in_parts(sample_chain: Chain) -> None:
     with writing(sample_chain, reply) as (chain, _):
         steps = list(chain.stream("Did Iraq write to the Council before the port of Varn reopened?"))
     assert steps[-1].searched == parts
-    assert any("apart" in step.doing for step in steps)
+    assert any("Splitting" in step.doing for step in steps)
     articles = {hit.passage.article_id for hit in steps[-1].hits}
     assert {sample_chain.ask(part).hits[0].passage.article_id for part in parts} <= articles
 
@@ -341,7 +341,7 @@ def test_a_model_that_is_configured_is_used_and_its_key_is_its_own(
     assert "sesame" not in repr(chain)
 
 
-def test_an_article_replaced_meanwhile_is_still_held_to(config: Config, tmp_path: Path) -> None:
+def test_an_article_replaced_meanwhile_is_still_checked_against(config: Config, tmp_path: Path) -> None:
     source = tmp_path / "pier.txt"
     source.write_text("Pier\n\nThe old pier of Tolm closed on 5 May after a storm had broken its posts.", "utf-8")
     ingest([source], config)

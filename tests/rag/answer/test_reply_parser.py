@@ -1,4 +1,4 @@
-"""What a model writes, read as it arrives: marks, wherever they stand, and nothing that is none of its words."""
+"""Replies parsed as they arrive: citation labels wherever they stand, and neither markup nor reasoning in the text."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from rag.answer.reply_parser import LONGEST_SENTENCE, ParsedSentence, ReplyParser, labels_for
 from rag.models.reasoning import without_reasoning
 
-MARKS = ["bb1", "bb2", "bb3"]
+LABELS = ["bb1", "bb2", "bb3"]
 
 
 def read(*pieces: str) -> list[ParsedSentence]:
-    reading = ReplyParser(MARKS)
+    reading = ReplyParser(LABELS)
     return [*(written for piece in pieces for written in reading.add(piece)), *reading.end()]
 
 
 def said(*pieces: str) -> list[tuple[str, tuple[str, ...]]]:
-    return [(written.text, written.marks) for written in read(*pieces)]
+    return [(written.text, written.labels) for written in read(*pieces)]
 
 
 @pytest.mark.parametrize(
@@ -50,17 +50,17 @@ def said(*pieces: str) -> list[tuple[str, tuple[str, ...]]]:
         (" [bb1] ", []),
     ],
 )
-def test_marks_belong_to_their_sentence(text: str, sentences: list[tuple[str, tuple[str, ...]]]) -> None:
+def test_labels_belong_to_their_sentence(text: str, sentences: list[tuple[str, tuple[str, ...]]]) -> None:
     assert said(text) == sentences
     assert said(*text) == sentences, "whatever it is cut into"
 
 
 @pytest.mark.parametrize(
-    "mark",
+    "label",
     ["[bb4]", "[bb99]", "[1]", "[2, 3]", "[^1]", "[passage 2]", "[Source: 1]", "【3】", "[a1]", "bb17", "[bb4, 1]"],
 )
-def test_unknown_marks_are_removed_and_none_is_guessed(mark: str) -> None:
-    assert said(f"The pier closed. {mark} It was old.") == [("The pier closed.", ()), ("It was old.", ())]
+def test_unknown_labels_are_removed_and_none_is_guessed(label: str) -> None:
+    assert said(f"The pier closed. {label} It was old.") == [("The pier closed.", ()), ("It was old.", ())]
 
 
 def test_other_brackets_stay() -> None:
@@ -85,7 +85,7 @@ def test_other_brackets_stay() -> None:
         ("It is 2 * 3 * 4, or snake_case_name.", "It is 2 * 3 * 4, or snake_case_name."),
     ],
 )
-def test_what_is_no_word_is_not_read(text: str, plain: str) -> None:
+def test_markup_and_reasoning_are_dropped(text: str, plain: str) -> None:
     assert " ".join(written.text for written in read(text)) == plain
     assert " ".join(written.text for written in read(*text)) == plain
 
@@ -136,15 +136,15 @@ def test_it_does_not_matter_how_a_reply_is_cut(pieces: list[str], cuts: list[int
 
 
 @given(PIECES)
-def test_what_is_pending_has_no_mark_in_it(pieces: list[str]) -> None:
-    reading = ReplyParser(MARKS)
-    for piece in pieces if "[bb" not in pieces else ():  # parts of a mark around something else are only words
+def test_what_is_pending_has_no_label_in_it(pieces: list[str]) -> None:
+    reading = ReplyParser(LABELS)
+    for piece in pieces if "[bb" not in pieces else ():  # parts of a label around something else are only words
         reading.add(piece)
         assert not re.search(r"\bbb\d\b|\[9|<b>|\*\*", reading.pending)
 
 
 def test_a_pending_sentence_only_grows() -> None:
-    reading, before = ReplyParser(MARKS), ""
+    reading, before = ReplyParser(LABELS), ""
     for character in "The U.S. Navy closed the old pier in Tolm.":
         assert reading.add(character) == []
         assert reading.pending.startswith(before)
@@ -153,17 +153,17 @@ def test_a_pending_sentence_only_grows() -> None:
 
 
 @given(st.lists(st.text(alphabet="bcd 123", max_size=30), max_size=5), st.integers(1, 12))
-def test_marks_stand_in_none_of_the_texts(texts: Iterable[str], number: int) -> None:
-    marks = labels_for(number, list(texts))
-    assert len(set(marks)) == number
-    assert not any(mark in text.split() for mark in marks for text in texts)
+def test_labels_stand_in_none_of_the_texts(texts: Iterable[str], number: int) -> None:
+    labels = labels_for(number, list(texts))
+    assert len(set(labels)) == number
+    assert not any(label in text.split() for label in labels for text in texts)
 
 
 def seconds(text: str, step: int) -> float:
     """The lesser of two times that it takes to read a text in pieces, showing what is pending after each."""
 
     def once() -> float:
-        reading, began = ReplyParser(MARKS), time.process_time()
+        reading, began = ReplyParser(LABELS), time.process_time()
         for start in range(0, len(text), step):
             reading.add(text[start : start + step])
             assert len(reading.pending) <= LONGEST_SENTENCE + 1_000
@@ -186,7 +186,7 @@ def test_time_grows_with_the_length_of_a_reply_alone(run: str, step: int) -> Non
 
 @given(st.lists(st.sampled_from([*"![]()<>-/a 1b\n*_~`#.【】", "bb1", "<!--", "-->", "[](", "x](y)"]), max_size=60))
 def test_any_signs_are_read_to_the_end(signs: list[str]) -> None:
-    """The same words, however the reply is cut, and no mark among them but one that its markup hides."""
+    """The same words, however the reply is cut, and no label among them but one that its markup hides."""
     text = "".join(signs)
     in_pieces, whole = (" ".join(written for written, _ in said(*pieces)) for pieces in (text, [text]))
     assert re.findall(r"[^\W_]", in_pieces) == re.findall(r"[^\W_]", whole)
@@ -211,16 +211,14 @@ def test_a_sentence_that_does_not_end_is_cut() -> None:
         ("", [], ""),
     ],
 )
-def test_of_a_reply_that_is_cut_off_the_finished_sentences_are_told(
-    text: str, sentences: list[str], pending: str
-) -> None:
-    reading = ReplyParser(MARKS)
+def test_a_reply_that_is_cut_off_keeps_its_finished_sentences(text: str, sentences: list[str], pending: str) -> None:
+    reading = ReplyParser(LABELS)
     told = [*reading.add(text), *reading.cut()]
     assert [written.text for written in told] == sentences
     assert reading.pending == pending
 
 
-def test_thoughts_are_no_part_of_a_reply() -> None:
+def test_reasoning_is_no_part_of_a_reply() -> None:
     assert without_reasoning("<think>Hm.") == ""
     assert without_reasoning("<thinking>Hm.</thinking>\nYes.") == "Yes."
     assert without_reasoning("I <think> so.") == "I <think> so."

@@ -1,4 +1,4 @@
-"""Which sentence of which passage supports what somebody else wrote, and what none does."""
+"""Which evidence supports a claim, and which claims are unsupported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ingest import ingest
-from rag.answer.support import Checker, Ground, Supported
+from rag.answer.support import Checker, Premise, Verdict
 from rag.chain import Chain
 from rag.config import Config
 from rag.errors import ModelError
@@ -45,12 +45,12 @@ def passages(chain: Chain) -> dict[str, Passage]:
     return {hit.passage.title.split()[1]: hit.passage for hit in hits}
 
 
-def check(chain: Chain, passages: dict[str, Passage], text: str, *cited: str) -> Supported:
+def check(chain: Chain, passages: dict[str, Passage], text: str, *cited: str) -> Verdict:
     checker = Checker(chain.index, chain.retriever.embedder)
-    return checker.check(text, checker.grounds(list(passages.values())), {passages[name].id for name in cited})
+    return checker.check(text, checker.premises(list(passages.values())), {passages[name].id for name in cited})
 
 
-def quotes(found: Supported) -> list[str]:
+def quotes(found: Verdict) -> list[str]:
     return [quote.text for quote in found.quotes]
 
 
@@ -64,9 +64,7 @@ def quotes(found: Supported) -> list[str]:
         ("In 1911 the town bought the pier from a merchant of tea.", PIER[3]),
     ],
 )
-def test_what_a_sentence_says_in_other_words(
-    chain: Chain, passages: dict[str, Passage], text: str, sentence: str
-) -> None:
+def test_a_paraphrase_is_supported(chain: Chain, passages: dict[str, Passage], text: str, sentence: str) -> None:
     found = check(chain, passages, text, "pier")
     assert quotes(found) == [sentence]
     assert 0.6 <= found.support <= 1
@@ -93,39 +91,37 @@ def test_what_a_sentence_says_in_other_words(
         "",
     ],
 )
-def test_what_no_sentence_says(chain: Chain, passages: dict[str, Passage], text: str) -> None:
-    assert check(chain, passages, text, "pier", "ferry") == Supported()
+def test_unsupported_claims(chain: Chain, passages: dict[str, Passage], text: str) -> None:
+    assert check(chain, passages, text, "pier", "ferry") == Verdict()
 
 
-def test_neighbours_are_one_quote_where_it_takes_both(chain: Chain, passages: dict[str, Passage]) -> None:
+def test_neighbouring_sentences_are_one_quote_if_both_are_needed(chain: Chain, passages: dict[str, Passage]) -> None:
     text = "The pier closed on 5 May after a storm, and Ada Moor said that the repair will cost three million crowns."
     assert quotes(check(chain, passages, text, "pier")) == [f"{PIER[0]} {PIER[1]}"]
 
 
-def test_two_passages_support_it_between_them(chain: Chain, passages: dict[str, Passage]) -> None:
+def test_two_passages_support_a_claim_together(chain: Chain, passages: dict[str, Passage]) -> None:
     text = (
         "The pier of Tolm closed on 5 May after a storm, and the ferry to Varn stopped because its engine had burned."
     )
     assert quotes(check(chain, passages, text, "pier", "ferry")) == [PIER[0], FERRY[0]]
 
 
-def test_what_cites_nothing_or_another_passage_stands_on_the_one_that_is_clear(
-    chain: Chain, passages: dict[str, Passage]
-) -> None:
+def test_an_uncited_passage_counts_only_if_its_support_is_clear(chain: Chain, passages: dict[str, Passage]) -> None:
     clear = "The ferry to Varn stopped in May because its engine had burned out."
     assert quotes(check(chain, passages, clear)) == quotes(check(chain, passages, clear, "pier")) == [FERRY[0]]
     vague = "The engine of some ferry burned and it stopped its course for good."
-    assert check(chain, passages, vague) == Supported()
+    assert check(chain, passages, vague) == Verdict()
 
 
-def test_passages_that_have_gone_from_the_index_are_read_anew(chain: Chain, passages: dict[str, Passage]) -> None:
+def test_passages_gone_from_the_index_are_embedded_again(chain: Chain, passages: dict[str, Passage]) -> None:
     gone = {name: replace(passage, id=f"{passage.id}-gone") for name, passage in passages.items()}
     assert quotes(check(chain, gone, "The pier of Tolm closed on 5 May after a storm.", "pier")) == [PIER[0]]
 
 
 @dataclass
 class Opinion:
-    """Stands for a model of entailment."""
+    """A fake entailment model."""
 
     probability: float
 
@@ -135,12 +131,12 @@ class Opinion:
 
 
 @pytest.mark.parametrize(("probability", "agreed"), [(0.9, True), (0.1, False)])
-def test_a_support_model_has_to_agree(
+def test_the_entailment_model_has_to_agree(
     chain: Chain, passages: dict[str, Passage], probability: float, agreed: bool
 ) -> None:
     checker = Checker(chain.index, chain.retriever.embedder, Opinion(probability))
-    grounds = checker.grounds(list(passages.values()))
-    found = checker.check("The pier of Tolm closed on 5 May after a storm.", grounds, {passages["pier"].id})
+    premises = checker.premises(list(passages.values()))
+    found = checker.check("The pier of Tolm closed on 5 May after a storm.", premises, {passages["pier"].id})
     assert bool(found.quotes) == agreed
 
 
@@ -175,7 +171,7 @@ def test_a_cross_encoder_gives_probabilities(tmp_path: Path, labels: list[str]) 
     assert all(0 < probability < 1 for probability in found)
 
 
-def test_support_models_that_are_none(tmp_path: Path) -> None:
+def test_invalid_entailment_models(tmp_path: Path) -> None:
     assert load_entailment("") is None
     with pytest.raises(ModelError, match="no label 'entailment'"):
         load_entailment(saved_cross_encoder(tmp_path, ["good", "bad"]))
@@ -183,9 +179,9 @@ def test_support_models_that_are_none(tmp_path: Path) -> None:
         load_entailment(str(tmp_path / "nothing"))
 
 
-def test_no_heading_stands_within_a_quote() -> None:
+def test_a_heading_separates_evidence() -> None:
     text = "It was shut. Fees\nIt costs ten. • It is old."
     spans = ((0, 12), (18, 31), (34, 44))
     whole = Passage("a#0", "a", "d", 0, 0, len(text), text, spans, "", "", "", "", None)
-    ground = Ground.of(whole, np.zeros((3, 2), np.float32), FullTextIndex())
-    assert [run.quote.text for run in ground.runs()] == [*(text[a:b] for a, b in spans), text[18:44]]
+    premise = Premise.of(whole, np.zeros((3, 2), np.float32), FullTextIndex())
+    assert [span.quote.text for span in premise.spans()] == [*(text[a:b] for a, b in spans), text[18:44]]

@@ -1,4 +1,4 @@
-"""Confidence: its signs and its curve."""
+"""Confidence: its features and its curve."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def features(question: str, *hits: Hit) -> Features:
 
 def test_a_question_whose_words_are_all_there() -> None:
     found = features("Was the pier closed?")
-    assert found == Features(0.6, extent=pytest.approx(0.6 * 2 / 20), alike=1.0, named=1.0, agreed=1.0)
+    assert found == Features(0.6, length_similarity=pytest.approx(0.6 * 2 / 20), match=1.0, entities=1.0, polarity=1.0)
 
 
 def test_a_question_with_words_that_are_not_there() -> None:
     closed, zeppelin = math.log(1 + 0.5 / 1.5), math.log(1 + 1.5 / 0.5)
     unlike = (1 - 0.6) * (1 - closed / (closed + zeppelin))
-    assert features("Was the zeppelin closed?").alike == pytest.approx(1 - unlike)
+    assert features("Was the zeppelin closed?").match == pytest.approx(1 - unlike)
 
 
-def test_a_long_question_is_met_less_nearly() -> None:
+def test_length_similarity_is_capped() -> None:
     words = " ".join(f"word{n}" for n in range(40))
-    assert features(words).extent == pytest.approx(0.6), "no longer than the longest"
+    assert features(words).length_similarity == pytest.approx(0.6), "no longer than the longest"
 
 
 @pytest.mark.parametrize(
@@ -61,21 +61,23 @@ def test_a_long_question_is_met_less_nearly() -> None:
         ("was it closed by ada?", {}, 1.0),
     ],
 )
-def test_names_and_figures_are_looked_for(question: str, told: dict[str, Any], named: float) -> None:
-    assert features(question, hit(**told)).named == pytest.approx(named)
+def test_entity_coverage(question: str, told: dict[str, Any], named: float) -> None:
+    assert features(question, hit(**told)).entities == pytest.approx(named)
 
 
 def test_any_hit_may_have_the_names() -> None:
     other = hit(text="A ferry of Tolm was late, and it ran aground off the cape again.")
-    assert features("Was Tolm late?").named == 0.0
-    assert features("Was Tolm late?", hit(), other).named == 1.0
+    assert features("Was Tolm late?").entities == 0.0
+    assert features("Was Tolm late?", hit(), other).entities == 1.0
 
 
-def test_what_is_not_so_is_not_answered_by_what_is() -> None:
+def test_a_negated_question_needs_a_negated_sentence() -> None:
     asked = "What did not open?"
-    assert features(asked).agreed == pytest.approx(1 / 20)
-    assert features(asked, hit(best=1)).agreed == 1.0
-    assert features(f"{asked} {' '.join(f'word{n}' for n in range(40))}").agreed == 1.0, "a long question asks for more"
+    assert features(asked).polarity == pytest.approx(1 / 20)
+    assert features(asked, hit(best=1)).polarity == 1.0
+    assert features(f"{asked} {' '.join(f'word{n}' for n in range(40))}").polarity == 1.0, (
+        "a long question asks for more"
+    )
 
 
 def test_no_hits_and_no_words_are_no_reason_for_confidence() -> None:
@@ -85,7 +87,7 @@ def test_no_hits_and_no_words_are_no_reason_for_confidence() -> None:
 
 
 @given(st.lists(shares, min_size=5, max_size=5), st.integers(0, 4), st.floats(0.01, 1))
-def test_better_signs_never_mean_less_confidence(found: list[float], which: int, more: float) -> None:
+def test_better_features_never_mean_less_confidence(found: list[float], which: int, more: float) -> None:
     curve = Confidence.packaged()
     before = curve.of(Features(*found))
     found[which] += more

@@ -1,11 +1,11 @@
-"""Follow-ups: which questions lean on the conversation, and what they take from it."""
+"""Follow-ups: which questions depend on the conversation, and what they take from it."""
 
 from __future__ import annotations
 
 import pytest
 
 from rag.chain import Chain
-from rag.retrieval.follow_ups import LEANS, MAY_LEAN, STANDS, carried, in_context, leaning_of, names_in
+from rag.retrieval.follow_ups import DEPENDENT, INDEPENDENT, UNCLEAR, carried_words, dependence, in_context, names_in
 from rag.schema import Query, Turn
 from rag.store.fulltext import FullTextIndex
 
@@ -13,38 +13,38 @@ IRAQ = "What did Iraq tell the Security Council?"
 
 
 @pytest.mark.parametrize(
-    ("question", "leaning"),
+    ("question", "expected"),
     [
-        ("And what did it say about airspace?", LEANS),
-        ("What about the airspace?", LEANS),
-        ("Why?", LEANS),
-        ("Did he deny it?", LEANS),
-        ("Where was she born?", LEANS),
-        ("What else did the letter say?", LEANS),
-        ("When?", LEANS),
-        ("Did this help the harbor?", LEANS),
-        ("Did Ada Moor say when she would come?", STANDS),
-        ("What did the council decide about Dolm?", STANDS),
-        ("How many bees died in 2023?", STANDS),
-        ("Why were night buses and ferries delayed?", MAY_LEAN),
-        ("Has the growing population kept its schools?", MAY_LEAN),
+        ("And what did it say about airspace?", DEPENDENT),
+        ("What about the airspace?", DEPENDENT),
+        ("Why?", DEPENDENT),
+        ("Did he deny it?", DEPENDENT),
+        ("Where was she born?", DEPENDENT),
+        ("What else did the letter say?", DEPENDENT),
+        ("When?", DEPENDENT),
+        ("Did this help the harbor?", DEPENDENT),
+        ("Did Ada Moor say when she would come?", INDEPENDENT),
+        ("What did the council decide about Dolm?", INDEPENDENT),
+        ("How many bees died in 2023?", INDEPENDENT),
+        ("Why were night buses and ferries delayed?", UNCLEAR),
+        ("Has the growing population kept its schools?", UNCLEAR),
     ],
 )
-def test_what_a_question_leans_on(question: str, leaning: float) -> None:
-    assert leaning_of(question, FullTextIndex()) == leaning
+def test_how_much_a_question_depends_on_the_conversation(question: str, expected: float) -> None:
+    assert dependence(question, FullTextIndex()) == expected
 
 
-def test_names_are_runs_of_capitalised_words() -> None:
+def test_names_are_runs_of_capitalized_words() -> None:
     assert names_in("The Port of Tolm told Ada Moor that it was late. What?") == ["Port of Tolm", "Ada Moor"]
 
 
 def test_the_title_and_the_latest_names_are_carried_over() -> None:
     turns = [Turn("Who closed the pier?", "Ada Moor did."), Turn("Where is it?", "In Cape Dolm.")]
-    assert carried(["Pier closed"], turns) == "Pier closed Cape Dolm Ada Moor"
-    assert carried([], []) == ""
+    assert carried_words(["Pier closed"], turns) == "Pier closed Cape Dolm Ada Moor"
+    assert carried_words([], []) == ""
 
 
-def test_a_first_question_and_one_that_stands_alone_take_nothing(sample_chain: Chain) -> None:
+def test_a_first_question_and_an_independent_one_take_nothing(sample_chain: Chain) -> None:
     query = Query("And what did it say about airspace?")
     assert in_context(query, [], sample_chain.index) is query
     named = Query("What did the mayor of Harrow say?")
@@ -55,7 +55,7 @@ def test_a_first_question_and_one_that_stands_alone_take_nothing(sample_chain: C
 def test_the_cited_article_is_taken_along(sample_chain: Chain) -> None:
     turn = Turn(IRAQ, "A letter.", ("iraq-letter-security-council",))
     query = in_context(Query("And what else did it say?"), [turn], sample_chain.index)
-    assert (query.weight, query.articles, query.said) == (LEANS, turn.articles, ("A letter.",))
+    assert (query.weight, query.articles, query.said) == (DEPENDENT, turn.articles, ("A letter.",))
     assert "Iraq" in query.carried or "Security" in query.carried
 
 
@@ -84,7 +84,7 @@ def test_a_follow_up_about_what_no_article_knows_is_not_answered(sample_chain: C
 
 
 @pytest.mark.slow
-def test_a_question_that_stands_alone_is_not_pulled_off_its_subject(sample_chain: Chain) -> None:
+def test_an_independent_question_keeps_its_subject(sample_chain: Chain) -> None:
     history = [Turn(IRAQ, "A letter.", ("iraq-letter-security-council",))]
     from eval.pairs.reading import sample_pairs
 

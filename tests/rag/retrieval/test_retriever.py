@@ -1,4 +1,4 @@
-"""Retrieval: fusion of the two sides."""
+"""Retrieval: fusion of dense and full-text search."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from rag.chain import Chain
 from rag.config import Config
 from rag.errors import IndexMissing
 from rag.models.embedding import Embedder
-from rag.retrieval.retriever import Retriever, standardized
+from rag.retrieval.retriever import Retriever, z_scores
 from rag.schema import Query
 from rag.store.writer import open_for_writing
 
 
 @given(st.lists(st.floats(-10, 10), min_size=1))
 def test_z_scores_have_mean_0_and_deviation_1(scores: list[float]) -> None:
-    z = standardized(scores)
+    z = z_scores(scores)
     assert z.mean() == pytest.approx(0, abs=1e-6)
     assert z.std() == pytest.approx(1) or not z.any()
     assert (np.diff(z[np.argsort(scores)]) >= 0).all(), "the order is kept"
 
 
 @pytest.mark.slow
-def test_each_side_finds_what_the_other_misses(config: Config, tmp_path: Path) -> None:
+def test_dense_and_full_text_search_complement_each_other(config: Config, tmp_path: Path) -> None:
     texts = {
         "code": "Form QX-4417 must be filled in by everyone who wants to keep a parrot at home.",
         "animal": "A big cat was seen on the road to the valley; hunters could not catch the lion.",
@@ -62,7 +62,7 @@ def corpus(tmp_path: Path, config: Config, articles: dict[str, str]) -> Chain:
 
 
 @pytest.mark.slow
-def test_the_same_story_of_several_outlets_is_one_hit(config: Config, tmp_path: Path) -> None:
+def test_near_duplicates_are_one_hit(config: Config, tmp_path: Path) -> None:
     chain = corpus(tmp_path, config, {"a": WIRE, "b": WIRE.replace("taken off", "saved"), "c": "Bees sleep at night."})
     hits = chain.retrieve("How many people were on the ferry that ran aground?")
     assert [hit.passage.article_id for hit in hits] in (["a.txt", "c.txt"], ["b.txt", "c.txt"])
@@ -102,7 +102,7 @@ def test_a_reranker_has_the_last_word(sample_chain: Chain) -> None:
 
 
 @pytest.mark.slow
-def test_each_side_of_a_question_is_measured(sample_chain: Chain) -> None:
+def test_each_sub_question_has_its_scores(sample_chain: Chain) -> None:
     hits = sample_chain.retrieve(
         "Did the Iraqi letter reach the council before the complaint about the airspace was made?"
     )

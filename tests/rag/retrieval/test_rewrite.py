@@ -1,4 +1,4 @@
-"""Questions as a model would look them up; what it writes otherwise counts for nothing."""
+"""Query rewriting by a language model; anything else it writes is ignored."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def plan_of(chain: Chain, question: str, reply: Reply, history: list[Turn] = HIS
 
 
 @pytest.mark.parametrize("reply", [FULL, f"“{FULL}”", f"Question: {FULL}", f"<think>Hm.</think>\n\n1. {FULL}\nOr not."])
-def test_a_follow_up_is_written_anew(sample_chain: Chain, reply: str) -> None:
+def test_a_follow_up_is_rewritten(sample_chain: Chain, reply: str) -> None:
     plan, [prompt] = plan_of(sample_chain, LEANS, reply)
     assert (plan.query.question, plan.query.weight, plan.query.articles) == (FULL, 0, ())
     assert "Reader: What did Iraq tell the Security Council?\nAnswer: Iraq sent an official letter." in prompt
 
 
-def test_what_stands_alone_costs_no_request(sample_chain: Chain) -> None:
+def test_an_independent_question_costs_no_request(sample_chain: Chain) -> None:
     question = "Who signed the agreement in Varn?"
     plan, prompts = plan_of(sample_chain, question, FULL)
     assert (plan, prompts) == (Plan(in_context(Query(question), HISTORY, sample_chain.index)), [])
@@ -67,7 +67,7 @@ def test_junk_is_ignored_and_the_words_decide(sample_chain: Chain, reply: str) -
     assert len(prompts) == 1
 
 
-def test_a_comparison_is_taken_apart(sample_chain: Chain) -> None:
+def test_a_comparison_is_split(sample_chain: Chain) -> None:
     lines = [f"{n}. When did Iraq write letter {n}?" for n in range(1, 8)]
     plan, [prompt] = plan_of(sample_chain, COMPARES, "\n".join(["Here they are:", *lines]), [])
     assert plan.parts == tuple(f"When did Iraq write letter {n}?" for n in range(1, 5))
@@ -92,7 +92,7 @@ def test_a_model_that_fails_at_the_second_request_had_no_part_in_it(sample_chain
     assert "HTTP 401" in plan.failed
 
 
-def test_a_model_that_fails_is_told(sample_chain: Chain) -> None:
+def test_a_model_that_fails_is_reported(sample_chain: Chain) -> None:
     plan, prompts = plan_of(sample_chain, LEANS, 401)
     assert "HTTP 401" in plan.failed
     assert replace(plan, failed="") == Plan(in_context(Query(LEANS), HISTORY, sample_chain.index))

@@ -1,4 +1,4 @@
-"""How well a sentence fits: the sum it is said to be."""
+"""Sentence scores are the weighted sums that are documented."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from rag.retrieval.scoring import QuestionProfile, fit, is_prose, jaccard
+from rag.retrieval.scoring import QuestionProfile, is_prose, jaccard, sentence_fits
 from rag.schema import Passage
 from rag.store.fulltext import FullTextIndex
 
@@ -20,9 +20,9 @@ def fulltext() -> FullTextIndex:
     return index
 
 
-def test_a_fit_is_the_weighted_sum_it_is_said_to_be() -> None:
+def test_a_score_is_the_documented_weighted_sum() -> None:
     index = fulltext()
-    first, second = fit(QuestionProfile.of("When: harbor, pier, again?", index), PASSAGE, (0.4, 0.5), index)
+    first, second = sentence_fits(QuestionProfile.of("When: harbor, pier, again?", index), PASSAGE, (0.4, 0.5), index)
     # All words are as rare. The first has "pier", with the title "harbor" too; it offers no date.
     assert first == pytest.approx(0.4 + 0.2 / 3 + 0.3 * 2 / 3 + 0.3 * 2 / 3)
     # The second has "again", with the title two, with the sentence before it all three; it offers a date.
@@ -31,19 +31,19 @@ def test_a_fit_is_the_weighted_sum_it_is_said_to_be() -> None:
 
 def test_what_is_carried_over_counts_less() -> None:
     index = fulltext()
-    need = QuestionProfile.of("pier", index, carried="storm pier", weight=0.5)
-    assert need.rarity["storm"] == pytest.approx(need.rarity["pier"] / 2)
-    assert need.share(frozenset({"pier"})) == pytest.approx(2 / 3)
+    profile = QuestionProfile.of("pier", index, carried="storm pier", weight=0.5)
+    assert profile.rarity["storm"] == pytest.approx(profile.rarity["pier"] / 2)
+    assert profile.coverage(frozenset({"pier"})) == pytest.approx(2 / 3)
     assert QuestionProfile.of("pier", index, carried="storm").rarity.keys() == {"pier"}, (
         "without a weight nothing is carried"
     )
 
 
-def test_a_share_is_weighted_by_rarity() -> None:
+def test_coverage_is_weighted_by_rarity() -> None:
     index = fulltext()
-    assert QuestionProfile.of("", index).share(frozenset({"pier"})) == 0.0
+    assert QuestionProfile.of("", index).coverage(frozenset({"pier"})) == 0.0
     known, unknown = (index.rarity([term])[term] for term in ("pier", "zeppelin"))
-    assert QuestionProfile.of("pier zeppelin", index).share(frozenset({"pier"})) == pytest.approx(
+    assert QuestionProfile.of("pier zeppelin", index).coverage(frozenset({"pier"})) == pytest.approx(
         known / (known + unknown)
     )
 
@@ -73,6 +73,6 @@ def test_a_sentence_is_read_after_the_heading_before_it() -> None:
     text = "The pier was closed by a storm. Ferry again\nIt opens in May."
     under = replace(PASSAGE, text=text, end=len(text), sentences=((0, 31), (44, 60)))
     index = fulltext()
-    [_, plain] = fit(QuestionProfile.of("zeppelin", index), under, (0.0, 0.0), index)
-    [_, headed] = fit(QuestionProfile.of("ferry", index), under, (0.0, 0.0), index)
+    [_, plain] = sentence_fits(QuestionProfile.of("zeppelin", index), under, (0.0, 0.0), index)
+    [_, headed] = sentence_fits(QuestionProfile.of("ferry", index), under, (0.0, 0.0), index)
     assert (plain, headed) == (0.0, pytest.approx(0.3))
