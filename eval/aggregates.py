@@ -21,7 +21,7 @@ COLUMNS = (*FACTS, *(metric.name for metric in METRICS))
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ScoredQuestion:
     """A question, what came of it, and how it was scored."""
 
     pair: QAPair

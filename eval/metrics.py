@@ -17,7 +17,7 @@ from typing import Literal
 
 from eval.matching import YES_OR_NO, contains, is_yes_or_no, normalized
 from eval.pairs.schema import QAPair
-from eval.rows import Cited, Found, Row
+from eval.rows import CitedQuote, RetrievedPassage, Row
 from ingest.articles.passages import sentences_of
 from rag.answer.citations import MARKER
 from rag.language.text import visible
@@ -192,7 +192,7 @@ def average_precision(ranked: Sequence[str], gold: Collection[str]) -> float:
     return sum(at_gold) / len(set(gold))
 
 
-def evidence_recall_at(hits: Sequence[Found], evidence: Sequence[str], k: int) -> float:
+def evidence_recall_at(hits: Sequence[RetrievedPassage], evidence: Sequence[str], k: int) -> float:
     """Share of the gold quotes that stand in the first k hits; one of several sentences may spread over hits."""
     texts = [_plain(hit.text) for hit in hits[:k]]
     return _mean([all(any(s in text for text in texts) for s in _sentences(quote)) for quote in evidence])
@@ -234,7 +234,7 @@ def is_right(pair: QAPair, row: Row) -> float:
     return best(contains, said, pair.answers)
 
 
-def supports(cited: Cited, pair: QAPair) -> bool:
+def supports(cited: CitedQuote, pair: QAPair) -> bool:
     """Does the quote, of a gold article if any is named, show gold evidence or contain a gold answer?"""
     if pair.articles and cited.article not in pair.articles:
         return False
@@ -251,7 +251,7 @@ def unmarked(answer: str) -> float:
     return _mean([not MARKER.search(answer, start, end) for (start, _), end in zip(spans, ends, strict=True)])
 
 
-def _shows(cited: Cited, evidence: Iterable[str]) -> bool:
+def _shows(cited: CitedQuote, evidence: Iterable[str]) -> bool:
     """Does the quote hold a gold quote, or a whole sentence of one, or lie inside it?"""
     quote = _plain(cited.quote)
     return any(quote in _plain(gold) or any(s in quote for s in _sentences(gold)) for gold in evidence)

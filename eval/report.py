@@ -14,7 +14,7 @@ import numpy as np
 from eval import statistics
 from eval.aggregates import AGGREGATES, Aggregate, Scores, answered, judgeable, table_of
 from eval.metrics import BY_NAME, METRICS
-from eval.pairs.datasets import shown_name
+from eval.pairs.datasets import display_name
 from eval.run import Report
 from eval.statistics import Difference, Floats, Interval
 from ingest.content.values import one_line
@@ -76,12 +76,12 @@ def text_table(report: Report) -> str:
     lines += ["", f"{'Seconds':<24}{'p50':>7}{'p95':>8}{'p99':>8}"]
     for stage, seconds in report.seconds.items():
         lines.append(f"  {stage:<22}{seconds['p50']:>7.3f}{seconds['p95']:>8.3f}{seconds['p99']:>8.3f}")
-    if "judge" in report.made:
-        usage = report.made["judge_usage"]
+    if "judge" in report.setup:
+        usage = report.setup["judge_usage"]
         told = (
             f"{usage['calls']:,} calls, {usage['prompt_tokens']:,} tokens read, {usage['completion_tokens']:,} written"
         )
-        lines += ["", f"Judged by {report.made['judge']}: {told}"]
+        lines += ["", f"Judged by {report.setup['judge']}: {told}"]
     return "\n".join(lines[1:])
 
 
@@ -116,7 +116,7 @@ def write_json(report: Report, file: TextIO) -> None:
     confidence, right = answered(table).T
     head = {
         "format": FORMAT,
-        "made": report.made,
+        "made": report.setup,
         "asked": report.asked,
         "excluded": report.excluded,
         "failures": [{"where": f.source, "reason": f.reason} for f in report.failures],
@@ -146,11 +146,11 @@ def _figures_json(figures: Mapping[str, Interval]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class SavedReport:
     """A report as its JSON file has it."""
 
     name: str
-    made: Mapping[str, Any]
+    setup: Mapping[str, Any]
     figures: Mapping[str, Interval]
     scores: Scores
 
@@ -168,13 +168,13 @@ class Saved:
                 raise ReadError(f"{path} is no report (its questions do not fit together); make it anew")
             table_of(scores)
             figures = {name: Interval(**figure) for name, figure in found["figures"].items()}
-            return cls(one_line(shown_name(path)).removesuffix(".json"), dict(found["made"]), figures, scores)
+            return cls(one_line(display_name(path)).removesuffix(".json"), dict(found["made"]), figures, scores)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ReadError(f"{path} is no report ({error}); make one: pullquote eval PAIRS --json > FILE") from error
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ComparedMetric:
     """One metric in two reports. `p` is adjusted for the number of metrics; None where nothing could be shown."""
 
     name: str
@@ -198,7 +198,7 @@ class Compared:
         return "better" if more == better else "worse"
 
 
-def compare(a: Saved, b: Saved) -> list[Compared]:
+def compare(a: SavedReport, b: SavedReport) -> list[ComparedMetric]:
     """Each metric over the questions that both reports have a score for. Raises ReadError if they share none."""
     where = {question: position for position, question in enumerate(b.scores.ids)}
     shared = [(i, where[question]) for i, question in enumerate(a.scores.ids) if question in where]
@@ -212,7 +212,7 @@ def compare(a: Saved, b: Saved) -> list[Compared]:
     compared |= {name: _compared_aggregate(each, *tables) for name, each in AGGREGATES.items()}
     found = {name: difference for name, difference in compared.items() if difference}
     p_values = statistics.tested(found, LEVEL)
-    return [Compared(name, difference, p_values.get(name)) for name, difference in found.items()]
+    return [ComparedMetric(name, difference, p_values.get(name)) for name, difference in found.items()]
 
 
 def _compared_aggregate(aggregate: Aggregate, a: Floats, b: Floats) -> Difference | None:
@@ -225,7 +225,7 @@ def _compared_aggregate(aggregate: Aggregate, a: Floats, b: Floats) -> Differenc
     return replace(found, n=n, more=int((change > 0).sum()), less=int((change < 0).sum()))
 
 
-def compared_table(a: Saved, b: Saved, compared: Sequence[Compared]) -> str:
+def compared_table(a: SavedReport, b: SavedReport, compared: Sequence[ComparedMetric]) -> str:
     """Every metric in both, the difference, and what to make of it; then the verdict, and what else differs."""
     heads = f"{'':<24}{'A':>8}{'B':>8}{'B − A':>9}  {'95 % interval':<17}{'n':>7}{'wins':>6}{'losses':>8}{'p':>8}  "
     lines = [f"A: {a.name}", f"B: {b.name}", "", heads.rstrip()]
@@ -235,24 +235,24 @@ def compared_table(a: Saved, b: Saved, compared: Sequence[Compared]) -> str:
     lines += ["", f"{_verdict(compared)} ({shared:,} questions in both; p adjusted for {tested} figures)"]
     only = len(a.scores.ids) + len(b.scores.ids) - 2 * shared
     lines += [f"{only:,} questions are in one of the two only, and were left out"] if only else []
-    return "\n".join([*lines, *_pairs_told(_pairs_differing(a, b)), *_differing(a.made, b.made)])
+    return "\n".join([*lines, *_pairs_told(_pairs_differing(a, b)), *_differing(a.setup, b.setup)])
 
 
-def compared_json(a: Saved, b: Saved, compared: Sequence[Compared]) -> dict[str, Any]:
+def compared_json(a: SavedReport, b: SavedReport, compared: Sequence[ComparedMetric]) -> dict[str, Any]:
     """The comparison for other programs; the differences are B minus A."""
     metrics = [{"name": row.name, **asdict(row.found), "p_adjusted": row.p, "verdict": row.verdict} for row in compared]
     return {
-        "a": {"name": a.name, "made": a.made},
-        "b": {"name": b.name, "made": b.made},
+        "a": {"name": a.name, "made": a.setup},
+        "b": {"name": b.name, "made": b.setup},
         "shared": _shared(a, b),
         "pairs": {what: {"count": len(ids), "ids": ids[:MOST_NAMED]} for what, ids in _pairs_differing(a, b).items()},
-        "differing": list(_differing(a.made, b.made)),
+        "differing": list(_differing(a.setup, b.setup)),
         "verdict": _verdict(compared),
         "metrics": metrics,
     }
 
 
-def _compared_row(row: Compared) -> str:
+def _compared_row(row: ComparedMetric) -> str:
     f = row.found
     wins, losses = (f.less, f.more) if BY_NAME[row.name].higher is False else (f.more, f.less)
     ends, p = f"{f.low:+.3f} to {f.high:+.3f}", "–" if row.p is None else f"{row.p:.3f}"
@@ -260,7 +260,7 @@ def _compared_row(row: Compared) -> str:
     return f"  {row.name:<22}{figures}  {row.verdict}"
 
 
-def _verdict(compared: Sequence[Compared]) -> str:
+def _verdict(compared: Sequence[ComparedMetric]) -> str:
     parts = []
     for verdict in ("better", "worse", "higher", "lower"):
         names = [row.name for row in compared if row.verdict == verdict]
@@ -268,11 +268,11 @@ def _verdict(compared: Sequence[Compared]) -> str:
     return "; ".join(parts) or "No difference shown"
 
 
-def _shared(a: Saved, b: Saved) -> int:
+def _shared(a: SavedReport, b: SavedReport) -> int:
     return len(set(a.scores.ids) & set(b.scores.ids))
 
 
-def _pairs_differing(a: Saved, b: Saved) -> dict[str, list[str]]:
+def _pairs_differing(a: SavedReport, b: SavedReport) -> dict[str, list[str]]:
     """The ids of the questions that only one has, and of those that both have but ask or measure in another way."""
     in_a, in_b = set(a.scores.ids), set(b.scores.ids)
     return {
@@ -320,7 +320,7 @@ def _told(value: Any) -> str:
     return one_line(str(value)) if value is not None else "none"
 
 
-def side_by_side(reports: Sequence[Saved], names: Sequence[str]) -> str:
+def side_by_side(reports: Sequence[SavedReport], names: Sequence[str]) -> str:
     """A Markdown table: a line for each metric, a column for each report; value, interval and number of questions."""
     lines = [
         f"| | {' | '.join(report.name.replace('|', '/') for report in reports)} |",

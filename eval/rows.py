@@ -20,7 +20,7 @@ NO_ROW = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
-class Cited:
+class CitedQuote:
     """A citation: the article's id, the quote, and whether it stands in the article letter by letter where it says."""
 
     article: str
@@ -29,7 +29,7 @@ class Cited:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RetrievedPassage:
     """A hit: the passage's article and text."""
 
     article: str
@@ -51,8 +51,8 @@ class Row:
     answer: str
     abstained: bool
     confidence: float
-    citations: tuple[Cited, ...]
-    hits: tuple[Found, ...]
+    citations: tuple[CitedQuote, ...]
+    hits: tuple[RetrievedPassage, ...]
     seconds: float
     stages: Mapping[str, float] = field(default_factory=dict)
     judged: Mapping[str, float] = field(default_factory=dict)
@@ -73,10 +73,14 @@ class Row:
             abstained=not answer.grounded,
             confidence=round(answer.confidence, 4),
             citations=tuple(
-                Cited(c.passage.article_id, c.quote, texts.get(c.passage.article_id, "")[c.start : c.end] == c.quote)
+                CitedQuote(
+                    c.passage.article_id, c.quote, texts.get(c.passage.article_id, "")[c.start : c.end] == c.quote
+                )
                 for c in answer.citations
             ),
-            hits=tuple(Found(h.passage.article_id, h.passage.text.strip(), round(h.score, 4)) for h in answer.hits),
+            hits=tuple(
+                RetrievedPassage(h.passage.article_id, h.passage.text.strip(), round(h.score, 4)) for h in answer.hits
+            ),
             seconds=round(answer.seconds, 4),
             stages={stage.name: round(stage.seconds, 4) for stage in answer.stages},
             run=run,
@@ -96,9 +100,11 @@ class Row:
             abstained=bool(fields["abstained"]),
             confidence=float(fields["confidence"]),
             citations=tuple(
-                Cited(str(c["article"]), str(c["quote"]), bool(c.get("exact", True))) for c in fields["citations"]
+                CitedQuote(str(c["article"]), str(c["quote"]), bool(c.get("exact", True))) for c in fields["citations"]
             ),
-            hits=tuple(Found(str(h["article"]), str(h["text"]), float(h.get("score", 0.0))) for h in fields["hits"]),
+            hits=tuple(
+                RetrievedPassage(str(h["article"]), str(h["text"]), float(h.get("score", 0.0))) for h in fields["hits"]
+            ),
             seconds=float(fields["seconds"]),
             stages={str(name): float(seconds) for name, seconds in fields.get("stages", {}).items()},
             judged={str(name): float(score) for name, score in fields.get("judged", {}).items()},

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from eval import statistics
-from eval.aggregates import AGGREGATES, COLUMNS, FACTS, Judged, Scores, table_of
+from eval.aggregates import AGGREGATES, COLUMNS, FACTS, ScoredQuestion, Scores, table_of
 from eval.judge import Judge
 from eval.metrics import METRICS, score
-from eval.pairs.reading import ArticleNames, check_pairs, day_of
+from eval.pairs.reading import ArticleNames, asking_day, check_pairs
 from eval.pairs.schema import QAPair
 from eval.rows import Row, RowsFile
 from eval.statistics import Interval, Positions
@@ -50,7 +50,7 @@ class Report:
     `made` is what a run can be repeated with.
     """
 
-    made: Mapping[str, Any]
+    setup: Mapping[str, Any]
     asked: int
     excluded: int
     failures: Sequence[Failure]
@@ -59,7 +59,7 @@ class Report:
     groups: Mapping[str, Mapping[str, Interval]]
     seconds: Mapping[str, Mapping[str, float]]
     scores: Scores
-    worst: Sequence[Judged]
+    worst: Sequence[ScoredQuestion]
 
     @property
     def interrupted(self) -> bool:
@@ -94,7 +94,7 @@ def evaluate(  # noqa: PLR0913 - what a run depends on; all but the first two ha
     Raises ReadError if no pair can be asked, or if `rows` to be resumed were made with other settings or articles.
     """
     entries = list(chain.index.articles())
-    made = made_with(chain, entries) | ({"judge": judge.model.name} if judge else {})
+    made = run_setup(chain, entries) | ({"judge": judge.model.name} if judge else {})
     made |= {"today": today.isoformat()} if today else {}
     collected = _Collected()
     run = _identity(made)
@@ -128,7 +128,7 @@ def _identity(made: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
-def made_with(chain: Chain, entries: Iterable[ArticleEntry]) -> dict[str, Any]:
+def run_setup(chain: Chain, entries: Iterable[ArticleEntry]) -> dict[str, Any]:
     """What answers depend on: versions, the chain's parts with their settings, and what is in the index."""
     articles, passages = chain.index.counts()
     return {
@@ -138,12 +138,12 @@ def made_with(chain: Chain, entries: Iterable[ArticleEntry]) -> dict[str, Any]:
         "index": {
             "articles": articles,
             "passages": passages,
-            "content": content_of(entries),
+            "content": content_digest(entries),
         },
     }
 
 
-def content_of(entries: Iterable[ArticleEntry]) -> str:
+def content_digest(entries: Iterable[ArticleEntry]) -> str:
     """The same for the same articles, whatever their order: 16 hexadecimal digits."""
     content = "\n".join(sorted(f"{entry.digest} {entry.id}" for entry in entries))
     return hashlib.sha256(content.encode()).hexdigest()[:16]
@@ -164,7 +164,7 @@ def _settings(part: Any) -> dict[str, Any]:
 
 
 def _asked(chain: Chain, run: str, judge: Judge | None, today: date | None, pair: QAPair) -> Row:
-    row = Row.of(pair, chain.ask(pair.question, pair.history, **day_of(pair, today)), chain.index, run)
+    row = Row.of(pair, chain.ask(pair.question, pair.history, **asking_day(pair, today)), chain.index, run)
     return replace(row, judged=judge.scores(pair, row)) if judge else row
 
 
@@ -178,7 +178,7 @@ def _take(pair: QAPair, file: RowsFile | None, asked: Callable[[QAPair], Row], c
 
 
 @dataclass(slots=True)
-class Tally:
+class ScoreColumns:
     """Scores as questions come in, some 400 bytes each."""
 
     ids: list[str] = field(default_factory=list)
@@ -220,12 +220,12 @@ def _digest(parts: Any) -> float:
 class _Collected:
     """What a run has gathered so far."""
 
-    tally: Tally = field(default_factory=Tally)
+    tally: ScoreColumns = field(default_factory=ScoreColumns)
     stages: dict[str, array[float]] = field(default_factory=dict)
     kinds: dict[str, array[int]] = field(default_factory=dict)
     excluded: int = 0
     failures: list[Failure] = field(default_factory=list)
-    worst: list[tuple[float, int, Judged]] = field(default_factory=list)
+    worst: list[tuple[float, int, ScoredQuestion]] = field(default_factory=list)
     stopped_by: str = ""
 
     @property
@@ -239,7 +239,7 @@ class _Collected:
             self.stages.setdefault(stage, array("d")).append(seconds)
         if pair.kind:
             self.kinds.setdefault(pair.kind, array("L")).append(self.asked - 1)
-        self._keep_if_bad(Judged(pair, row, scores))
+        self._keep_if_bad(ScoredQuestion(pair, row, scores))
 
     def fail(self, failure: Failure) -> None:
         self.excluded += 1
@@ -253,7 +253,7 @@ class _Collected:
         scores = self.tally.scores()
         timed = {"in all": scores.columns["seconds"], **{n: np.frombuffer(s) for n, s in self.stages.items()}}
         return Report(
-            made=made,
+            setup=made,
             asked=self.asked,
             excluded=self.excluded,
             failures=self.failures,
@@ -265,7 +265,7 @@ class _Collected:
             worst=[judged for _, _, judged in sorted(self.worst, key=lambda kept: kept[:2], reverse=True)],
         )
 
-    def _keep_if_bad(self, judged: Judged) -> None:
+    def _keep_if_bad(self, judged: ScoredQuestion) -> None:
         if judged.badness:
             kept = (judged.badness, -self.asked, judged)
             (heapq.heappush if len(self.worst) < WORST else heapq.heappushpop)(self.worst, kept)

@@ -15,7 +15,6 @@ from llama_index.core.node_parser import SentenceSplitter
 from llama_index.embeddings.huggingface import HuggingFaceEmbedding
 from llama_index.vector_stores.chroma import ChromaVectorStore
 
-from eval.rows import Found
 from rag.models.embedding import model_path
 from rag.schema import Article
 
@@ -46,7 +45,9 @@ class PlainRecipe:
         self._index.insert_nodes(chunks)
         return len(chunks)
 
-    def retrieve(self, question: str) -> list[Found]:
+    def retrieve(self, question: str) -> list[RetrievedPassage]:
         """The nearest chunks, best first."""
         nodes = self._retriever.retrieve(question)
-        return [Found(node.node.ref_doc_id or "", node.node.get_content(), node.score or 0.0) for node in nodes]
+        return [
+            RetrievedPassage(node.node.ref_doc_id or "", node.node.get_content(), node.score or 0.0) for node in nodes
+        ]

@@ -24,11 +24,11 @@ import numpy as np
 from eval import statistics
 from eval.aggregates import Scores, answered, table_of
 from eval.bench.scale import PULLQUOTE, RECIPE, require_recipe
-from eval.pairs.reading import ArticleNames, Survey, check_pairs, day_of, drawn, read_pairs, survey
+from eval.pairs.reading import ArticleNames, Survey, asking_day, check_pairs, read_pairs, sampled, survey
 from eval.pairs.schema import QAPair
 from eval.report import cell
 from eval.rows import Row
-from eval.run import Tally, content_of, figures, made_with
+from eval.run import ScoreColumns, content_digest, figures, run_setup
 from eval.statistics import Curve, Difference, Interval
 from ingest.pipeline import ingest
 from rag.chain import LONGEST_QUESTION, Chain
@@ -83,7 +83,7 @@ class QASet:
 
     def pairs(self) -> Iterator[QAPair]:
         """The pairs of the sample."""
-        found = check_pairs(drawn(read_pairs(self.file), self.survey.cut), self.names)
+        found = check_pairs(sampled(read_pairs(self.file), self.survey.cut), self.names)
         return (pair for pair in found if isinstance(pair, QAPair))
 
     def first_questions(self) -> Iterator[QAPair]:
@@ -219,7 +219,7 @@ def _filled(home: Path, index: Index, tell: Callable[[], object]) -> Path:
     """The folder of the recipe's store of an index's articles; one that an earlier run made whole is left alone."""
     from eval.bench.baseline import CHUNK_OVERLAP, CHUNK_TOKENS, PlainRecipe
 
-    parts = (content_of(index.articles()), index.embedding_model, CHUNK_TOKENS, CHUNK_OVERLAP)
+    parts = (content_digest(index.articles()), index.embedding_model, CHUNK_TOKENS, CHUNK_OVERLAP)
     made_of = hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:16]
     note = home / "recipe.txt"  # written last, so that a store that was left halfway is not taken for a whole one
     of, _, name = note.read_text("utf-8").partition(" ") if note.is_file() else ("", "", "")
@@ -242,7 +242,7 @@ class _Desk:
 
     chain: Chain
     recipe: PlainRecipe
-    tallies: defaultdict[tuple[str, str], Tally] = field(default_factory=lambda: defaultdict(Tally))
+    tallies: defaultdict[tuple[str, str], ScoreColumns] = field(default_factory=lambda: defaultdict(ScoreColumns))
 
     def ask(self, pair: QAPair, other: Conversation) -> None:
         """Ask as the pair has it, and in the other ways there are; `other` is an unrelated conversation."""
@@ -263,7 +263,7 @@ class _Desk:
                 self._find(way, pair, question)
 
     def _answered(self, pair: QAPair, question: str, history: Conversation = ()) -> Row:
-        return Row.of(pair, self.chain.ask(question, history, **day_of(pair)), self.chain.index, "")
+        return Row.of(pair, self.chain.ask(question, history, **asking_day(pair)), self.chain.index, "")
 
     def _find(self, way: str, pair: QAPair, question: str) -> None:
         """The recipe only finds: an answer of its would be a language model's."""
@@ -297,7 +297,7 @@ def _measured(this: QASet, others: Sequence[QASet], step: Callable[[], object]) 
         step()
     foreign = []
     for pair in (pair for other in others for pair in other.first_questions()):
-        foreign.append(not chain.ask(pair.question, **day_of(pair)).grounded)
+        foreign.append(not chain.ask(pair.question, **asking_day(pair)).grounded)
         step()
     return _report(this, desk, statistics.mean(np.array(foreign, dtype=float)))
 
@@ -307,7 +307,7 @@ def _report(this: QASet, desk: _Desk, foreign: Interval | None) -> SetReport:
     found = figures(scores)
     return SetReport(
         name=this.name,
-        made=made_with(desk.chain, desk.chain.index.articles()),
+        made=run_setup(desk.chain, desk.chain.index.articles()),
         asked=len(scores.ids),
         excluded=this.survey.excluded,
         retrieval=desk.means(GIVEN, RETRIEVAL),

@@ -20,7 +20,7 @@ INSUFFICIENT = "insufficient information"
 QRELS = ("test", "dev", "train")
 
 
-def whole_json(path: Path) -> Any | None:
+def load_json(path: Path) -> Any | None:
     """What a .json file holds; None for other files, and for one that holds JSON Lines."""
     if path.suffix.lower() != ".json":
         return None
@@ -106,7 +106,7 @@ def beir_pairs(folder: Path) -> Entries:
         elif documents := relevant.pop(one_line(query.get("_id")), None):
             yield where, {"id": query["_id"], "question": query.get("text"), "articles": documents}
     for query_id in relevant:
-        where = f"{shown_name(file)}, query {query_id}"
+        where = f"{display_name(file)}, query {query_id}"
         yield where, Failure(where, "is judged, but not in queries.jsonl; add or delete it")
 
 
@@ -119,7 +119,7 @@ def articles_of(path: Path) -> Iterator[dict[str, Any]] | None:
         if path.is_dir():
             corpus = path / "corpus.jsonl"
             return _beir_articles(corpus) if corpus.is_file() and (path / "queries.jsonl").is_file() else None
-        found = whole_json(path)
+        found = load_json(path)
         if isinstance(found, Mapping) and isinstance(found.get("data"), list):
             return iter(_squad_articles(found["data"]))
         if isinstance(found, list) and found and isinstance(found[0], Mapping) and "body" in found[0]:
@@ -131,7 +131,7 @@ def articles_of(path: Path) -> Iterator[dict[str, Any]] | None:
     return None
 
 
-def shown_name(path: Path) -> str:
+def display_name(path: Path) -> str:
     """A file's name, also one that is no text."""
     return path.name.encode("utf-8", "replace").decode()
 
@@ -177,7 +177,7 @@ def _qrels(file: Path) -> Iterator[tuple[str, tuple[str, str] | Failure | None]]
     """Query and document of each row with a score above 0, None for those of 0; three columns, or TREC's four."""
     with file.open(encoding="utf-8-sig", newline="", errors="replace") as lines:
         for number, line in enumerate(lines, 1):
-            where, cells = f"{shown_name(file)}, line {number}", line.strip("\r\n").split("\t")
+            where, cells = f"{display_name(file)}, line {number}", line.strip("\r\n").split("\t")
             try:
                 query, document, score = cells[0], cells[-2], float(cells[-1])
             except (ValueError, IndexError):
@@ -189,14 +189,14 @@ def _qrels(file: Path) -> Iterator[tuple[str, tuple[str, str] | Failure | None]]
 
 def _lines(path: Path) -> Entries:
     with path.open("rb") as lines:
-        for where, found in parsed_lines(shown_name(path), lines):
+        for where, found in parse_json_lines(display_name(path), lines):
             if isinstance(found, (dict, Failure)):
                 yield where, found
             else:
                 yield where, Failure(where, "is no object; mend or delete it")
 
 
-def parsed_lines(name: str, lines: Iterable[bytes]) -> Entries:
+def parse_json_lines(name: str, lines: Iterable[bytes]) -> Entries:
     """JSON Lines, empty ones left out; a line that is not JSON is a failure."""
     for number, line in enumerate(lines, 1):
         where = f"{name}, line {number}"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from eval.matching import contains
-from eval.pairs.reading import parsed, where_in
+from eval.pairs.reading import find_quote, parsed
 from eval.pairs.schema import QAPair
 from ingest.articles.passages import sentences_of
 from rag.models import prompts
@@ -87,7 +87,7 @@ def _verified(article: Article, entry: object, where: str) -> QAPair | Failure:
         question, answer, evidence = (str(entry[name]) for name in ("question", "answer", "evidence"))  # type: ignore[index]
     except (KeyError, TypeError):
         return Failure(where, "is no object with a question, an answer and evidence")
-    span = where_in(article.text, evidence)
+    span = find_quote(article.text, evidence)
     if not span:
         return Failure(where, f"its evidence is not in the article, word for word: {evidence[:80]!r}")
     if not contains(evidence, answer):

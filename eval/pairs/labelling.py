@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from eval.pairs.datasets import is_json
-from eval.pairs.reading import ArticleNames, pair_json, parsed, read_entries, repeated, where_in
+from eval.pairs.reading import ArticleNames, find_quote, pair_json, parsed, read_entries, repeated
 from eval.pairs.schema import QAPair
 from rag.chain import LONGEST_QUESTION
 from rag.errors import ReadError
@@ -30,9 +30,9 @@ class Draft:
     said: str = ""
     verdict: str = ""
 
-    def with_known(self, names: ArticleNames) -> Draft:
+    def with_article_ids(self, names: ArticleNames) -> Draft:
         """The draft with its articles by id, as far as the index has them."""
-        return replace(self, pair=replace(self.pair, articles=names.known(self.pair.articles)))
+        return replace(self, pair=replace(self.pair, articles=names.to_ids(self.pair.articles)))
 
 
 def read_drafts(path: Path) -> Iterator[Draft | Failure]:
@@ -66,14 +66,14 @@ def _from_feedback(entry: Mapping[str, Any], where: str) -> Draft | Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedPair:
     """A pair with its evidence in the articles' own letters, and what is to be mended before it can be accepted."""
 
     pair: QAPair
     problems: tuple[str, ...]
 
 
-def check(pair: QAPair, index: Index) -> Checked:
+def check(pair: QAPair, index: Index) -> CheckedPair:
     """Look for the evidence in the pair's articles, where it has to stand word for word; spacing is free."""
     articles = {article_id: index.article(article_id) for article_id in pair.articles}
     found = [f"The article {article_id!r} is not in the index." for article_id, a in articles.items() if not a]
@@ -91,11 +91,11 @@ def check(pair: QAPair, index: Index) -> Checked:
     if pair.answerable and not pair.evidence:
         found.append("Copy the sentence that holds the answer from its article.")
     evidence = tuple(exact or quote for quote, exact in quotes.items())
-    return Checked(replace(pair, evidence=evidence), tuple(found))
+    return CheckedPair(replace(pair, evidence=evidence), tuple(found))
 
 
 def _exact(quote: str, articles: list[Article]) -> str:
-    spans = ((article.text, where_in(article.text, quote)) for article in articles)
+    spans = ((article.text, find_quote(article.text, quote)) for article in articles)
     return next((text[slice(*span)] for text, span in spans if span), "")
 
 
@@ -126,7 +126,7 @@ class Labels:
         return labels
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Keeps other processes from deciding on the same drafts. Raises ReadError if one does already."""
         try:
             with FileLock(f"{self.accepted}.lock", blocking=False):

@@ -46,8 +46,10 @@ def read_entries(path: Path) -> datasets.Entries:
         elif path.suffix.lower() == ".csv":
             yield from _csv_entries(path)
         else:
-            whole = datasets.whole_json(path)
-            yield from _jsonl_entries(path) if whole is None else datasets.json_pairs(datasets.shown_name(path), whole)
+            whole = datasets.load_json(path)
+            yield from (
+                _jsonl_entries(path) if whole is None else datasets.json_pairs(datasets.display_name(path), whole)
+            )
     except UnicodeDecodeError as error:
         raise ReadError(f"{path} is not UTF-8 ({error.reason}); save it as that") from error
     except (OSError, csv.Error) as error:
@@ -95,7 +97,7 @@ class ArticleNames:
         found = {**others, **of_copies, **ids}
         return cls({name: article_id for name, article_id in found.items() if name and article_id})
 
-    def known(self, articles: Iterable[str]) -> tuple[str, ...]:
+    def to_ids(self, articles: Iterable[str]) -> tuple[str, ...]:
         """These articles by id, each once; a name that the index does not know stays as it is."""
         return tuple(dict.fromkeys(self.ids.get(one_line(name), name) for name in articles))
 
@@ -119,7 +121,7 @@ class Day(TypedDict, total=False):
     today: date
 
 
-def day_of(pair: QAPair, otherwise: date | None = None) -> Day:
+def asking_day(pair: QAPair, otherwise: date | None = None) -> Day:
     """The day a pair was asked on, or the other one; empty if neither is known, so that it is asked today."""
     day = pair.asked_on or otherwise
     return {"today": day} if day else {}
@@ -163,7 +165,7 @@ def survey(pairs: Pairs, sample: int | None, kept: int = 20) -> Survey:
     return Survey(len(lowest) or asked, excluded, tuple(failures), -lowest[0] if lowest else None)
 
 
-def drawn(pairs: Pairs, cut: int | None) -> Pairs:
+def sampled(pairs: Pairs, cut: int | None) -> Pairs:
     """The failures, and the pairs of the sample: the same ones for the same ids, whatever their order."""
     return (p for p in pairs if cut is None or not isinstance(p, QAPair) or _draw(p) <= cut)
 
@@ -184,7 +186,7 @@ def sample_questions(index: Index, limit: int = 4) -> list[str]:
     return list(by_article.values())[:: max(1, len(by_article) // limit)][:limit]
 
 
-def where_in(text: str, quote: str) -> Span | None:
+def find_quote(text: str, quote: str) -> Span | None:
     """Where a quote stands in a text for the first time, whatever the spaces and line breaks between its words."""
     words = quote.split()
     found = re.search(r"\s+".join(map(re.escape, words)), text) if words else None
@@ -202,7 +204,7 @@ def repeated(pair: QAPair) -> Failure:
 
 def _jsonl_entries(path: Path) -> datasets.Entries:
     with path.open("rb") as lines:
-        yield from datasets.parsed_lines(datasets.shown_name(path), lines)
+        yield from datasets.parse_json_lines(datasets.display_name(path), lines)
 
 
 def _csv_entries(path: Path) -> datasets.Entries:
@@ -210,7 +212,7 @@ def _csv_entries(path: Path) -> datasets.Entries:
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file, strict=True)
         for row in rows:
-            where = f"{datasets.shown_name(path)}, line {rows.line_num}"
+            where = f"{datasets.display_name(path)}, line {rows.line_num}"
             yield where, _csv_entry(row, where)
 
 

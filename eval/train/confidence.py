@@ -23,7 +23,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from eval.metrics import score
-from eval.pairs.reading import ArticleNames, day_of, read_pairs
+from eval.pairs.reading import ArticleNames, asking_day, read_pairs
 from eval.pairs.schema import QAPair
 from eval.rows import Row
 from ingest import ingest
@@ -67,7 +67,7 @@ def examples(folders: Sequence[Path]) -> Iterator[Example]:
             names = ArticleNames.of(chain.index.articles())
             foreign = [pair for other in folders if other != folder for pair in pairs[other][: MOST // len(folders)]]
             for pair in pairs[folder]:
-                own = replace(pair, articles=names.known(pair.articles))
+                own = replace(pair, articles=names.to_ids(pair.articles))
                 yield _example(chain, folder.name, own, OWN if pair.answerable else NEAR_MISS)
             for pair in foreign:
                 yield _example(chain, folder.name, pair, FOREIGN)
@@ -127,7 +127,7 @@ def _sample(folder: Path) -> list[QAPair]:
 
 def _example(chain: Chain, corpus: str, pair: QAPair, kind: str) -> Example:
     fulltext = chain.index.fulltext
-    hits = chain.retrieve(pair.question, **day_of(pair))
+    hits = chain.retrieve(pair.question, **asking_day(pair))
     drafts = deque(chain.generator.generate(pair.question, hits), maxlen=1)
     cited = cite([statement for draft in drafts for statement in draft.statements])
     answer = Answer(pair.question, cited.text, cited.citations, tuple(hits), grounded=True, confidence=1.0)

@@ -16,8 +16,8 @@ from eval.aggregates import AGGREGATED, Scores
 from eval.report import (
     HEADLINES,
     Bound,
-    Compared,
-    Saved,
+    ComparedMetric,
+    SavedReport,
     compare,
     compared_json,
     compared_table,
@@ -54,7 +54,7 @@ def test_the_json_holds_all_that_a_run_is_repeated_with(report: Report) -> None:
     write_json(report, file)
     found = json.loads(file.getvalue(), parse_constant=pytest.fail)
     assert found["made"]["versions"]["chromadb"]
-    assert found["made"]["index"] == {"articles": 2, "passages": 2, "content": report.made["index"]["content"]}
+    assert found["made"]["index"] == {"articles": 2, "passages": 2, "content": report.setup["index"]["content"]}
     assert found["made"]["settings"]["embedding_model"] == "none"
     assert found["figures"]["right"]["n"] == 3
     assert (found["asked"], found["excluded"]) == (5, 1)
@@ -77,7 +77,7 @@ def test_a_report_comes_back_as_it_was_saved(report: Report, tmp_path: Path) -> 
 def test_what_is_no_report(tmp_path: Path, content: str) -> None:
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(ReadError, match=r"a\.json"):
-        Saved.load(tmp_path / "a.json")
+        SavedReport.load(tmp_path / "a.json")
 
 
 def test_the_same_run_twice_shows_no_difference(report: Report, tmp_path: Path) -> None:
@@ -102,12 +102,12 @@ def test_wins_and_losses_are_counted_question_by_question(tmp_path: Path) -> Non
     assert "11 questions are in one of the two only" in told
 
 
-def scored(name: str, confidences: Sequence[float], **changed: Sequence[float]) -> Saved:
+def scored(name: str, confidences: Sequence[float], **changed: Sequence[float]) -> SavedReport:
     """A report over answerable questions that were all answered rightly, with this confidence."""
     n = len(confidences)
     columns = dict(zip(AGGREGATED, (np.ones(n), np.zeros(n), np.array(confidences), np.ones(n)), strict=True))
     columns |= {metric: np.array(values, dtype=float) for metric, values in changed.items()}
-    return Saved(name, {}, {}, Scores([str(i) for i in range(n)], columns))
+    return SavedReport(name, {}, {}, Scores([str(i) for i in range(n)], columns))
 
 
 def test_a_figure_of_all_questions_is_worse_on_questions_that_are_counted() -> None:
@@ -124,10 +124,14 @@ def test_a_figure_of_all_questions_is_worse_on_questions_that_are_counted() -> N
 def test_nothing_won_and_nothing_lost_is_no_difference() -> None:
     for difference in (0.0, 0.2):
         found = Difference(0.5, 0.5 + difference, difference, 0.1, 0.3, 0.001, 40, 0, 0, 40, "randomisation")
-        assert Compared("auc_right", found, 0.001).verdict == "no difference shown"
+        assert ComparedMetric("auc_right", found, 0.001).verdict == "no difference shown"
     won = Difference(0.5, 0.7, 0.2, 0.1, 0.3, 0.001, 40, 9, 1, 40, "randomisation")
-    assert Compared("auc_right", won, 0.001).verdict == "better"
-    assert Compared("auc_right", won, 0.2).verdict == Compared("auc_right", won, None).verdict == "no difference shown"
+    assert ComparedMetric("auc_right", won, 0.001).verdict == "better"
+    assert (
+        ComparedMetric("auc_right", won, 0.2).verdict
+        == ComparedMetric("auc_right", won, None).verdict
+        == "no difference shown"
+    )
 
 
 def test_what_differs_between_two_runs_is_named(tmp_path: Path) -> None:
@@ -140,8 +144,8 @@ def test_what_differs_between_two_runs_is_named(tmp_path: Path) -> None:
         pair("new", 0.9),
     ]
     a, b = saved(run(many), tmp_path / "a.json"), saved(run(other), tmp_path / "b.json")
-    settings = {**b.made["settings"], "min_confidence": 0.3, "retriever": {"hits": 12}}
-    b = replace(b, made={**b.made, "settings": settings, "today": "2024-06-01"})
+    settings = {**b.setup["settings"], "min_confidence": 0.3, "retriever": {"hits": 12}}
+    b = replace(b, setup={**b.setup, "settings": settings, "today": "2024-06-01"})
     compared = compare(a, b)
     told = compared_table(a, b, compared).splitlines()
     assert "Pairs only in A: 1 (8)" in told

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from eval import statistics
-from eval.aggregates import Judged, answered, judgeable, table_of
+from eval.aggregates import ScoredQuestion, answered, judgeable, table_of
 from eval.metrics import BY_NAME
 from eval.pairs.schema import QAPair
 from eval.report import HEADLINES, SECTIONS, counted, interval, number, warnings
-from eval.rows import Cited, Found, Row
+from eval.rows import CitedQuote, RetrievedPassage, Row
 from eval.run import Report
 from eval.statistics import Floats, Interval
 from rag.language.filters import described
@@ -39,7 +39,7 @@ _WORD = re.compile(r"\w+")
 def report_html(report: Report) -> str:
     """The whole page."""
     style = asset("report.css")
-    made = report.made
+    made = report.setup
     subtitle = f"{counted(report)} · {made.get('date', '')} · {made.get('pairs', {}).get('name', 'pairs')}"
     body = (
         f'<h1>How good are the answers?</h1><p class="soft">{escape(subtitle)}</p>'
@@ -171,7 +171,7 @@ def _seconds(seconds: Mapping[str, Mapping[str, float]]) -> str:
     return f'<h2>Time</h2><div class="wide"><table>{head}{rows}</table></div>'
 
 
-def _worst(worst: Sequence[Judged]) -> str:
+def _worst(worst: Sequence[ScoredQuestion]) -> str:
     if not worst:
         return ""
     cases = "".join(_case(judged) for judged in worst)
@@ -179,7 +179,7 @@ def _worst(worst: Sequence[Judged]) -> str:
     return f'<h2>Worst questions</h2><p class="soft">{note}</p>{cases}'
 
 
-def _case(judged: Judged) -> str:
+def _case(judged: ScoredQuestion) -> str:
     pair, row = judged.pair, judged.row
     hits = "".join(_hit(rank, hit, pair) for rank, hit in enumerate(row.hits, 1))
     said = _with_gold(row.answer, pair) if row.answer else "It did not answer."
@@ -206,13 +206,13 @@ def _case(judged: Judged) -> str:
     )
 
 
-def _unsaid(row: Row) -> list[tuple[int, Cited]]:
+def _unsaid(row: Row) -> list[tuple[int, CitedQuote]]:
     """Quotes that the answer does not say itself, with their numbers."""
     said = " ".join(row.answer.split())
     return [(n, cited) for n, cited in enumerate(row.citations, 1) if " ".join(cited.quote.split()) not in said]
 
 
-def _why(judged: Judged) -> str:
+def _why(judged: ScoredQuestion) -> str:
     sure = f"confidence {judged.row.confidence:.2f}"
     if judged.row.abstained:
         rank = judged.scores.get("mrr", 0.0)
@@ -223,7 +223,7 @@ def _why(judged: Judged) -> str:
     return f"Answered without the gold answer ({sure})"
 
 
-def _hit(rank: int, hit: Found, pair: QAPair) -> str:
+def _hit(rank: int, hit: RetrievedPassage, pair: QAPair) -> str:
     gold = " gold" if hit.article in pair.articles else ""
     named = f'<div class="soft">{rank} · {escape(hit.article)} · {hit.score:.2f}</div>'
     return f'<div class="hit{gold}" dir="auto">{named}{_with_gold(hit.text, pair)}</div>'

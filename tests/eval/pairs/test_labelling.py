@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eval.pairs.labelling import Draft, Labels, check, read_drafts
-from eval.pairs.reading import read_pairs, where_in
+from eval.pairs.reading import find_quote, read_pairs
 from eval.pairs.schema import QAPair
 from rag.errors import ReadError
 from rag.schema import Article, Failure, Turn
@@ -108,7 +108,7 @@ def test_evidence_gets_the_letters_of_the_article() -> None:
 
 @given(st.text("ab.* \n", max_size=40), st.text("ab.* \n", max_size=8))
 def test_a_quote_is_found_where_its_words_are(text: str, quote: str) -> None:
-    span = where_in(text, quote)
+    span = find_quote(text, quote)
     if span:
         assert text[slice(*span)].split() == quote.split()
     else:
@@ -186,9 +186,9 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_one_process_at_a_time_decides(tmp_path: Path) -> None:
-    with Labels.beside(tmp_path / "p.jsonl").alone():
+    with Labels.beside(tmp_path / "p.jsonl").locked():
         other = Labels.beside(tmp_path / "p.jsonl")
-        with pytest.raises(ReadError, match="in use"), other.alone():
+        with pytest.raises(ReadError, match="in use"), other.locked():
             pass
 
 

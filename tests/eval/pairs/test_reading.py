@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.pairs.datasets import parsed_lines
-from eval.pairs.reading import ArticleNames, check_pairs, drawn, pair_json, parsed, read_pairs, sample_pairs, survey
+from eval.pairs.datasets import parse_json_lines
+from eval.pairs.reading import ArticleNames, check_pairs, pair_json, parsed, read_pairs, sample_pairs, sampled, survey
 from eval.pairs.schema import QAPair
 from rag.errors import ReadError
 from rag.language.text import visible
@@ -49,7 +49,7 @@ def test_a_pair_comes_back_as_it_was_written(
     pair = replace(PAIR, answers=tuple(answers) if answerable else (), answerable=answerable, history=tuple(history))
     pair = replace(pair, rewrite=rewrite)
     line = json.dumps(pair_json(pair))
-    assert [parsed(*entry) for entry in parsed_lines("f", [line.encode()])] == [replace(pair, origin="f, line 1")]
+    assert [parsed(*entry) for entry in parse_json_lines("f", [line.encode()])] == [replace(pair, origin="f, line 1")]
 
 
 def test_json_lines(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_the_names_of_a_copy_are_names_of_the_article_that_holds_it() -> None:
     assert names.ids["b"] == "b", "an article's own id goes before a copy's"
     assert names.ids["d"] == "d", "the same story in other words is another article"
     assert "both" not in names.ids, "two articles have a copy of that name"
-    assert names.known(("wire/7", "a", "elsewhere")) == ("a", "elsewhere")
+    assert names.to_ids(("wire/7", "a", "elsewhere")) == ("a", "elsewhere")
 
 
 def test_the_day_of_asking_is_read_and_written() -> None:
@@ -224,12 +224,12 @@ def test_a_sample_is_the_same_whatever_the_order() -> None:
     pairs: list[QAPair | Failure] = [replace(PAIR, id=str(n)) for n in range(300)]
     found = survey(iter([*pairs, Failure("f", "broken")]), 20)
     assert (found.pairs, found.excluded, len(found.failures)) == (20, 1, 1)
-    forward = [p.id for p in drawn(iter(pairs), found.cut) if isinstance(p, QAPair)]
-    backward = [p.id for p in drawn(iter(pairs[::-1]), found.cut) if isinstance(p, QAPair)]
+    forward = [p.id for p in sampled(iter(pairs), found.cut) if isinstance(p, QAPair)]
+    backward = [p.id for p in sampled(iter(pairs[::-1]), found.cut) if isinstance(p, QAPair)]
     assert len(forward) == 20
     assert forward == backward[::-1]
     assert survey(iter(pairs), None).cut is None
-    assert len(list(drawn(iter(pairs), None))) == 300
+    assert len(list(sampled(iter(pairs), None))) == 300
     assert survey(iter(pairs), 1000).pairs == 300
 
 
