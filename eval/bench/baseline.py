@@ -15,6 +15,7 @@ from llama_index.core.node_parser import SentenceSplitter
 from llama_index.embeddings.huggingface import HuggingFaceEmbedding
 from llama_index.vector_stores.chroma import ChromaVectorStore
 
+from eval.rows import RetrievedPassage
 from rag.models.embedding import model_path
 from rag.schema import Article
 
