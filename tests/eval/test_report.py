@@ -45,7 +45,7 @@ def test_the_table_tells_each_figure_with_its_interval_and_its_number(report: Re
     assert right.split()[:4] == ["right", "0.333", "0.061–0.792", "3"]
     assert lines[0].startswith("Retrieval")
     assert any(line.split()[:2] == ["in", "all"] for line in lines)
-    assert counted(report) == "5 asked, 1 left out"
+    assert counted(report) == "5 asked, 1 excluded"
     assert counted(replace(report, stopped_by="stopped before the end")).endswith("(stopped before the end)")
 
 
@@ -95,11 +95,11 @@ def test_wins_and_losses_are_counted_question_by_question(tmp_path: Path) -> Non
     a, b = saved(run(many), tmp_path / "a.json"), saved(run([*wrong[:30], pair("new", 0.9)]), tmp_path / "b.json")
     compared = {row.name: row for row in compare(a, b)}
     right = compared["right"]
-    assert (right.found.more, right.found.less, right.found.n, right.verdict) == (0, 12, 30, "worse")
+    assert (right.change.more, right.change.less, right.change.n, right.verdict) == (0, 12, 30, "worse")
     assert compared["hit@1"].verdict == "no difference shown"
     told = compared_table(a, b, list(compared.values()))
     assert "B is worse in" in told
-    assert "11 questions are in one of the two only" in told
+    assert "11 questions are in one report only" in told
 
 
 def scored(name: str, confidences: Sequence[float], **changed: Sequence[float]) -> SavedReport:
@@ -114,11 +114,11 @@ def test_a_figure_of_all_questions_is_worse_on_questions_that_are_counted() -> N
     a, b = scored("a", [0.9 + i / 1000 for i in range(40)]), scored("b", [0.6 + i / 1000 for i in range(40)])
     compared = compare(a, b)
     [error] = [row for row in compared if row.name == "calibration_error"]
-    assert (error.verdict, error.found.more, error.found.less) == ("worse", 40, 0)
+    assert (error.verdict, error.change.more, error.change.less) == ("worse", 40, 0)
     [line] = [line for line in compared_table(a, b, compared).splitlines() if line.startswith("  calibration_error")]
     assert line.split()[-4:-2] == ["0", "40"], "wins and losses"
     for row in compared:
-        assert row.verdict == "no difference shown" or row.found.more + row.found.less
+        assert row.verdict == "no difference shown" or row.change.more + row.change.less
 
 
 def test_nothing_won_and_nothing_lost_is_no_difference() -> None:

@@ -17,7 +17,7 @@ from eval.pairs.reading import sample_pairs
 from eval.pairs.schema import QAPair
 from eval.report import SavedReport, compare, write_json
 from eval.rows import Row
-from eval.run import KINDS, Progress, Report, _Collected, evaluate
+from eval.run import MAX_KINDS, Progress, Report, _Collector, evaluate
 from ingest import ingest
 from rag.chain import Chain
 from rag.config import Config
@@ -181,17 +181,17 @@ def test_stopped_before_the_first_answer_there_is_no_report() -> None:
 
 
 def test_an_interrupt_between_two_columns_costs_no_more_than_a_row() -> None:
-    collected = _Collected()
+    collected = _Collector()
     for each in PAIRS:
         collected.add(each, Row(each.id, each.question, "", True, 0.1, (), (), 0.1, {"retrieve": 0.1}))
-    for column in list(collected.tally.columns.values())[:4]:
+    for column in list(collected.scored.columns.values())[:4]:
         column.append(0.0)
     collected.stopped_by = "stopped"
     assert collected.report({}).asked == 5
 
 
 def test_each_question_with_a_kind_of_its_own_makes_no_thousand_groups() -> None:
-    assert len(run([pair(str(n), 0.9, kind=f"kind {n % 40}") for n in range(100)]).groups) == KINDS
+    assert len(run([pair(str(n), 0.9, kind=f"kind {n % 40}") for n in range(100)]).groups) == MAX_KINDS
 
 
 def test_progress_is_told() -> None:
