@@ -119,7 +119,9 @@ def test_a_pair_without_an_id_has_the_same_one_wherever_it_stands(tmp_path: Path
     assert first.id == moved.id != follow_up.id
 
 
-@pytest.mark.parametrize(("row", "told"), [("c1,Who, then?,Ana,a", "more cells"), ('c1,Who?,"[Ana",a', "not a JSON list")])
+@pytest.mark.parametrize(
+    ("row", "told"), [("c1,Who, then?,Ana,a", "more cells"), ('c1,Who?,"[Ana",a', "not a JSON list")]
+)
 def test_a_row_of_csv_that_is_not_what_it_seems(tmp_path: Path, row: str, told: str) -> None:
     (tmp_path / "p.csv").write_text(f"id,question,answers,articles\n{row}\nc2,[Who]?,Ana,a\n", "utf-8")
     failure, second = read(tmp_path / "p.csv")
