@@ -1,1 +1,1 @@
-"""Measure it: question-answer pairs, and the sample corpus that the quickstart and the tests use."""
+"""Evaluation on question-answer pairs, and the sample corpus of the quickstart and the tests."""

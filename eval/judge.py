@@ -1,7 +1,7 @@
-"""What a language model thinks of answers, asked in the words of LlamaIndex's evaluators.
+"""A language model's scores of answers, asked for in the words of LlamaIndex's evaluators.
 
-An opinion, not a measurement: models prefer answers like their own, and change from version to version. Its figures
-are named `judged_…` and stand apart.
+They are opinions, not measurements: models prefer answers like their own, and change from version to version. Their
+figures are named `judged_…` and shown apart.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from rag.models.llm import LanguageModel, LLMClient
 from rag.models.llm_errors import llm_errors
 
 WORST_SCORE, BEST_SCORE = 1, 5
-"""Of LlamaIndex's CorrectnessEvaluator."""
+"""The scale of LlamaIndex's CorrectnessEvaluator."""
 _NUMBER = re.compile(r"\W*(?:score\W+)?(\d+(?:\.\d+)?)\b", re.IGNORECASE)
 _VERDICT = re.compile(r"\W*(?:answer\W+)?(yes|no)\b", re.IGNORECASE)
-"""Only at the start of a reply: "there is no doubt" is no verdict, and "from 1 to 5" no score."""
+"""Matched at the start of a reply: "there is no doubt" is not a verdict, nor "from 1 to 5" a score."""
 
 
 @dataclass(slots=True)
 class Judge:
-    """Asks a model about answers, one after the other, the questions about one answer at once; a context manager."""
+    """Scores answers in turn, with concurrent requests about each answer; a context manager."""
 
     model: LanguageModel
     _runner: asyncio.Runner = field(default_factory=asyncio.Runner)
@@ -50,62 +50,62 @@ class Judge:
         await self._client.aclose()
 
     def scores(self, pair: QAPair, row: Row) -> dict[str, float]:
-        """From 0 to 1: faithful, relevant, and correct where there is a gold answer; none of what was not answered.
+        """Scores from 0 to 1: faithful, relevant, and correct if there is a gold answer; none without an answer.
 
-        What the model replies to without a verdict has no score. Raises ModelError if it does not answer.
+        A reply without a verdict gives no score. Raises ModelError if the model does not answer.
         """
         if row.abstained:
             return {}
-        said = MARKER.sub("", row.answer)
-        asked = {
-            "judged_faithful": self._faithful(said, _contexts(row)),
-            "judged_relevant": self._relevant(pair.question, said),
+        answer = MARKER.sub("", row.answer)
+        requests = {
+            "judged_faithful": self._faithful(answer, _contexts(row)),
+            "judged_relevant": self._relevant(pair.question, answer),
         }
         if pair.answers:
-            asked["judged_correct"] = self._correct(pair, said)
+            requests["judged_correct"] = self._correct(pair, answer)
         with llm_errors(self.model.name):
-            found = self._runner.run(_all_of(asked))
-        return {name: score for name, score in found.items() if score is not None}
+            scores = self._runner.run(_gather(requests))
+        return {name: score for name, score in scores.items() if score is not None}
 
-    async def _faithful(self, said: str, contexts: Sequence[str]) -> float | None:
-        """FaithfulnessEvaluator's question in one call; it would build an index with the process-wide Settings."""
+    async def _faithful(self, answer: str, contexts: Sequence[str]) -> float | None:
+        """The prompt of FaithfulnessEvaluator, which itself would build an index with the process-wide Settings."""
         from llama_index.core.evaluation.faithfulness import DEFAULT_EVAL_TEMPLATE
 
         context = "\n\n".join(contexts)
-        reply = await self._client.llm.apredict(DEFAULT_EVAL_TEMPLATE, query_str=said, context_str=context)
-        found = _VERDICT.match(reply)
-        return float(found[1].lower() == "yes") if found else None
+        reply = await self._client.llm.apredict(DEFAULT_EVAL_TEMPLATE, query_str=answer, context_str=context)
+        verdict = _VERDICT.match(reply)
+        return float(verdict[1].lower() == "yes") if verdict else None
 
-    async def _relevant(self, question: str, said: str) -> float | None:
+    async def _relevant(self, question: str, answer: str) -> float | None:
         from llama_index.core.evaluation import AnswerRelevancyEvaluator
 
         evaluator = AnswerRelevancyEvaluator(self._client.llm)
-        score = (await evaluator.aevaluate(question, said)).score
+        score = (await evaluator.aevaluate(question, answer)).score
         return score if score is not None and 0 <= score <= 1 else None
 
-    async def _correct(self, pair: QAPair, said: str) -> float | None:
+    async def _correct(self, pair: QAPair, answer: str) -> float | None:
         from llama_index.core.evaluation import CorrectnessEvaluator
 
         evaluator = CorrectnessEvaluator(self._client.llm, parser_function=first_score)
-        score = (await evaluator.aevaluate(pair.question, said, reference=" / ".join(pair.answers))).score
+        score = (await evaluator.aevaluate(pair.question, answer, reference=" / ".join(pair.answers))).score
         return None if score is None else (score - WORST_SCORE) / (BEST_SCORE - WORST_SCORE)
 
 
 def first_score(reply: str) -> tuple[float | None, str]:
-    """The number a reply starts with if it is a score, and the reply; LlamaIndex's own parser fails on one line."""
-    found = _NUMBER.match(reply)
-    score = float(found[1]) if found else None
+    """The score a reply starts with, if it does, and the reply; LlamaIndex's parser fails on a single line."""
+    number = _NUMBER.match(reply)
+    score = float(number[1]) if number else None
     return (score if score is not None and WORST_SCORE <= score <= BEST_SCORE else None), reply
 
 
-async def _all_of(asked: Mapping[str, Coroutine[Any, Any, float | None]]) -> dict[str, float | None]:
-    tasks = [asyncio.ensure_future(one) for one in asked.values()]
+async def _gather(requests: Mapping[str, Coroutine[Any, Any, float | None]]) -> dict[str, float | None]:
+    tasks = [asyncio.ensure_future(request) for request in requests.values()]
     try:
-        return dict(zip(asked, await asyncio.gather(*tasks), strict=True))
+        return dict(zip(requests, await asyncio.gather(*tasks), strict=True))
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)  # after the first that failed; left alone, the others would go on asking
+        await asyncio.wait(tasks)  # after a failure, the other requests would go on
 
 
 def _contexts(row: Row) -> list[str]:

@@ -1,8 +1,8 @@
-"""What is measured of one question: pure functions from a pair and its row to scores.
+"""Metrics of one question: pure functions from a pair and its row to scores.
 
-No gold, no score: what has nothing to compare with is left out, and the question does not count for that metric.
-Articles rank by their best hit, each once (as BEIR takes passages to documents, Thakur et al. 2021), so that k counts
-articles; where a metric is about passages, k counts hits. A chain that returns fewer is measured on those.
+A metric without the gold it needs has no score, and the question does not count for it. Each article is ranked once,
+by its best hit (as in BEIR, Thakur et al. 2021), so that k counts articles; in metrics of passages, k counts hits. A
+chain that returns fewer than k is measured on those.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Literal
 
 from eval.matching import YES_OR_NO, contains, is_yes_or_no, normalized
 from eval.pairs.schema import QAPair
-from eval.rows import Cited, Found, Row
+from eval.rows import CitedQuote, RetrievedPassage, Row
 from ingest.articles.passages import sentences_of
 from rag.answer.citations import MARKER
 from rag.language.text import visible
@@ -29,7 +28,7 @@ Kind = Literal["retrieval", "answer", "citation", "abstention", "judged"]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A figure's name, what it is, and whether more of it is better; None: neither is."""
+    """A figure's name, what it measures, and whether higher is better; None if neither is."""
 
     name: str
     kind: Kind
@@ -63,7 +62,7 @@ METRICS = (
     Metric("citation_support", "citation", "share of the citations that show gold evidence or a gold answer"),
     Metric("citation_recall", "citation", "share of the gold articles that are cited"),
     Metric("quote_exact", "citation", "share of the quotes that stand in their article, letter by letter"),
-    Metric("bad_markers", "citation", "markers that no citation belongs to, in an answer", higher=False),
+    Metric("bad_markers", "citation", "markers without a citation, in an answer", higher=False),
     Metric("unmarked", "citation", "share of an answer's sentences without a marker", higher=False),
     Metric("answered", "abstention", "an answerable question is answered"),
     Metric("abstain_recall", "abstention", "an unanswerable question is not answered"),
@@ -71,12 +70,12 @@ METRICS = (
     Metric("judged_relevant", "judged", "the answer is about what was asked"),
     Metric("judged_correct", "judged", "the answer agrees with the gold one"),
 )
-"""Scored question by question; a figure is the mean over the questions that have a score."""
+"""Scored question by question; a figure is the mean over the questions with a score."""
 
 AGGREGATES = (
     Metric("right_when_answered", "abstention", "share of the answers given that are right"),
-    Metric("abstain_precision", "abstention", "share of the refusals that were of unanswerable questions"),
-    Metric("abstain_f1", "abstention", "harmonic mean of both"),
+    Metric("abstain_precision", "abstention", "share of the questions not answered that are unanswerable"),
+    Metric("abstain_f1", "abstention", "harmonic mean of precision and recall of not answering"),
     Metric("auc_answerable", "abstention", "chance that an answerable question has more confidence than another"),
     Metric("auc_right", "abstention", "chance that a right answer has more confidence than a wrong one"),
     Metric("calibration_error", "abstention", "confidence minus share right, over bands of confidence", higher=False),
@@ -88,18 +87,18 @@ _WORD = re.compile(r"\w+")
 
 
 def score(pair: QAPair, row: Row) -> dict[str, float]:
-    """All that can be measured of this question, by the metric's name."""
-    marking = {} if row.abstained else {**_marking(row), **row.judged}
+    """Every score this question has, by the metric's name."""
+    of_given = {} if row.abstained else {**_answer_form(row), **row.judged}
     if not pair.answerable:
-        return {"abstain_recall": float(row.abstained), **marking}
-    scores = {"answered": float(not row.abstained), **marking}
+        return {"abstain_recall": float(row.abstained), **of_given}
+    scores = {"answered": float(not row.abstained), **of_given}
     if pair.articles:
         scores |= _ranking(distinct(hit.article for hit in row.hits), pair.articles)
     if pair.evidence:
         scores |= _evidence(pair, row)
     if any(map(normalized, pair.answers)):  # a gold answer without a word, such as "%", cannot be looked for
         scores |= _answer(pair, row)
-    return scores if row.abstained else scores | _citing(pair, row)
+    return scores if row.abstained else scores | _citations(pair, row)
 
 
 def _ranking(ranked: Sequence[str], gold: Collection[str]) -> dict[str, float]:
@@ -133,7 +132,7 @@ def _answer(pair: QAPair, row: Row) -> dict[str, float]:
     return scores
 
 
-def _citing(pair: QAPair, row: Row) -> dict[str, float]:
+def _citations(pair: QAPair, row: Row) -> dict[str, float]:
     scores = {}
     cited = row.citations
     if cited and (pair.articles or pair.evidence):
@@ -145,8 +144,8 @@ def _citing(pair: QAPair, row: Row) -> dict[str, float]:
     return scores
 
 
-def _marking(row: Row) -> dict[str, float]:
-    """Of an answer that was given, whatever was asked."""
+def _answer_form(row: Row) -> dict[str, float]:
+    """Scores of an answer that need no gold."""
     markers = [int(number) for number in MARKER.findall(row.answer)]
     scores = {
         "words": float(len(MARKER.sub("", row.answer).split())),
@@ -157,27 +156,27 @@ def _marking(row: Row) -> dict[str, float]:
 
 
 def distinct(articles: Iterable[str]) -> list[str]:
-    """Each once, where it stands first."""
+    """Each article once, at its first rank."""
     return list(dict.fromkeys(articles))
 
 
 def hit_at(ranked: Sequence[str], gold: Collection[str], k: int) -> float:
-    """1 if a gold one is among the first k ("success@k" in trec_eval)."""
+    """1 if a gold article is among the first k ("success@k" in trec_eval)."""
     return float(not set(gold).isdisjoint(ranked[:k]))
 
 
 def recall_at(ranked: Sequence[str], gold: Collection[str], k: int) -> float:
-    """Share of the gold ones among the first k ("recall_k" in trec_eval)."""
+    """Share of the gold articles among the first k ("recall_k" in trec_eval)."""
     return len(set(gold).intersection(ranked[:k])) / len(set(gold))
 
 
 def reciprocal_rank(ranked: Sequence[str], gold: Collection[str]) -> float:
-    """1 / rank of the first gold one, 0 if there is none ("recip_rank" in trec_eval; its mean is the MRR)."""
+    """1 / rank of the first gold article, 0 without one ("recip_rank" in trec_eval; its mean is the MRR)."""
     return next((1 / rank for rank, article in enumerate(ranked, 1) if article in gold), 0.0)
 
 
 def ndcg_at(ranked: Sequence[str], gold: Collection[str], k: int) -> float:
-    """Normalised discounted cumulative gain of gold or not, discount log2(1 + rank) ("ndcg_cut_k" in trec_eval).
+    """Normalised discounted cumulative gain, binary, discount log2(1 + rank) ("ndcg_cut_k" in trec_eval).
 
     Järvelin and Kekäläinen, Cumulated gain-based evaluation of IR techniques (2002).
     """
@@ -186,25 +185,24 @@ def ndcg_at(ranked: Sequence[str], gold: Collection[str], k: int) -> float:
 
 
 def average_precision(ranked: Sequence[str], gold: Collection[str]) -> float:
-    """The precision at the rank of each gold one, averaged over all gold ones ("map" in trec_eval)."""
-    found = list(accumulate(article in gold for article in ranked))
-    at_gold = [count / rank for rank, (count, a) in enumerate(zip(found, ranked, strict=True), 1) if a in gold]
-    return sum(at_gold) / len(set(gold))
+    """Precision at the rank of each gold article, averaged over all gold articles ("map" in trec_eval)."""
+    gold_ranks = [rank for rank, article in enumerate(ranked, 1) if article in gold]
+    return sum(count / rank for count, rank in enumerate(gold_ranks, 1)) / len(set(gold))
 
 
-def evidence_recall_at(hits: Sequence[Found], evidence: Sequence[str], k: int) -> float:
-    """Share of the gold quotes that stand in the first k hits; one of several sentences may spread over hits."""
+def evidence_recall_at(hits: Sequence[RetrievedPassage], evidence: Sequence[str], k: int) -> float:
+    """Share of the gold quotes in the first k hits; the sentences of a quote may be in different hits."""
     texts = [_plain(hit.text) for hit in hits[:k]]
     return _mean([all(any(s in text for text in texts) for s in _sentences(quote)) for quote in evidence])
 
 
 def exact_match(said: str, gold: str) -> float:
-    """1 if both are the same words (SQuAD, Rajpurkar et al. 2016)."""
+    """1 if both have the same words (SQuAD, Rajpurkar et al. 2016)."""
     return float(normalized(said) == normalized(gold))
 
 
 def token_f1(said: str, gold: str) -> float:
-    """Harmonic mean of precision and recall of words, each counted as often as it occurs (SQuAD)."""
+    """Harmonic mean of precision and recall of words with their counts (SQuAD)."""
     a, b = normalized(said), normalized(gold)
     return _harmonic((Counter(a) & Counter(b)).total(), len(a), len(b))
 
@@ -222,37 +220,37 @@ def rouge_l(said: str, gold: str) -> float:
 
 
 def best(metric: Callable[[str, str], float], said: str, golds: Iterable[str]) -> float:
-    """The metric against the gold answer it fits best."""
+    """The highest score over the gold answers."""
     return max(metric(said, gold) for gold in golds)
 
 
 def is_right(pair: QAPair, row: Row) -> float:
-    """1 if the answer contains a gold one; to a yes/no question, if it says neither and cites the gold evidence."""
+    """1 if the answer contains a gold one; for a yes/no question, also if it says neither and cites gold evidence."""
     said = MARKER.sub("", row.answer)
     if is_yes_or_no(pair.answers) and not YES_OR_NO.intersection(normalized(said)[:1]):
         return float(any(supports(cited, pair) for cited in row.citations))
     return best(contains, said, pair.answers)
 
 
-def supports(cited: Cited, pair: QAPair) -> bool:
-    """Does the quote, of a gold article if any is named, show gold evidence or contain a gold answer?"""
+def supports(cited: CitedQuote, pair: QAPair) -> bool:
+    """Whether the quote shows gold evidence or contains a gold answer, and is of a gold article if any is named."""
     if pair.articles and cited.article not in pair.articles:
         return False
-    said = () if is_yes_or_no(pair.answers) else pair.answers
-    return _shows(cited, pair.evidence) or any(contains(cited.quote, gold) for gold in said)
+    golds = () if is_yes_or_no(pair.answers) else pair.answers
+    return _shows(cited, pair.evidence) or any(contains(cited.quote, gold) for gold in golds)
 
 
 def unmarked(answer: str) -> float:
-    """Share of the answer's sentences that no marker follows."""
-    spans = [(s.start, s.end) for s in sentences_of(MARKER.sub(lambda found: " " * len(found[0]), answer))]
+    """Share of the answer's sentences without a marker."""
+    spans = [(s.start, s.end) for s in sentences_of(MARKER.sub(lambda marker: " " * len(marker[0]), answer))]
     if not spans:
         return 0.0
     ends = [start for start, _ in spans[1:]] + [len(answer)]
     return _mean([not MARKER.search(answer, start, end) for (start, _), end in zip(spans, ends, strict=True)])
 
 
-def _shows(cited: Cited, evidence: Iterable[str]) -> bool:
-    """Does the quote hold a gold quote, or a whole sentence of one, or lie inside it?"""
+def _shows(cited: CitedQuote, evidence: Iterable[str]) -> bool:
+    """Whether the quote contains a sentence of a gold quote, or lies inside one."""
     quote = _plain(cited.quote)
     return any(quote in _plain(gold) or any(s in quote for s in _sentences(gold)) for gold in evidence)
 
@@ -262,7 +260,7 @@ def _sentences(text: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Words in lower case, with a space on each side, so that spacing and typography make no difference."""
+    """Words in lower case between single spaces, so that spacing and typography make no difference."""
     return f" {' '.join(_WORD.findall(visible(text).lower()))} "
 
 

@@ -1,4 +1,4 @@
-"""A report as text and as JSON, what it fails, and what it says beside another one."""
+"""Reports as text and JSON, checked against bounds, compared with each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from eval import statistics
 from eval.aggregates import AGGREGATES, Aggregate, Scores, answered, judgeable, table_of
 from eval.metrics import BY_NAME, METRICS
-from eval.pairs.datasets import shown_name
+from eval.pairs.datasets import display_name
 from eval.run import Report
 from eval.statistics import Difference, Floats, Interval
 from ingest.content.values import one_line
@@ -22,7 +22,7 @@ from rag.errors import ConfigError, ReadError, cut
 
 FORMAT = 1
 LEVEL = 0.05
-"""A difference is shown if its p-value, adjusted for looking at many metrics, is below this."""
+"""Level of significance, for p-values adjusted for the number of metrics."""
 SECTIONS = {
     "retrieval": "Retrieval",
     "answer": "Answers",
@@ -30,8 +30,8 @@ SECTIONS = {
     "abstention": "Knowing when not to",
     "judged": "Judged by a language model",
 }
-MOST_NAMED = 5
-"""Examples that are named of what differs between two runs."""
+MAX_LISTED = 5
+"""Examples listed of the differences between two runs."""
 COMPARED_PARTS = {
     "pairs": "pairs",
     "settings": "settings",
@@ -41,21 +41,21 @@ COMPARED_PARTS = {
     "versions": "versions",
     "machine": "machines",
 }
-"""What a report was made with that is compared, by what it is called."""
+"""Parts of a report's setup that are compared → their names in messages."""
 LONG_GOLD = 20
-"""Words of a gold answer from which on hardly any answer contains it word for word."""
+"""Words; hardly any answer contains a longer gold answer word for word."""
 HEADLINES = ("hit@1", "recall@10", "right", "citation_support", "answered", "abstain_recall")
 
 
 def warnings(report: Report) -> list[str]:
-    """What a reader of the figures has to know before trusting them."""
+    """Reasons to distrust some figures of the report."""
     words = report.scores.columns["gold_words"]
     words = words[~np.isnan(words)]
     if not len(words) or np.median(words) <= LONG_GOLD:
         return []
     return [
         f"The gold answers are long (half of them have {np.median(words):.0f} words or more): right, contains and "
-        "answer_in_…_words ask for them word for word, and say little here. Look at f1, rouge_l and the evidence "
+        "answer_in_…_words require them word for word, and say little here. Use f1, rouge_l and the evidence "
         "figures, give short answers, or add --judge."
     ]
 
@@ -76,47 +76,45 @@ def text_table(report: Report) -> str:
     lines += ["", f"{'Seconds':<24}{'p50':>7}{'p95':>8}{'p99':>8}"]
     for stage, seconds in report.seconds.items():
         lines.append(f"  {stage:<22}{seconds['p50']:>7.3f}{seconds['p95']:>8.3f}{seconds['p99']:>8.3f}")
-    if "judge" in report.made:
-        usage = report.made["judge_usage"]
-        told = (
-            f"{usage['calls']:,} calls, {usage['prompt_tokens']:,} tokens read, {usage['completion_tokens']:,} written"
-        )
-        lines += ["", f"Judged by {report.made['judge']}: {told}"]
+    if "judge" in report.setup:
+        usage = report.setup["judge_usage"]
+        tokens = f"{usage['prompt_tokens']:,} tokens read, {usage['completion_tokens']:,} written"
+        lines += ["", f"Judged by {report.setup['judge']}: {usage['calls']:,} calls, {tokens}"]
     return "\n".join(lines[1:])
 
 
-def _row(found: Interval) -> str:
-    return f"{number(found.value):>7}  {interval(found):<13}  {found.n:>6}"
+def _row(figure: Interval) -> str:
+    return f"{number(figure.value):>7}  {interval(figure):<13}  {figure.n:>6}"
 
 
 def _short(group: Mapping[str, Interval], name: str) -> str:
-    found = group.get(name)
-    return f"{f'{number(found.value)} (n={found.n})' if found else '–':>18}"
+    figure = group.get(name)
+    return f"{f'{number(figure.value)} (n={figure.n})' if figure else '–':>18}"
 
 
 def number(value: float) -> str:
-    """A figure in the table: three decimals below 10, one above."""
+    """A figure as text: three decimals below 10, one above."""
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
-def interval(found: Interval) -> str:
-    """Its ends, as in the table."""
-    return f"{number(found.low)}–{number(found.high)}"
+def interval(figure: Interval) -> str:
+    """The ends of a figure's interval as text."""
+    return f"{number(figure.low)}–{number(figure.high)}"
 
 
 def counted(report: Report) -> str:
-    """How many questions were asked and left out, in one line."""
-    told = [f"{report.asked:,} asked"] + ([f"{report.excluded:,} left out"] if report.excluded else [])
-    return ", ".join(told) + (f" ({report.stopped_by})" if report.interrupted else "")
+    """The numbers of questions asked and excluded, in one line."""
+    excluded = f", {report.excluded:,} excluded" if report.excluded else ""
+    return f"{report.asked:,} asked{excluded}" + (f" ({report.stopped_by})" if report.interrupted else "")
 
 
 def write_json(report: Report, file: TextIO) -> None:
-    """Everything: what made it, figures, curves, and each question's scores; a missing score is null."""
+    """Write the whole report: setup, figures, curves, and each question's scores; a missing score is null."""
     table = table_of(report.scores)
     confidence, right = answered(table).T
     head = {
         "format": FORMAT,
-        "made": report.made,
+        "made": report.setup,
         "asked": report.asked,
         "excluded": report.excluded,
         "failures": [{"where": f.source, "reason": f.reason} for f in report.failures],
@@ -146,87 +144,88 @@ def _figures_json(figures: Mapping[str, Interval]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """A report as its JSON file has it."""
+class SavedReport:
+    """A report read back from its JSON file."""
 
     name: str
-    made: Mapping[str, Any]
+    setup: Mapping[str, Any]
     figures: Mapping[str, Interval]
     scores: Scores
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Raises ReadError for a file that is no report of this version."""
+        """Raises ReadError for a file that is not a report of this format."""
         try:
-            found = json.loads(path.read_text("utf-8"))
-            if found["format"] != FORMAT:
-                raise ReadError(f"{path} has format {found['format']}, this version reads {FORMAT}; run it again")
-            columns = dict(found["questions"])
+            saved = json.loads(path.read_text("utf-8"))
+            if saved["format"] != FORMAT:
+                raise ReadError(f"{path} has format {saved['format']}, this version reads {FORMAT}; run it again")
+            columns = dict(saved["questions"])
             ids = columns.pop("id")
             scores = Scores(ids, {name: np.array(values, dtype=np.float64) for name, values in columns.items()})
             if not all(isinstance(i, str) for i in ids) or {len(c) for c in scores.columns.values()} != {len(ids)}:
-                raise ReadError(f"{path} is no report (its questions do not fit together); make it anew")
+                raise ReadError(f"{path} is not a report (its columns differ in length); run it again")
             table_of(scores)
-            figures = {name: Interval(**figure) for name, figure in found["figures"].items()}
-            return cls(one_line(shown_name(path)).removesuffix(".json"), dict(found["made"]), figures, scores)
+            figures = {name: Interval(**figure) for name, figure in saved["figures"].items()}
+            return cls(one_line(display_name(path)).removesuffix(".json"), dict(saved["made"]), figures, scores)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ReadError(f"{path} is no report ({error}); make one: pullquote eval PAIRS --json > FILE") from error
+            raise ReadError(
+                f"{path} is not a report ({error}); make one: pullquote eval PAIRS --json > FILE"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """One metric in two reports. `p` is adjusted for the number of metrics; None where nothing could be shown."""
+class ComparedMetric:
+    """One metric in two reports. `p` is adjusted for the number of metrics; None if there are too few questions."""
 
     name: str
-    found: Difference
+    change: Difference
     p: float | None
 
     @property
-    def shown(self) -> bool:
-        """Is the difference more than chance would make of the same two systems, on questions that can be named?"""
-        differs = self.found.difference != 0 and self.found.more + self.found.less > 0
+    def significant(self) -> bool:
+        """Whether chance hardly makes such a difference, and some questions raise or lower the figure."""
+        differs = self.change.difference != 0 and self.change.more + self.change.less > 0
         return differs and self.p is not None and self.p < LEVEL
 
     @property
     def verdict(self) -> str:
-        """What to make of it, in words."""
-        if not self.shown:
+        """One of: better, worse, higher, lower, no difference shown."""
+        if not self.significant:
             return "no difference shown"
-        more, better = self.found.difference > 0, BY_NAME[self.name].higher
+        more, better = self.change.difference > 0, BY_NAME[self.name].higher
         if better is None:
             return "higher" if more else "lower"
         return "better" if more == better else "worse"
 
 
-def compare(a: Saved, b: Saved) -> list[Compared]:
+def compare(a: SavedReport, b: SavedReport) -> list[ComparedMetric]:
     """Each metric over the questions that both reports have a score for. Raises ReadError if they share none."""
-    where = {question: position for position, question in enumerate(b.scores.ids)}
-    shared = [(i, where[question]) for i, question in enumerate(a.scores.ids) if question in where]
+    in_b = {question: position for position, question in enumerate(b.scores.ids)}
+    shared = [(position, in_b[question]) for position, question in enumerate(a.scores.ids) if question in in_b]
     if not shared:
         raise ReadError(f"{a.name} and {b.name} have no question in common; compare runs over the same pairs")
-    rows = np.array(shared)
+    rows_a, rows_b = np.array(shared).T
     names = [m.name for m in METRICS if m.name in a.scores.columns and m.name in b.scores.columns]
-    columns = {n: (a.scores.columns[n][rows[:, 0]], b.scores.columns[n][rows[:, 1]]) for n in names}
-    tables = table_of(a.scores)[rows[:, 0]], table_of(b.scores)[rows[:, 1]]
-    compared = {name: statistics.paired(*columns[name]) for name in names}
+    tables = table_of(a.scores)[rows_a], table_of(b.scores)[rows_b]
+    compared = {n: statistics.paired(a.scores.columns[n][rows_a], b.scores.columns[n][rows_b]) for n in names}
     compared |= {name: _compared_aggregate(each, *tables) for name, each in AGGREGATES.items()}
-    found = {name: difference for name, difference in compared.items() if difference}
-    p_values = statistics.tested(found, LEVEL)
-    return [Compared(name, difference, p_values.get(name)) for name, difference in found.items()]
+    changes = {name: change for name, change in compared.items() if change}
+    p_values = statistics.tested(changes, LEVEL)
+    return [ComparedMetric(name, change, p_values.get(name)) for name, change in changes.items()]
 
 
 def _compared_aggregate(aggregate: Aggregate, a: Floats, b: Floats) -> Difference | None:
-    """With the number of questions that the figure rests on in the run that has more of them."""
-    found = statistics.paired_tables(aggregate.of, a, b)
-    if not found:
+    """The difference; n is the number of questions that the figure rests on in the run that has more of them."""
+    difference = statistics.paired_tables(aggregate.of, a, b)
+    if not difference:
         return None
     change = aggregate.each(b) - aggregate.each(a)
     n = max(len(aggregate.rows(a)), len(aggregate.rows(b)))
-    return replace(found, n=n, more=int((change > 0).sum()), less=int((change < 0).sum()))
+    return replace(difference, n=n, more=int((change > 0).sum()), less=int((change < 0).sum()))
 
 
-def compared_table(a: Saved, b: Saved, compared: Sequence[Compared]) -> str:
-    """Every metric in both, the difference, and what to make of it; then the verdict, and what else differs."""
+def compared_table(a: SavedReport, b: SavedReport, compared: Sequence[ComparedMetric]) -> str:
+    """Every metric in both reports with its difference and verdict; then a summary, and what else differs."""
     heads = f"{'':<24}{'A':>8}{'B':>8}{'B − A':>9}  {'95 % interval':<17}{'n':>7}{'wins':>6}{'losses':>8}{'p':>8}  "
     lines = [f"A: {a.name}", f"B: {b.name}", "", heads.rstrip()]
     lines += [_compared_row(row) for row in compared]
@@ -234,33 +233,35 @@ def compared_table(a: Saved, b: Saved, compared: Sequence[Compared]) -> str:
     tested = sum(row.p is not None for row in compared)
     lines += ["", f"{_verdict(compared)} ({shared:,} questions in both; p adjusted for {tested} figures)"]
     only = len(a.scores.ids) + len(b.scores.ids) - 2 * shared
-    lines += [f"{only:,} questions are in one of the two only, and were left out"] if only else []
-    return "\n".join([*lines, *_pairs_told(_pairs_differing(a, b)), *_differing(a.made, b.made)])
+    lines += [f"{only:,} questions are in one report only, and were left out"] if only else []
+    return "\n".join([*lines, *_pair_lines(_pairs_differing(a, b)), *_setup_lines(a.setup, b.setup)])
 
 
-def compared_json(a: Saved, b: Saved, compared: Sequence[Compared]) -> dict[str, Any]:
+def compared_json(a: SavedReport, b: SavedReport, compared: Sequence[ComparedMetric]) -> dict[str, Any]:
     """The comparison for other programs; the differences are B minus A."""
-    metrics = [{"name": row.name, **asdict(row.found), "p_adjusted": row.p, "verdict": row.verdict} for row in compared]
+    metrics = [
+        {"name": row.name, **asdict(row.change), "p_adjusted": row.p, "verdict": row.verdict} for row in compared
+    ]
     return {
-        "a": {"name": a.name, "made": a.made},
-        "b": {"name": b.name, "made": b.made},
+        "a": {"name": a.name, "made": a.setup},
+        "b": {"name": b.name, "made": b.setup},
         "shared": _shared(a, b),
-        "pairs": {what: {"count": len(ids), "ids": ids[:MOST_NAMED]} for what, ids in _pairs_differing(a, b).items()},
-        "differing": list(_differing(a.made, b.made)),
+        "pairs": {what: {"count": len(ids), "ids": ids[:MAX_LISTED]} for what, ids in _pairs_differing(a, b).items()},
+        "differing": list(_setup_lines(a.setup, b.setup)),
         "verdict": _verdict(compared),
         "metrics": metrics,
     }
 
 
-def _compared_row(row: Compared) -> str:
-    f = row.found
+def _compared_row(row: ComparedMetric) -> str:
+    f = row.change
     wins, losses = (f.less, f.more) if BY_NAME[row.name].higher is False else (f.more, f.less)
     ends, p = f"{f.low:+.3f} to {f.high:+.3f}", "–" if row.p is None else f"{row.p:.3f}"
     figures = f"{number(f.a):>8}{number(f.b):>8}{f.difference:>+9.3f}  {ends:<17}{f.n:>7}{wins:>6}{losses:>8}{p:>8}"
     return f"  {row.name:<22}{figures}  {row.verdict}"
 
 
-def _verdict(compared: Sequence[Compared]) -> str:
+def _verdict(compared: Sequence[ComparedMetric]) -> str:
     parts = []
     for verdict in ("better", "worse", "higher", "lower"):
         names = [row.name for row in compared if row.verdict == verdict]
@@ -268,12 +269,12 @@ def _verdict(compared: Sequence[Compared]) -> str:
     return "; ".join(parts) or "No difference shown"
 
 
-def _shared(a: Saved, b: Saved) -> int:
+def _shared(a: SavedReport, b: SavedReport) -> int:
     return len(set(a.scores.ids) & set(b.scores.ids))
 
 
-def _pairs_differing(a: Saved, b: Saved) -> dict[str, list[str]]:
-    """The ids of the questions that only one has, and of those that both have but ask or measure in another way."""
+def _pairs_differing(a: SavedReport, b: SavedReport) -> dict[str, list[str]]:
+    """Ids of the questions that only one report has, or that the two ask or measure differently."""
     in_a, in_b = set(a.scores.ids), set(b.scores.ids)
     return {
         "only in A": [question for question in a.scores.ids if question not in in_b],
@@ -284,44 +285,43 @@ def _pairs_differing(a: Saved, b: Saved) -> dict[str, list[str]]:
 
 
 def _changed(a: Scores, b: Scores, digest: str) -> list[str]:
-    """The ids of shared questions of another digest; none where a report is older than digests."""
+    """Ids of shared questions whose digests differ; none if a report was made before there were digests."""
     if digest not in a.columns or digest not in b.columns:
         return []
     of_b = dict(zip(b.ids, b.columns[digest].tolist(), strict=True))
     return [q for q, own in zip(a.ids, a.columns[digest].tolist(), strict=True) if q in of_b and of_b[q] != own]
 
 
-def _pairs_told(differing: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def _pair_lines(differing: Mapping[str, Sequence[str]]) -> Iterator[str]:
     for what, ids in differing.items():
         if ids:
-            named = ", ".join(map(one_line, ids[:MOST_NAMED]))
-            yield f"Pairs {what}: {len(ids):,} ({named}{', …' if len(ids) > MOST_NAMED else ''})"
+            yield f"Pairs {what}: {len(ids):,} ({_listed([one_line(question) for question in ids])})"
 
 
-def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
-    """What the two runs were made with, where it is not the same, a line each."""
-    for part, named in COMPARED_PARTS.items():
+def _setup_lines(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
+    """The differences between two setups, a line for each part."""
+    for part, name in COMPARED_PARTS.items():
         of_a, of_b = _flat(a.get(part)), _flat(b.get(part))
-        changed = [name for name in dict.fromkeys((*of_a, *of_b)) if of_a.get(name) != of_b.get(name)]
+        changed = [path for path in dict.fromkeys((*of_a, *of_b)) if of_a.get(path) != of_b.get(path)]
         if changed:
-            told = [f"{name} {_told(of_a.get(name))} → {_told(of_b.get(name))}".strip() for name in changed]
-            yield f"The {named} differ: {', '.join(told[:MOST_NAMED])}{', …' if len(told) > MOST_NAMED else ''}"
+            changes = [one_line(f"{path} {of_a.get(path, 'none')} → {of_b.get(path, 'none')}") for path in changed]
+            yield f"The {name} differ: {_listed(changes)}"
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return ", ".join(texts[:MAX_LISTED]) + (", …" if len(texts) > MAX_LISTED else "")
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    """What is inside by its path, such as "retriever.hits"."""
+    """Nested values by path, such as "retriever.hits"."""
     if not isinstance(value, Mapping):
         return {} if value is None else {name: value}
-    inside = (_flat(found, f"{name}.{key}" if name else str(key)) for key, found in value.items())
-    return {path: found for part in inside for path, found in part.items()}
+    parts = (_flat(nested, f"{name}.{key}" if name else str(key)) for key, nested in value.items())
+    return {path: nested for part in parts for path, nested in part.items()}
 
 
-def _told(value: Any) -> str:
-    return one_line(str(value)) if value is not None else "none"
-
-
-def side_by_side(reports: Sequence[Saved], names: Sequence[str]) -> str:
-    """A Markdown table: a line for each metric, a column for each report; value, interval and number of questions."""
+def side_by_side(reports: Sequence[SavedReport], names: Sequence[str]) -> str:
+    """A Markdown table with a line for each metric and a column for each report."""
     lines = [
         f"| | {' | '.join(report.name.replace('|', '/') for report in reports)} |",
         f"|---|{'---|' * len(reports)}",
@@ -333,26 +333,24 @@ def side_by_side(reports: Sequence[Saved], names: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def cell(found: Interval | None) -> str:
-    """A figure in a Markdown table, with all that it is to be read with."""
-    return f"{number(found.value)} ({interval(found)}, n = {found.n:,})" if found else "–"
+def cell(figure: Interval | None) -> str:
+    """A figure in a Markdown table, with its interval and number of questions."""
+    return f"{number(figure.value)} ({interval(figure)}, n = {figure.n:,})" if figure else "–"
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A figure a report must reach; for those of which less is better, must not exceed."""
+    """A bound on a figure: a minimum, or a maximum where lower is better."""
 
     name: str
     value: float
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From "recall@10=0.9". Raises ConfigError for an unknown name or what is no number."""
+        """From "recall@10=0.9". Raises ConfigError for an unknown name or a value that is not a number."""
         name, _, value = text.partition("=")
         if name not in BY_NAME:
-            raise ConfigError(
-                f"--fail-under {cut(text)}: no figure is called {cut(name)!r}; there are: {', '.join(BY_NAME)}"
-            )
+            raise ConfigError(f"--fail-under {cut(text)}: no figure is called {cut(name)!r}; use {', '.join(BY_NAME)}")
         try:
             if not math.isfinite(float(value)):
                 raise ValueError(value)
@@ -361,10 +359,10 @@ class Bound:
             raise ConfigError(f"--fail-under {cut(text)}: write it as {cut(name)}=0.9") from error
 
     def failure(self, report: Report) -> str:
-        """Why the report fails it, or an empty string. What was not measured fails."""
-        found = report.figures.get(self.name)
-        if found is None:
+        """Why the report fails the bound, or an empty string. A figure that was not measured fails."""
+        figure = report.figures.get(self.name)
+        if figure is None:
             return f"{self.name} was not measured: no question has the gold for it"
         if BY_NAME[self.name].higher is False:
-            return f"{self.name} is {found.value:.4f}, over {self.value}" if found.value > self.value else ""
-        return f"{self.name} is {found.value:.4f}, under {self.value}" if found.value < self.value else ""
+            return f"{self.name} is {figure.value:.4f}, over {self.value}" if figure.value > self.value else ""
+        return f"{self.name} is {figure.value:.4f}, under {self.value}" if figure.value < self.value else ""

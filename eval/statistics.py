@@ -1,4 +1,4 @@
-"""How sure a figure is, and whether two runs differ: intervals and paired tests, over SciPy."""
+"""Confidence intervals of figures, and paired tests of two runs, over SciPy."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 RESAMPLES, PAIRED_RESAMPLES = 2000, 10_000
-"""More where a p-value is to survive being adjusted for many figures."""
-MOST_NUMBERS = 40_000_000
+"""A p-value that is adjusted for many figures needs more resamples than an interval."""
+MAX_NUMBERS = 40_000_000
+"""Numbers resampled for one figure."""
 EXACT = 12
-"""Up to so many questions, all ways to swap two runs' scores are tried."""
+"""Up to this many questions, all ways to swap two runs' scores are tried."""
 TINY = 1e-12
 SEED = 1
 BATCH_NUMBERS = 4_000_000
@@ -26,9 +27,9 @@ BATCH_NUMBERS = 4_000_000
 Floats = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.int64]
 Statistic = Callable[[Floats], float]
-"""Of a table of shape (questions, columns); NaN where it is not defined."""
+"""Computed from a table of shape (questions, columns); NaN if it is not defined."""
 Curve = Sequence[tuple[float, float, int]]
-"""(mean confidence, share right, how many) by bands of confidence."""
+"""(mean confidence, share right, number of answers) by bands of confidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Difference:
     """B minus A over the questions that both have, with an interval and a p-value.
 
     `more` and `less` count the questions on which B is higher and lower; for a figure of all questions together, those
-    that raise and lower it. `differing` counts those on which the two are not the same.
+    that raise and lower it. `differing` counts the questions on which the two differ.
     """
 
     a: float
@@ -63,15 +64,15 @@ class Difference:
 
     @property
     def least_p(self) -> float:
-        """The smallest p-value there could have been: all differences having one sign."""
+        """The smallest possible p-value: that of differences of one sign."""
         return min(1.0, 2.0 / 2.0 ** min(self.differing, 1000))
 
 
 def mean(values: Floats) -> Interval | None:
-    """The mean of scores, NaN left out; None of none.
+    """The mean of scores, ignoring NaN; None without scores.
 
     Scores of 0 and 1 get Wilson's interval (1927), since a bootstrap of twenty right answers has no width; all others
-    the percentile bootstrap (Efron and Tibshirani 1993).
+    get the percentile bootstrap (Efron and Tibshirani 1993).
     """
     values = values[~np.isnan(values)]
     if not len(values):
@@ -83,7 +84,7 @@ def mean(values: Floats) -> Interval | None:
 
 
 def of_table(statistic: Statistic, table: Floats) -> Interval | None:
-    """A statistic of a table of shape (questions, columns), questions resampled whole; None where it is not defined."""
+    """A statistic of a table of shape (questions, columns), resampled by question; None if it is not defined."""
     value = statistic(table)
     if np.isnan(value):
         return None
@@ -92,12 +93,12 @@ def of_table(statistic: Statistic, table: Floats) -> Interval | None:
 
 
 def paired(a: Floats, b: Floats) -> Difference | None:
-    """Compare two runs question by question, leaving out those that one of them has no score for; None of none.
+    """Compare two runs over the questions that both have a score for; None if there are none.
 
-    The interval is of the paired bootstrap (Efron and Tibshirani 1993; Koehn 2004). The p-value of 0/1 scores is of
-    McNemar's exact test (1947), a binomial test of the questions on which the runs differ; that of others is of
-    Fisher's randomisation test (1935; Smucker et al. 2007): how often would differences be as large, were A and B
-    swapped by chance? A bootstrap's p-value is too small where there are few questions.
+    The interval is from the paired bootstrap (Efron and Tibshirani 1993; Koehn 2004). The p-value of 0/1 scores is
+    from McNemar's exact test (1947), a binomial test of the questions on which the runs differ; that of other scores
+    from Fisher's randomisation test (1935; Smucker et al. 2007), the share of random swaps of A and B whose difference
+    is as large. A bootstrap's p-value is too small for few questions.
     """
     both = ~(np.isnan(a) | np.isnan(b))
     a, b = a[both], b[both]
@@ -125,33 +126,33 @@ def paired_tables(statistic: Statistic, a: Floats, b: Floats) -> Difference | No
 
 
 def adjusted(p_values: Sequence[float]) -> list[float]:
-    """P-values held to a false discovery rate (Benjamini and Hochberg 1995), since many metrics are looked at."""
+    """P-values adjusted to control the false discovery rate over many metrics (Benjamini and Hochberg 1995)."""
     return [float(p) for p in stats.false_discovery_control(p_values)] if p_values else []
 
 
 def tested(differences: Mapping[str, Difference], level: float) -> dict[str, float]:
-    """Adjusted p-values of the differences that could have been shown at all, at this level.
+    """Adjusted p-values of the differences that could be significant at this level.
 
-    Those on so few questions that no p-value could be that small are left out, and do not count among the many that
-    are looked at (Tarone 1990; Gilbert 2005).
+    Differences on so few questions that no p-value could be that small are left out, and do not count in the
+    adjustment (Tarone 1990; Gilbert 2005).
     """
-    able = {name: found.p for name, found in differences.items() if found.least_p < level}
-    return dict(zip(able, adjusted(list(able.values())), strict=True))
+    testable = {name: difference.p for name, difference in differences.items() if difference.least_p < level}
+    return dict(zip(testable, adjusted(list(testable.values())), strict=True))
 
 
 def mean_of(values: Floats) -> float:
-    """The mean; NaN of none."""
+    """The mean; NaN without values."""
     return float(values.mean()) if len(values) else float("nan")
 
 
 def f1(predicted: Floats, true: Floats) -> float:
-    """Harmonic mean of precision and recall; NaN if there is nothing to find and nothing was predicted."""
+    """Harmonic mean of precision and recall; NaN without positives and predictions."""
     total = predicted.sum() + true.sum()
     return float(2 * (predicted * true).sum() / total) if total else float("nan")
 
 
 def auc(confidence: Floats, positive: Floats) -> float:
-    """Chance that a positive has a higher confidence than a negative, a tie counting half; NaN without both.
+    """Probability that a positive has a higher confidence than a negative, ties counting half; NaN without both.
 
     Computed from ranks (Mann and Whitney 1947).
     """
@@ -164,22 +165,22 @@ def auc(confidence: Floats, positive: Floats) -> float:
 
 
 def calibration_error(confidence: Floats, right: Floats) -> float:
-    """Expected calibration error over ten bands of confidence (Naeini et al. 2015); NaN of none."""
+    """Expected calibration error over ten bands of confidence (Naeini et al. 2015); NaN without answers."""
     if not len(confidence):
         return float("nan")
     bands = calibration_curve(confidence, right)
-    return sum(n * abs(said - found) for said, found, n in bands) / len(confidence)
+    return sum(n * abs(mean_confidence - accuracy) for mean_confidence, accuracy, n in bands) / len(confidence)
 
 
 def calibration_curve(confidence: Floats, right: Floats) -> list[tuple[float, float, int]]:
-    """(mean confidence, share right, how many) of each tenth of the scale that holds any."""
+    """(mean confidence, share right, number of answers) of each tenth of the scale that has answers."""
     band = np.minimum((confidence * 10).astype(int), 9)
     groups = [band == b for b in range(10) if (band == b).any()]
     return [(float(confidence[g].mean()), float(right[g].mean()), int(g.sum())) for g in groups]
 
 
 def risk_coverage(confidence: Floats, right: Floats, asked: int, points: int = 200) -> list[tuple[float, float]]:
-    """(share of all questions answered, share of those wrong) as ever less sure answers are let through.
+    """(share of all questions answered, share of those answers wrong) as the threshold of confidence falls.
 
     El-Yaniv and Wiener, On the foundations of noise-free selective classification (2010). At most `points` points.
     """
@@ -220,11 +221,11 @@ def _swapped_rows_p(statistic: Statistic, a: Floats, b: Floats) -> float:
 
 
 def _randomisation_p(n: int, most: int, size: Callable[..., Any], *, vectorized: bool) -> float:
-    """How often a difference is as large if each question's sign is drawn by chance, -1 swapping the two runs.
+    """Two-sided p-value of a difference: the share of random signs, -1 swapping a question's runs, that reach it.
 
-    `size` is the absolute difference for n signs. Exact for few questions, drawn at random for many.
+    `size` is the absolute difference for n signs. All signs are tried for few questions, and drawn for many.
     """
-    if n == 1:  # SciPy needs two; one question shows nothing
+    if n == 1:  # SciPy needs two; a single question shows nothing
         return 1.0
     signs, generator = np.ones(n), np.random.default_rng(SEED)
     options: dict[str, Any] = {"vectorized": vectorized, "alternative": "greater"}
@@ -251,7 +252,7 @@ def _wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def _spread(value: float, samples: Floats, n: int) -> tuple[float, float]:
-    """The resamples' interval; where they are all the same, Wilson's, since no score between 0 and 1 varies more."""
+    """The resamples' interval; if they are all equal, Wilson's, since no score between 0 and 1 varies more."""
     low, high = _limits(samples)
     return _wilson(value, n) if high - low < TINY and 0 <= value <= 1 else (low, high)
 
@@ -264,7 +265,7 @@ def _limits(samples: Floats) -> tuple[float, float]:
 
 def _resamples(n: int, most: int) -> int:
     """Fewer for many questions, whose figures vary less, so that a report does not take minutes."""
-    return max(most // 10, min(most, MOST_NUMBERS // n))
+    return max(most // 10, min(most, MAX_NUMBERS // n))
 
 
 def _batch(n: int) -> int:

@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from eval.pairs.reading import parsed
+from eval.pairs.reading import parse_pair
 from eval.pairs.schema import QAPair
 from ingest import ingest
 from ingest.readers.registry import KINDS, PLACES
@@ -125,7 +125,7 @@ def test_the_sample_evaluation_is_real(sample_index: Path) -> None:
 
 def test_the_pair_it_shows_is_one() -> None:
     [shown] = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)
-    pair = parsed("evaluation.md", json.loads(shown))
+    pair = parse_pair("evaluation.md", json.loads(shown))
     assert isinstance(pair, QAPair)
     assert (pair.answerable, len(pair.evidence)) == (True, 1)
 

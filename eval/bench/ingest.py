@@ -1,6 +1,6 @@
-"""What an ingest takes beside the bare encoder in the same run, what an unchanged corpus costs, and how much memory.
+"""Measures an ingest beside the bare encoder in the same run, an unchanged corpus, and memory.
 
-Machines differ and are shared: the share of the encoder's speed is what to look at.
+Machines differ and are shared: compare the share of the encoder's speed.
 """
 
 from __future__ import annotations
@@ -15,27 +15,26 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.bench.scale import SEED, in_a_process, peak_memory, read_articles
+from eval.bench.scale import SEED, in_a_process, peak_memory, read_all
 from ingest.articles.passages import sentences_of, split
-from ingest.pipeline import Standing, ingest
+from ingest.pipeline import ingest
 from ingest.updater import Model
 from rag.config import Config
-from rag.errors import ReadError
 from rag.models.embedding import SentenceTransformerEmbedder, Vectors, load_embedder, normalized
 from rag.schema import Article, IngestReport, Span
 
 CHARACTERS = 8_000
-"""Of an article of the corpus that is grown."""
+"""Length of a generated article."""
 DIMENSION = 384
 WARM_UP = 64
-"""Texts that are encoded before the clock runs."""
+"""Texts encoded before the time is taken."""
 SLICES = 2
-"""The encoder and the ingest take turns, so that both have their share of whatever else the machine does."""
+"""The encoder and the ingest take turns, so that other load affects both alike."""
 
 
 @dataclass(frozen=True, slots=True)
 class IngestCost:
-    """Rates are per second; `memory` is MiB at the peak beyond what was held before, without any model."""
+    """Rates per second; `memory` is the growth to the peak in MiB, without a model."""
 
     articles: int
     passages: int
@@ -48,7 +47,7 @@ class IngestCost:
 
     @property
     def share(self) -> float:
-        """The speed of the whole ingest as a share of the bare encoder's."""
+        """The ingest's speed as a share of the bare encoder's."""
         return self.ingested / self.encoded
 
 
@@ -60,30 +59,28 @@ class _Task:
 
 
 def bench_ingest(
-    sources: Sequence[Path], sizes: tuple[int, int], config: Config, work: Path, tell: Callable[[str], object]
+    sources: Sequence[Path], sizes: tuple[int, int], config: Config, work: Path, log: Callable[[str], object]
 ) -> IngestCost:
-    """Measure on corpora of so many articles grown out of these: the first with the model, the second without.
+    """Measure on generated corpora of these sizes: the first with the model, the second without.
 
-    `work` is a folder to fill; `tell` is given a line before each step. Raises ReadError if there is no article.
+    `work` is an empty folder; `log` gets a line before each step. Raises ReadError without an article.
     """
-    articles = [item for path in sources for item in read_articles(path)]
-    if not articles:
-        raise ReadError(f"no article in {', '.join(map(str, sources))}; give files or folders of articles")
+    articles = read_all(sources)
     tasks = []
     for number, size in enumerate(sizes):
         corpus = work / f"{number}.jsonl"
         with corpus.open("w", encoding="utf-8") as file:
             file.writelines(f"{json.dumps(record)}\n" for record in grown_records(articles, size))
         tasks.append(_Task(replace(config, index=work / f"{number}.index"), corpus, size))
-    tell(f"encoding and ingesting {sizes[0]:,} articles …")
+    log(f"encoding and ingesting {sizes[0]:,} articles …")
     passages, encoded, ingested = in_a_process(_beside_the_encoder, tasks[0])
-    tell(f"ingesting {sizes[1]:,} articles without a model …")
+    log(f"ingesting {sizes[1]:,} articles without a model …")
     memory, reread, skipped = in_a_process(_without_a_model, tasks[1])
     return IngestCost(sizes[0], passages, encoded, ingested, sizes[1], memory, reread, skipped)
 
 
 def grown_records(articles: Sequence[Article], count: int) -> Iterator[dict[str, str]]:
-    """So many records of 8 kB, made of the articles' sentences, a word of each changed so that no two are the same."""
+    """Records of 8 kB made of the articles' sentences, a word of each changed so that no two are equal."""
     drawn = random.Random(SEED)
     sentences = [article.text[s.start : s.end].split() for article in articles for s in sentences_of(article.text)]
     words = [word for sentence in sentences for word in sentence]
@@ -97,37 +94,35 @@ def grown_records(articles: Sequence[Article], count: int) -> Iterator[dict[str,
 
 
 def markdown(cost: IngestCost) -> str:
-    """The table of the README."""
-    rows = (
-        (
-            f"bare encoder, sentence-transformers' `encode`, {cost.passages:,} passages",
-            f"{cost.encoded:,.0f} passages/s",
-        ),
-        ("whole ingest of the same", f"{cost.ingested:,.0f} passages/s, {cost.share:.0%} of the encoder's speed"),
-        (f"{cost.memory_articles:,} articles of 8 kB: memory beside the model", f"{cost.memory:,.0f} MiB"),
-        ("unchanged, read again from a JSON Lines file that was touched", f"{cost.reread:,.0f} articles/s"),
-        ("unchanged, with its size and time as they were", f"{cost.skipped:,.0f} articles/s"),
-    )
-    return "\n".join(["| ingest | |", "|---|---|", *(f"| {name} | {figure} |" for name, figure in rows)])
+    """The figures as a Markdown table."""
+    encoder = f"bare encoder, sentence-transformers' `encode`, {cost.passages:,} passages"
+    rows = {
+        encoder: f"{cost.encoded:,.0f} passages/s",
+        "whole ingest of the same": f"{cost.ingested:,.0f} passages/s, {cost.share:.0%} of the encoder's speed",
+        f"{cost.memory_articles:,} articles of 8 kB: memory beside the model": f"{cost.memory:,.0f} MiB",
+        "unchanged, read again from a JSON Lines file with a new time": f"{cost.reread:,.0f} articles/s",
+        "unchanged, with the same size and time": f"{cost.skipped:,.0f} articles/s",
+    }
+    return "\n".join(["| ingest | |", "|---|---|", *(f"| {name} | {figure} |" for name, figure in rows.items())])
 
 
 def _beside_the_encoder(task: _Task) -> tuple[int, float, float]:
-    """Passages in all, and how many a second by the encoder alone and by the whole ingest, in turns."""
+    """The number of passages, and passages per second of the encoder alone and of the whole ingest."""
     embedder = load_embedder(task.config.embedding_model)
     if not isinstance(embedder, SentenceTransformerEmbedder):
-        raise TypeError("only a sentence-transformers model can be measured by itself")
+        raise TypeError("only a sentence-transformers model can be measured without an ingest")
     lines = task.corpus.read_text("utf-8").splitlines()
     texts = _texts(lines)
     embedder.encode(texts[:WARM_UP])
     encoding = ingesting = 0.0
     for part in range(SLICES):
-        own = lines[part::SLICES]
-        texts_of_part = _texts(own)
+        part_lines = lines[part::SLICES]
+        part_texts = _texts(part_lines)
         started = time.perf_counter()
-        embedder.encode(texts_of_part)
+        embedder.encode(part_texts)
         encoding += time.perf_counter() - started
         corpus = task.corpus.with_name(f"part{part}.jsonl")
-        corpus.write_text("\n".join(own), "utf-8")
+        corpus.write_text("\n".join(part_lines), "utf-8")
         report = ingest([corpus], task.config, model=Model(task.config.embedding_model, embedder))
         ingesting += report.seconds
     return len(texts), len(texts) / encoding, len(texts) / ingesting
@@ -139,26 +134,22 @@ def _texts(lines: Sequence[str]) -> list[str]:
 
 
 def _without_a_model(task: _Task) -> tuple[float, float, float]:
-    """MiB at the peak above what was held before; and articles a second, unchanged, read again and passed over."""
-    model, before = Model("drawn", _Drawn()), peak_memory()
-    config = replace(task.config, embedding_model="drawn")
+    """Growth of memory in MiB, and articles per second of an unchanged corpus, read again and skipped."""
+    model, before = Model("random", _RandomEmbedder()), peak_memory()
+    config = replace(task.config, embedding_model="random")
 
-    def ran() -> IngestReport:
-        return ingest([task.corpus], config, _nothing, model=model)
+    def run() -> IngestReport:
+        return ingest([task.corpus], config, lambda _: None, model=model)
 
-    ran()
+    run()
     memory = peak_memory() - before
     os.utime(task.corpus)
-    reread, skipped = ran(), ran()
+    reread, skipped = run(), run()
     return memory, reread.unchanged / reread.seconds, skipped.unchanged / skipped.seconds
 
 
-def _nothing(standing: Standing) -> None:
-    """A progress that nobody sees."""
-
-
-class _Drawn:
-    """Stands in for a model where memory is measured, and takes none: vectors drawn at random."""
+class _RandomEmbedder:
+    """Random vectors: replaces a model, whose memory is not to be measured."""
 
     def embed_questions(self, questions: Sequence[str]) -> Vectors:
         return self._vectors(len(questions))

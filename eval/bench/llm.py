@@ -1,7 +1,7 @@
-"""What a language model's stream costs on its way to a reader, beside the bare stream of the same server.
+"""Measures what the chain adds to a language model's stream, beside the bare stream of the same server.
 
-The server is one of our own, in a process of its own: it sends the passages' sentences back, a token a piece, as fast
-as they are read. Machines differ and are shared: what to look at is the milliseconds a token that are added.
+The server is our own, in its own process: it sends the passages' sentences back, one token at a time, as fast as they
+are read. Machines differ and are shared: compare the milliseconds added per token.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from rag.chain import Chain
 from rag.config import Config
 
 RUNS = 3
-"""The fastest of so many counts: what else the machine does only makes it slower."""
+"""Runs, of which the fastest counts: other load only makes them slower."""
 PAUSE = 0.3
-"""Seconds between the first token and the second: nobody can have waited for the second who tells the first before."""
+"""Seconds between the first and the second token: proves that the first is passed on at once."""
 _PASSAGE = re.compile(r"<passage>\nmark: \[(\w+)\].*?\n\n(.*?)\n</passage>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamCost:
-    """Seconds for all tokens after the first, and to the first one, of the bare stream and of the chain's."""
+    """Seconds for all tokens after the first, and to the first: `bare` of the stream, `told` of the chain."""
 
     tokens: int
     bare: float
@@ -40,34 +40,34 @@ class StreamCost:
 
     @property
     def added(self) -> float:
-        """Milliseconds a token."""
+        """Milliseconds per token that the chain adds."""
         return (self.told - self.bare) / self.tokens * 1000
 
 
 def bench_llm(chain: Chain, question: str, tokens: int) -> StreamCost:
-    """Stream an answer of so many tokens to a question over the chain's index, bare and told."""
+    """Time an answer of so many tokens, read from the server directly and through the chain."""
     with _serving(tokens) as url:
         config = Config(index=chain.index.folder, llm="bench", llm_base_url=url)
         writing = replace(chain.with_llm(config), min_confidence=0.0)
-        told = min(_told(writing, question) for _ in range(RUNS))
-        bare = min(_bare(url, question, chain) for _ in range(RUNS))
-    return StreamCost(tokens, bare[0], told[0], bare[1], told[1])
+        chained = min(_time_chain(writing, question) for _ in range(RUNS))
+        bare = min(_time_bare(url, question, chain) for _ in range(RUNS))
+    return StreamCost(tokens, bare[0], chained[0], bare[1], chained[1])
 
 
 def markdown(cost: StreamCost) -> str:
-    """The figures as a table."""
+    """The figures as a Markdown table."""
     return "\n".join(
         [
-            f"| a stream of {cost.tokens:,} tokens | bare | told |",
+            f"| a stream of {cost.tokens:,} tokens | bare | through the chain |",
             "|---|---|---|",
-            f"| all tokens after the first | {cost.bare:.2f} s | {cost.told:.2f} s, {cost.added:.2f} ms a token more |",
-            f"| from asking the model to its first token | {cost.bare_first:.3f} s | {cost.told_first:.3f} s |",
+            f"| all tokens after the first | {cost.bare:.2f} s | {cost.told:.2f} s, {cost.added:.2f} ms more each |",
+            f"| from the request to the first token | {cost.bare_first:.3f} s | {cost.told_first:.3f} s |",
         ]
     )
 
 
-def _told(chain: Chain, question: str) -> tuple[float, float]:
-    """Seconds of the chain's stream, from its request to the model on."""
+def _time_chain(chain: Chain, question: str) -> tuple[float, float]:
+    """Seconds of the chain's stream after the first token, and from its request to the first token."""
     asked = first = 0.0
     for answer in chain.stream(question):
         if answer.doing:
@@ -77,8 +77,8 @@ def _told(chain: Chain, question: str) -> tuple[float, float]:
     return time.perf_counter() - first - PAUSE, first - asked
 
 
-def _bare(url: str, question: str, chain: Chain) -> tuple[float, float]:
-    """Seconds of the same stream read by the standard library, which only parses its JSON."""
+def _time_bare(url: str, question: str, chain: Chain) -> tuple[float, float]:
+    """The same of a stream read by the standard library, which only parses its JSON."""
     passages = "\n\n".join(
         f"<passage>\nmark: [bb{n}]\n\n{hit.passage.text.strip()}\n</passage>"
         for n, hit in enumerate(chain.retrieve(question), 1)
@@ -128,7 +128,7 @@ def _serve(connection: Connection, tokens: int) -> None:
             event = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "bench", "choices": [choice]}
             self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its base class calls it so
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
@@ -137,12 +137,12 @@ def _serve(connection: Connection, tokens: int) -> None:
 
 
 def _reply(prompt: str) -> Iterator[str]:
-    """The passages' sentences with their marks, again and again, no two of them the same; in tokens."""
+    """Tokens of the passages' sentences with their markers, repeated without end, no two alike."""
     passages: Sequence[tuple[str, str]] = _PASSAGE.findall(prompt)
     for turn in count():
         for mark, text in passages:
             for sentence in re.findall(r"[^.!?]+[.!?]", text):
-                said = " ".join(sentence.split())
-                yield from re.findall(r"\S+\s?", f"{said[:-1]}{f' ({turn})' if turn else ''} [{mark}]. ")
+                words = " ".join(sentence.split())
+                yield from re.findall(r"\S+\s?", f"{words[:-1]}{f' ({turn})' if turn else ''} [{mark}]. ")
         if not passages:
             return

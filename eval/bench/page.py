@@ -1,7 +1,7 @@
-"""How long people wait for a page that many of them ask at once, beside one who asks it alone.
+"""Measures how long people wait for a page that many use at once, beside one person alone.
 
-It asks a page that is running, over HTTP, as other programs do. Machines differ and are shared: what to look at is how
-much longer many wait than one, and that no question fails.
+It asks a running page over HTTP, as other programs do. Machines differ and are shared: compare how much longer many
+wait than one, and check that no question fails.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ import numpy as np
 from rag.errors import AddressError
 
 SECONDS = 120
-"""For one answer; who waits longer has none."""
+"""Timeout of one answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageCost:
-    """Seconds from a question to its whole answer, at the median and at the 95th percentile, and what failed.
+    """Seconds from a question to its whole answer: median, 95th percentile and longest; and failures.
 
-    `alone` is the median of one person who asks the same questions one after the other; `seconds` is how long all of
-    them took together.
+    `alone` is the median of one user asking the same questions in turn; `seconds` is the time of the whole run.
     """
 
     users: int
@@ -42,8 +41,8 @@ class PageCost:
 
 
 def bench_page(url: str, questions: Sequence[str], users: int, each: int) -> PageCost:
-    """Let users ask so many questions each, all users at once. Raises AddressError if no page is there."""
-    _known(url)
+    """Let all users ask `each` questions at once. Raises AddressError if no page answers."""
+    _check_health(url)
     alone = _session(url, questions, 0, each)
     started = time.perf_counter()
     with ThreadPoolExecutor(users) as pool:
@@ -58,47 +57,47 @@ def bench_page(url: str, questions: Sequence[str], users: int, each: int) -> Pag
 
 
 def markdown(cost: PageCost) -> str:
-    """The figures as a table."""
+    """The figures as a Markdown table."""
     return "\n".join(
         [
             f"| {cost.users} users, {cost.asked:,} questions in {cost.seconds:.1f} s, {cost.failed} failed | seconds |",
             "|---|---|",
-            f"| one who asks alone, median | {cost.alone:.3f} |",
-            f"| all at once, median | {cost.median:.3f} |",
-            f"| all at once, 95th percentile | {cost.p95:.3f} |",
-            f"| all at once, longest | {cost.longest:.3f} |",
+            f"| one user alone, median | {cost.alone:.3f} |",
+            f"| all users at once, median | {cost.median:.3f} |",
+            f"| all users at once, 95th percentile | {cost.p95:.3f} |",
+            f"| all users at once, longest | {cost.longest:.3f} |",
         ]
     )
 
 
 def _session(url: str, questions: Sequence[str], user: int, each: int) -> list[float | None]:
-    """One user's questions, in a session as a browser's page has one, each begun where another one is."""
+    """Ask one user's questions in a session of their own, as a browser's page does; each user starts at another one."""
     own, session = islice(cycle(questions), user * each, (user + 1) * each), token_urlsafe(9)
-    return [_asked(url, question, session) for question in own]
+    return [_time_answer(url, question, session) for question in own]
 
 
-def _asked(url: str, question: str, session: str) -> float | None:
-    """Seconds until the answer was there; None if there was none."""
+def _time_answer(url: str, question: str, session: str) -> float | None:
+    """Seconds until the answer is complete; None if there is none."""
     started = time.perf_counter()
     try:
         body = json.dumps({"data": [question], "session_hash": session}).encode()
-        called = json.loads(_fetched(f"{url}gradio_api/call/ask", body))
-        told = _fetched(f"{url}gradio_api/call/ask/{called['event_id']}")
+        call = json.loads(_fetch(f"{url}gradio_api/call/ask", body))
+        events = _fetch(f"{url}gradio_api/call/ask/{call['event_id']}")
     except (OSError, ValueError, KeyError):
         return None
-    return time.perf_counter() - started if "event: complete" in told else None
+    return time.perf_counter() - started if "event: complete" in events else None
 
 
-def _known(url: str) -> None:
+def _check_health(url: str) -> None:
     try:
-        _fetched(f"{url}healthz")
+        _fetch(f"{url}healthz")
     except OSError as error:
-        raise AddressError(f"no page is well at {url} ({error}); start one: pullquote chat") from error
+        raise AddressError(f"no page answers at {url} ({error}); start one: pullquote chat") from error
 
 
-def _fetched(url: str, body: bytes | None = None) -> str:
+def _fetch(url: str, body: bytes | None = None) -> str:
     headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, body, headers)  # noqa: S310 - the command takes no other kind of address
+    request = urllib.request.Request(url, body, headers)  # noqa: S310 - the command checks the scheme
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=SECONDS) as response:
         return str(response.read().decode())

@@ -1,7 +1,7 @@
-"""How ingest, questions and memory go as the corpus grows, beside LlamaIndex's plain recipe in the same run.
+"""Measures speed and memory as the corpus grows, beside LlamaIndex's plain recipe in the same run.
 
-Every measurement runs in a process of its own, so that its peak of memory is its own. Machines differ and are shared:
-the ratios are what to look at.
+Every measurement has a process of its own, and so a peak memory of its own. Machines differ and are shared: compare
+the ratios.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one system took for a corpus of so many passages; seconds, and MiB of memory (peak) and of disk."""
+    """The cost of one system for a corpus; times in seconds, peak memory and disk in MiB."""
 
     system: str
     passages: int
@@ -59,7 +59,7 @@ class Cost:
 
     @property
     def words_per_second(self) -> float:
-        """How fast it ingests; words, since the systems cut text differently."""
+        """Speed of ingestion, in words since the systems split text differently."""
         return self.words / self.ingest_seconds
 
 
@@ -71,7 +71,7 @@ COLUMNS: tuple[tuple[str, int, Callable[[Cost], float]], ...] = (
     ("to ask", 0, lambda cost: cost.question_memory),
     ("disk, MiB", 1, lambda cost: cost.disk),
 )
-"""Heading, decimals and figure of each column of the table."""
+"""Heading, decimals and value of each column of the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +84,21 @@ class _Task:
 
 
 def bench(
-    sources: Sequence[Path], passages: Sequence[int], config: Config, work: Path, tell: Callable[[str], object]
+    sources: Sequence[Path], passages: Sequence[int], config: Config, work: Path, log: Callable[[str], object]
 ) -> Iterator[Cost]:
-    """Measure both systems on corpora of about so many passages, grown out of these articles.
+    """Measure both systems on corpora of about so many passages, generated from these articles.
 
-    `work` is a folder to fill; `tell` is given a line before each step. A question is timed until its hits are there.
-    Raises ReadError if there is no article, ConfigError if the recipe is not installed.
+    `work` is an empty folder; `log` gets a line before each step. Questions are timed until their hits are returned.
+    Raises ReadError without an article, ConfigError if the recipe is not installed.
     """
     require_recipe()
-    articles = [item for path in sources for item in read_articles(path)]
-    if not articles:
-        raise ReadError(f"no article in {', '.join(map(str, sources))}; give files or folders of articles")
+    articles = read_all(sources)
     questions = tuple(questions_about(articles))
     _write(work / "warm-up.jsonl", articles[:1])
     for size in passages:
         words = _write(work / f"{size}.jsonl", grown(articles, size * WORDS_OF_A_PASSAGE))
         for system in (RECIPE, PULLQUOTE):
-            tell(f"{system}: {size:,} passages …")
+            log(f"{system}: {size:,} passages …")
             folder = work / f"{size}-{system}"
             own = replace(config, index=folder)
             task = _Task(system, own, work / "warm-up.jsonl", work / f"{size}.jsonl", questions)
@@ -117,23 +115,23 @@ def require_recipe() -> None:
 
 
 def grown(articles: Sequence[Article], words: int) -> Iterator[Article]:
-    """Articles until they hold so many words; when they run out, new ones made of their sentences, drawn at random."""
+    """The articles, then articles made of their sentences at random, until there are so many words."""
     drawn = random.Random(SEED)
-    spans = [[article.text[s.start : s.end] for s in sentences_of(article.text)] for article in articles]
-    sentences = [sentence for of_one in spans for sentence in of_one]
+    by_article = [[article.text[s.start : s.end] for s in sentences_of(article.text)] for article in articles]
+    sentences = [sentence for article_sentences in by_article for sentence in article_sentences]
     written = number = 0
     while written < words:
         if number < len(articles):
             text = articles[number].text
         else:
-            text = " ".join(drawn.choices(sentences, k=len(drawn.choice(spans))))
+            text = " ".join(drawn.choices(sentences, k=len(drawn.choice(by_article))))
         written += len(text.split())
         yield Article(f"a{number}", articles[number % len(articles)].title, text)
         number += 1
 
 
 def questions_about(articles: Sequence[Article]) -> list[str]:
-    """The beginnings of sentences drawn at random: they take as long as questions do."""
+    """The beginnings of random sentences, which take as long as questions."""
     drawn = random.Random(SEED)
     beginnings = []
     for article in drawn.choices(articles, k=QUESTIONS):
@@ -143,7 +141,7 @@ def questions_about(articles: Sequence[Article]) -> list[str]:
 
 
 def markdown(costs: Sequence[Cost]) -> str:
-    """The table of the README: a line for each system, and one for Pullquote divided by the recipe."""
+    """A Markdown table with a line for each system, and one for Pullquote divided by the recipe."""
     lines = [f"| passages | | {' | '.join(heading for heading, _, _ in COLUMNS)} |", "|---" * (len(COLUMNS) + 2) + "|"]
     for recipe, ours in zip(costs[::2], costs[1::2], strict=True):
         for cost, size in ((recipe, f"{recipe.passages:,}"), (ours, "")):
@@ -154,8 +152,16 @@ def markdown(costs: Sequence[Cost]) -> str:
     return "\n".join(lines)
 
 
+def read_all(sources: Sequence[Path]) -> list[Article]:
+    """The articles of files and folders. Raises ReadError without an article."""
+    articles = [article for path in sources for article in read_articles(path)]
+    if not articles:
+        raise ReadError(f"no article in {', '.join(map(str, sources))}; give files or folders of articles")
+    return articles
+
+
 def read_articles(path: Path) -> Iterator[Article]:
-    """The articles of a file or a folder; what cannot be read is left out."""
+    """The articles of a file or a folder; those that cannot be read are skipped."""
     with Opener(Options()) as reader:
         for source in find(path):
             if isinstance(source, Source):
@@ -173,30 +179,30 @@ def _write(corpus: Path, articles: Iterable[Article]) -> int:
 
 
 def in_a_process(job: Callable[[S], T], task: S) -> T:
-    """The job done in a process of its own, whose peak of memory is its own."""
+    """The result of a job that runs in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(job, task).result()
 
 
 def _ingest(task: _Task) -> tuple[float, float]:
-    """Seconds from opening the index to the last passage stored, its libraries imported before; and MiB."""
-    elsewhere = task.config.index.with_name(f"{task.config.index.name}-warm-up")
-    _fill(task.system, task.warm_up, replace(task.config, index=elsewhere))
+    """Seconds from opening the index to storing the last passage, with libraries imported before; and MiB."""
+    warm_up = task.config.index.with_name(f"{task.config.index.name}-warm-up")
+    _fill(task.system, task.warm_up, replace(task.config, index=warm_up))
     started = time.perf_counter()
     _fill(task.system, task.corpus, task.config)
     return time.perf_counter() - started, peak_memory()
 
 
 def _ask(task: _Task) -> tuple[float, float, float]:
-    """Seconds at the median and at the 95th percentile; and MiB."""
+    """Median and 95th percentile of seconds; and MiB."""
     retrieve = _retriever(task.system, task.config)
-    taken = []
+    times = []
     for question in (*task.questions[:WARM_UP], *task.questions):
         started = time.perf_counter()
         retrieve(question)
-        taken.append(time.perf_counter() - started)
-    found = percentiles(np.array(taken[WARM_UP:]))
-    return found["p50"], found["p95"], peak_memory()
+        times.append(time.perf_counter() - started)
+    seconds = percentiles(np.array(times[WARM_UP:]))
+    return seconds["p50"], seconds["p95"], peak_memory()
 
 
 def _fill(system: str, corpus: Path, config: Config) -> None:
@@ -217,7 +223,7 @@ def _retriever(system: str, config: Config) -> Callable[[str], object]:
 
 
 def peak_memory() -> float:
-    """MiB this process held at most. Linux counts in ru_maxrss what its parent held when it started this one."""
+    """Peak memory of this process in MiB. On Linux, ru_maxrss would include the parent's memory at the start."""
     status = Path("/proc/self/status")
     if status.exists():
         [peak] = [line for line in status.read_text("utf-8").splitlines() if line.startswith("VmHWM")]

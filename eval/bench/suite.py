@@ -1,9 +1,9 @@
-"""Pullquote beside LlamaIndex's plain recipe, over several sets in one run: `prepare` the sets, then `measure` them.
+"""Compares Pullquote with LlamaIndex's plain recipe over several sets: `prepare` the sets, then `measure` them.
 
-A set is a folder with articles.jsonl and pairs.jsonl. Both systems get the same articles and questions; the recipe has
-no use for a conversation, and gets the question alone. Pullquote is asked each pair as `pullquote eval` asks it;
-besides, each set is asked the others' questions, which it cannot answer, follow-ups are asked in other ways as well,
-and first questions in the middle of a conversation about something else.
+A set is a folder with articles.jsonl and pairs.jsonl. Both systems get the same articles and questions; the recipe
+cannot use a conversation, and gets the question alone. Pullquote is asked each pair as `pullquote eval` asks it. In
+addition, each set is asked the others' questions, which it cannot answer; follow-ups are asked in other ways; and
+first questions are asked in the middle of an unrelated conversation.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eval import statistics
-from eval.aggregates import Scores, answered, table_of
+from eval.aggregates import answered, table_of
 from eval.bench.scale import PULLQUOTE, RECIPE, require_recipe
-from eval.pairs.reading import ArticleNames, Survey, check_pairs, day_of, drawn, read_pairs, survey
+from eval.pairs.reading import ArticleNames, Survey, asking_day, check_pairs, read_pairs, sampled, survey
 from eval.pairs.schema import QAPair
 from eval.report import cell
 from eval.rows import Row
-from eval.run import Tally, content_of, figures, made_with
+from eval.run import ScoreColumns, content_digest, figures, first_reason, run_setup
 from eval.statistics import Curve, Difference, Interval
 from ingest.pipeline import ingest
 from rag.chain import LONGEST_QUESTION, Chain
@@ -45,9 +45,9 @@ ARTICLES, PAIRS = "articles.jsonl", "pairs.jsonl"
 SYSTEMS = (PULLQUOTE, RECIPE)
 SEED = 1
 TURNS = 2
-"""How many questions a conversation has that is made of a set's own."""
+"""Turns of a conversation made of a set's own questions."""
 POOL = 500
-"""Conversations and questions kept to draw from, so that memory does not grow with the pairs."""
+"""Conversations and questions kept to draw from; bounds memory."""
 
 RETRIEVAL = ("hit@1", "answer_in_100_words", "answer_in_250_words", "evidence@1", "evidence@5", "all_evidence@10")
 ANSWERS = ("right", "words", "quote_exact", "answered", "abstain_recall", "auc_answerable", "calibration_error")
@@ -66,10 +66,10 @@ Conversation = tuple[Turn, ...]
 
 @dataclass(frozen=True, slots=True)
 class QASet:
-    """A set whose articles both systems have. Its pairs are read anew each time: memory does not hold them.
+    """A set that both systems have ingested. Its pairs are read from the file each time, not kept in memory.
 
     `config` is that of its index, `recipe` the folder of the recipe's store. `unread` are the articles that could not
-    be ingested. `first` counts the first questions, those that other sets are asked.
+    be ingested. `first` is the number of its first questions, which the other sets are asked.
     """
 
     name: str
@@ -83,21 +83,21 @@ class QASet:
 
     def pairs(self) -> Iterator[QAPair]:
         """The pairs of the sample."""
-        found = check_pairs(drawn(read_pairs(self.file), self.survey.cut), self.names)
-        return (pair for pair in found if isinstance(pair, QAPair))
+        checked = check_pairs(sampled(read_pairs(self.file), self.survey.cut), self.names)
+        return (pair for pair in checked if isinstance(pair, QAPair))
 
     def first_questions(self) -> Iterator[QAPair]:
-        """Those that have an answer, and need no conversation to be understood."""
+        """The answerable pairs without a conversation."""
         return (pair for pair in self.pairs() if _is_first(pair))
 
 
 @dataclass(frozen=True, slots=True)
 class SetReport:
-    """How both systems did on a set. Figures have the names of eval.metrics; without gold for one, it is left out.
+    """Both systems' figures on a set, by the names of eval.metrics; a figure without gold is omitted.
 
-    `retrieval` is by system, `follow_ups` by way of asking and by system. `foreign` is the share of the other sets'
-    questions that Pullquote leaves unanswered. `lost` is what an unrelated conversation costs first questions:
-    each figure without one (b) minus that after one (a). `calibration` is of Pullquote's answers.
+    `made` is the setup. `retrieval` is by system, `follow_ups` by way of asking and by system. `foreign` is the share
+    of the other sets' questions that Pullquote leaves unanswered. `lost` is the cost of an unrelated conversation to
+    first questions: each figure without one (b) minus that after one (a). `calibration` is of Pullquote's answers.
     """
 
     name: str
@@ -114,20 +114,20 @@ class SetReport:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """The sets' reports, and the size of the sample drawn of each; None for all pairs."""
+    """The reports of the sets, and the size of each one's sample; None for all pairs."""
 
     sample: int | None
     sets: Sequence[SetReport]
 
 
 def prepare(
-    folders: Sequence[Path], sample: int | None, config: Config, work: Path, tell: Callable[[str], object]
+    folders: Sequence[Path], sample: int | None, config: Config, work: Path, log: Callable[[str], object]
 ) -> Iterator[QASet]:
-    """Bring both systems' stores in step with the articles of each folder, and look through its pairs.
+    """Update both systems' stores with the articles of each folder, and check its pairs.
 
-    `work` keeps the stores, and may be that of an earlier run; `tell` is given a line before each step. Raises
-    ConfigError if the recipe is not installed, ReadError if a folder is no set, is called as another one is, or has no
-    pair that can be asked.
+    `work` keeps the stores, and may be that of an earlier run; `log` gets a line before each step. Raises ConfigError
+    if the recipe is not installed, ReadError if a folder is not a set, has the name of another one, or has no pair
+    that can be asked.
     """
     require_recipe()
     names = [folder.resolve().name for folder in folders]
@@ -136,13 +136,13 @@ def prepare(
         if missing:
             raise ReadError(f"{folder} has no {missing[0]}; give folders with {ARTICLES} and {PAIRS}")
         if names.count(name) > 1:
-            raise ReadError(f"two of the folders are called {name!r}; give each a name of its own")
+            raise ReadError(f"two of the folders are called {name!r}; give each a different name")
     for folder, name in zip(folders, names, strict=True):
-        yield _prepared(folder, sample, replace(config, index=work.resolve() / name / "index"), tell)
+        yield _prepared(folder, sample, replace(config, index=work.resolve() / name / "index"), log)
 
 
 def steps(sets: Sequence[QASet]) -> int:
-    """How many questions `measure` asks; one that is asked in several ways counts once."""
+    """The number of questions `measure` asks, each counted once."""
     first = sum(each.first for each in sets)
     return sum(each.survey.pairs + first - each.first for each in sets)
 
@@ -153,9 +153,9 @@ def measure(sets: Sequence[QASet], sample: int | None, step: Callable[[], object
 
 
 def joined(pair: QAPair) -> str:
-    """Its first question, its last turn and its question as one text: the least that a conversation can be used for.
+    """The first question, the last turn and the question as one text, the simplest use of a conversation.
 
-    Of what would be too long for a question, the beginning is left out.
+    The beginning is cut off if the text is too long for a question.
     """
     first, last = pair.history[0], pair.history[-1]
     parts = dict.fromkeys((first.question, last.question, last.answer, pair.question))
@@ -163,13 +163,13 @@ def joined(pair: QAPair) -> str:
 
 
 def unrelated(pair: QAPair, conversations: Sequence[Conversation], others: Sequence[QAPair]) -> Conversation:
-    """One of the conversations; if there is none, one made of other pairs. The same for a pair each time."""
+    """One of the conversations, or one made of other pairs if there are none; always the same for a pair."""
     chance = random.Random(f"{SEED} {pair.id}")
     if conversations:
         return chance.choice(conversations)
     others = [other for other in others if other.id != pair.id]
-    told = chance.sample(others, min(TURNS, len(others)))
-    return tuple(Turn(other.question, other.answers[0], other.articles) for other in told)
+    turns = chance.sample(others, min(TURNS, len(others)))
+    return tuple(Turn(other.question, other.answers[0], other.articles) for other in turns)
 
 
 def pooled(curves: Iterable[Curve]) -> Curve:
@@ -181,7 +181,7 @@ def pooled(curves: Iterable[Curve]) -> Curve:
 
 
 def markdown(suite: Suite) -> str:
-    """The README's tables, a column for each set; what no set has gold for is left out."""
+    """Markdown tables with a column for each set; figures that no set has gold for are omitted."""
     sets = suite.sets
     names = [each.name.replace("|", "/") for each in sets]
     tables = {
@@ -198,155 +198,147 @@ def _is_first(pair: QAPair) -> bool:
     return pair.answerable and not pair.history
 
 
-def _prepared(folder: Path, sample: int | None, config: Config, tell: Callable[[str], object]) -> QASet:
+def _prepared(folder: Path, sample: int | None, config: Config, log: Callable[[str], object]) -> QASet:
     home = config.index.parent
     home.mkdir(parents=True, exist_ok=True)
-    tell(f"{home.name}: ingesting into {PULLQUOTE} …")
-    # A copy: articles of a folder that was moved since would be taken for others that claim the same ids.
+    log(f"{home.name}: ingesting into {PULLQUOTE} …")
+    # A copy: if the folder moves, its articles would conflict with those indexed from the old place.
     report = ingest([shutil.copyfile(folder / ARTICLES, home / ARTICLES)], config)
     index = Index(config.index, config.embedding_model)
     names = ArticleNames.of(index.articles())
-    found = survey(check_pairs(read_pairs(folder / PAIRS), names), sample)
-    if not found.pairs:
-        reason = f"{found.failures[0].source}: {found.failures[0].reason}" if found.failures else "there is none"
-        raise ReadError(f"no pair of {folder} can be asked ({reason})")
-    recipe = _filled(home, index, lambda: tell(f"{home.name}: ingesting into {RECIPE} …"))
-    made = QASet(home.name, folder / PAIRS, config, recipe, names, found, report.failed)
-    return replace(made, first=sum(1 for _ in made.first_questions()))
+    surveyed = survey(check_pairs(read_pairs(folder / PAIRS), names), sample)
+    if not surveyed.pairs:
+        raise ReadError(f"no pair of {folder} can be asked ({first_reason(surveyed.failures)})")
+    recipe = _recipe_store(home, index, lambda: log(f"{home.name}: ingesting into {RECIPE} …"))
+    prepared = QASet(home.name, folder / PAIRS, config, recipe, names, surveyed, report.failed)
+    return replace(prepared, first=sum(1 for _ in prepared.first_questions()))
 
 
-def _filled(home: Path, index: Index, tell: Callable[[], object]) -> Path:
-    """The folder of the recipe's store of an index's articles; one that an earlier run made whole is left alone."""
+def _recipe_store(home: Path, index: Index, log: Callable[[], object]) -> Path:
+    """The folder of the recipe's store of an index's articles; a complete one of an earlier run is reused."""
     from eval.bench.baseline import CHUNK_OVERLAP, CHUNK_TOKENS, PlainRecipe
 
-    parts = (content_of(index.articles()), index.embedding_model, CHUNK_TOKENS, CHUNK_OVERLAP)
-    made_of = hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:16]
-    note = home / "recipe.txt"  # written last, so that a store that was left halfway is not taken for a whole one
-    of, _, name = note.read_text("utf-8").partition(" ") if note.is_file() else ("", "", "")
-    if name and of == made_of and (home / name).is_dir():
+    parts = (content_digest(index.articles()), index.embedding_model, CHUNK_TOKENS, CHUNK_OVERLAP)
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:16]
+    note = home / "recipe.txt"  # written last, so that an incomplete store is not reused
+    stored, _, name = note.read_text("utf-8").partition(" ") if note.is_file() else ("", "", "")
+    if name and stored == digest and (home / name).is_dir():
         return home / name
-    tell()
+    log()
     for old in home.glob("recipe-*"):
         shutil.rmtree(old)
-    # A new name each time: Chroma goes on writing to a store it has opened, whatever became of its folder.
+    # A new name each time: Chroma keeps writing to a store it has opened, even if its folder was deleted.
     folder = Path(tempfile.mkdtemp(prefix="recipe-", dir=home))
-    articles = (found for entry in index.articles() if (found := index.article(entry.id)))
+    articles = (article for entry in index.articles() if (article := index.article(entry.id)))
     PlainRecipe(folder, index.embedding_model).ingest(articles)
-    note.write_text(f"{made_of} {folder.name}", "utf-8")
+    note.write_text(f"{digest} {folder.name}", "utf-8")
     return folder
 
 
 @dataclass(slots=True)
-class _Desk:
-    """Both systems over one set, and the scores so far, by way of asking and by system."""
+class _SetRun:
+    """Asks both systems the questions of a set, and keeps their scores by way of asking and by system."""
 
     chain: Chain
     recipe: PlainRecipe
-    tallies: defaultdict[tuple[str, str], Tally] = field(default_factory=lambda: defaultdict(Tally))
+    scored: defaultdict[tuple[str, str], ScoreColumns] = field(default_factory=lambda: defaultdict(ScoreColumns))
 
-    def ask(self, pair: QAPair, other: Conversation) -> None:
-        """Ask as the pair has it, and in the other ways there are; `other` is an unrelated conversation."""
-        row = self._answered(pair, pair.question, pair.history)
-        self.tallies[GIVEN, PULLQUOTE].add(pair, row)
-        self._find(GIVEN, pair, pair.question)
+    def ask(self, pair: QAPair, conversation: Conversation) -> None:
+        """Ask a pair as given and in the other ways that fit it, such as after an unrelated conversation."""
+        row = self._answer(pair, pair.question, pair.history)
+        self.scored[GIVEN, PULLQUOTE].add(pair, row)
+        self._retrieve(GIVEN, pair, pair.question)
         if pair.history and pair.evidence:
-            self._follow_up(pair, row)
-        elif _is_first(pair) and other:
-            self.tallies[BEFORE, PULLQUOTE].add(pair, row)
-            self.tallies[AFTER, PULLQUOTE].add(pair, self._answered(pair, pair.question, other))
+            self._ask_follow_up(pair, row)
+        elif _is_first(pair) and conversation:
+            self.scored[BEFORE, PULLQUOTE].add(pair, row)
+            self.scored[AFTER, PULLQUOTE].add(pair, self._answer(pair, pair.question, conversation))
 
-    def _follow_up(self, pair: QAPair, row: Row) -> None:
-        self.tallies[HISTORY, PULLQUOTE].add(pair, row)
+    def _ask_follow_up(self, pair: QAPair, row: Row) -> None:
+        self.scored[HISTORY, PULLQUOTE].add(pair, row)
         for way, question in ((ALONE, pair.question), (JOINED, joined(pair)), (REWRITTEN, pair.rewrite)):
             if question:
-                self.tallies[way, PULLQUOTE].add(pair, self._answered(pair, question))
-                self._find(way, pair, question)
+                self.scored[way, PULLQUOTE].add(pair, self._answer(pair, question))
+                self._retrieve(way, pair, question)
 
-    def _answered(self, pair: QAPair, question: str, history: Conversation = ()) -> Row:
-        return Row.of(pair, self.chain.ask(question, history, **day_of(pair)), self.chain.index, "")
+    def _answer(self, pair: QAPair, question: str, history: Conversation = ()) -> Row:
+        return Row.of(pair, self.chain.ask(question, history, **asking_day(pair)), self.chain.index, "")
 
-    def _find(self, way: str, pair: QAPair, question: str) -> None:
-        """The recipe only finds: an answer of its would be a language model's."""
+    def _retrieve(self, way: str, pair: QAPair, question: str) -> None:
+        """The recipe is measured on retrieval only: its answers would need a language model."""
         hits = tuple(self.recipe.retrieve(question))
-        self.tallies[way, RECIPE].add(pair, Row(pair.id, question, "", True, 0.0, (), hits, 0.0))
+        self.scored[way, RECIPE].add(pair, Row(pair.id, question, "", True, 0.0, (), hits, 0.0))
 
     def means(self, way: str, names: Sequence[str]) -> dict[str, dict[str, Interval]]:
-        """Figures by system, of those that were asked that way."""
-        tallied = {system: self.tallies[way, system] for system in SYSTEMS if (way, system) in self.tallies}
-        return {system: _means(tally.scores(), names) for system, tally in tallied.items()}
+        """Figures by system for a way of asking."""
+        columns = {s: self.scored[way, s].scores().columns for s in SYSTEMS if (way, s) in self.scored}
+        return {
+            system: {name: mean for name in names if (mean := statistics.mean(of_system[name]))}
+            for system, of_system in columns.items()
+        }
 
     def lost(self) -> dict[str, Difference]:
-        """What the unrelated conversation cost, question by question."""
-        if (AFTER, PULLQUOTE) not in self.tallies:
+        """The cost of the unrelated conversation, question by question."""
+        if (AFTER, PULLQUOTE) not in self.scored:
             return {}
-        after, before = (self.tallies[way, PULLQUOTE].scores().columns for way in (AFTER, BEFORE))
-        found = {name: statistics.paired(after[name], before[name]) for name in DISTURBED}
-        return {name: difference for name, difference in found.items() if difference}
+        after, before = (self.scored[way, PULLQUOTE].scores().columns for way in (AFTER, BEFORE))
+        return {name: loss for name in DISTURBED if (loss := statistics.paired(after[name], before[name]))}
 
 
 def _measured(this: QASet, others: Sequence[QASet], step: Callable[[], object]) -> SetReport:
     from eval.bench.baseline import PlainRecipe
 
     chain = Chain.from_config(this.config)
-    desk = _Desk(chain, PlainRecipe(this.recipe, this.config.embedding_model))
+    run = _SetRun(chain, PlainRecipe(this.recipe, this.config.embedding_model))
     elsewhere = _some(pair for other in others for pair in other.pairs() if pair.history)
     conversations = [pair.history for pair in elsewhere]
     own = [] if conversations else _some(pair for pair in this.first_questions() if pair.answers)
     for pair in this.pairs():
-        desk.ask(pair, unrelated(pair, conversations, own))
+        run.ask(pair, unrelated(pair, conversations, own))
         step()
     foreign = []
     for pair in (pair for other in others for pair in other.first_questions()):
-        foreign.append(not chain.ask(pair.question, **day_of(pair)).grounded)
+        foreign.append(not chain.ask(pair.question, **asking_day(pair)).grounded)
         step()
-    return _report(this, desk, statistics.mean(np.array(foreign, dtype=float)))
-
-
-def _report(this: QASet, desk: _Desk, foreign: Interval | None) -> SetReport:
-    scores = desk.tallies[GIVEN, PULLQUOTE].scores()
-    found = figures(scores)
+    scores = run.scored[GIVEN, PULLQUOTE].scores()
+    all_figures = figures(scores)
     return SetReport(
         name=this.name,
-        made=made_with(desk.chain, desk.chain.index.articles()),
+        made=run_setup(chain, chain.index.articles()),
         asked=len(scores.ids),
         excluded=this.survey.excluded,
-        retrieval=desk.means(GIVEN, RETRIEVAL),
-        answers={name: found[name] for name in ANSWERS if name in found},
-        foreign=foreign,
-        follow_ups={way: by_system for way in WAYS if (by_system := desk.means(way, FOLLOW_UPS))},
-        lost=desk.lost(),
+        retrieval=run.means(GIVEN, RETRIEVAL),
+        answers={name: all_figures[name] for name in ANSWERS if name in all_figures},
+        foreign=statistics.mean(np.array(foreign, dtype=float)),
+        follow_ups={way: by_system for way in WAYS if (by_system := run.means(way, FOLLOW_UPS))},
+        lost=run.lost(),
         calibration=statistics.calibration_curve(*answered(table_of(scores)).T),
     )
 
 
 def _some(pairs: Iterable[QAPair]) -> list[QAPair]:
-    """POOL of them, drawn at random, the same ones each time."""
+    """A random sample of POOL pairs, always the same."""
     chance = random.Random(SEED)
     return heapq.nsmallest(POOL, pairs, key=lambda _: chance.random())
 
 
-def _means(scores: Scores, names: Sequence[str]) -> dict[str, Interval]:
-    found = {name: statistics.mean(scores.columns[name]) for name in names}
-    return {name: interval for name, interval in found.items() if interval}
-
-
-def _band(said: float) -> int:
-    """Which tenth of the scale a band's mean confidence lies in; the mean may be off by the last bit."""
-    return min(int(round(said, 6) * 10), 9)
+def _band(confidence: float) -> int:
+    """The tenth of the scale of a band's mean confidence, which may be off by the last bit."""
+    return min(int(round(confidence, 6) * 10), 9)
 
 
 def _together(points: Sequence[tuple[float, float, int]]) -> tuple[float, float, int]:
-    said, right, counts = np.array(points).T
+    confidence, right, counts = np.array(points).T
     n = counts.sum()
-    return float(said @ counts / n), float(right @ counts / n), int(n)
+    return float(confidence @ counts / n), float(right @ counts / n), int(n)
 
 
 Line = tuple[Sequence[str], Sequence[str]]
-"""A line of a table: its labels, and its cells."""
+"""The labels and the cells of a line of a table."""
 
 
 def _table(names: Sequence[str], labels: int, lines: Iterable[Line]) -> str:
-    """Lines without a figure are left out, and a table without a line is empty."""
+    """A Markdown table without the lines that have no figure; empty if there are none."""
     kept = [[*heads, *cells] for heads, cells in lines if set(cells) != {NONE}]
     if not kept:
         return ""
@@ -370,8 +362,8 @@ def _follow_ups(sets: Sequence[SetReport]) -> Iterator[Line]:
     for name in FOLLOW_UPS:
         for way in WAYS:
             for system in SYSTEMS:
-                found = [each.follow_ups.get(way, {}).get(system, {}).get(name) for each in sets]
-                yield (name, way, system), [cell(interval) for interval in found]
+                intervals = [each.follow_ups.get(way, {}).get(system, {}).get(name) for each in sets]
+                yield (name, way, system), [cell(interval) for interval in intervals]
 
 
 def _lost(sets: Sequence[SetReport]) -> Iterator[Line]:
@@ -390,8 +382,8 @@ def _calibration(sets: Sequence[SetReport]) -> Iterator[Line]:
     curves = [each.calibration for each in sets]
     columns = [{_band(point[0]): point for point in curve} for curve in (*curves, pooled(curves))]
     for band in range(10):
-        yield (f"{band / 10}–{(band + 1) / 10}",), [_said(column.get(band)) for column in columns]
+        yield (f"{band / 10}–{(band + 1) / 10}",), [_calibration_cell(column.get(band)) for column in columns]
 
 
-def _said(point: tuple[float, float, int] | None) -> str:
+def _calibration_cell(point: tuple[float, float, int] | None) -> str:
     return f"{point[0]:.2f}: {point[1]:.2f} (n = {point[2]:,})" if point else NONE

@@ -1,4 +1,4 @@
-"""Public sets in their own formats → entries as a pairs file has them, and articles as ingest reads them."""
+"""Converts public data sets to the entries of a pairs file, and to articles for ingestion."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from rag.errors import ReadError
 from rag.schema import Failure
 
 Entries = Iterator[tuple[str, Any]]
-"""Where an entry stands ("pairs.jsonl, line 3"), and its fields, or the failure it is."""
+"""The place of an entry ("pairs.jsonl, line 3") with its fields, or with a failure."""
 
 INSUFFICIENT = "insufficient information"
-"""MultiHop-RAG's answer to the questions that have none."""
+"""MultiHop-RAG's answer to unanswerable questions."""
 QRELS = ("test", "dev", "train")
 
 
-def whole_json(path: Path) -> Any | None:
-    """What a .json file holds; None for other files, and for one that holds JSON Lines."""
+def load_json(path: Path) -> Any | None:
+    """The content of a .json file; None for other files, and for JSON Lines."""
     if path.suffix.lower() != ".json":
         return None
     text = path.read_text("utf-8-sig")
@@ -30,15 +30,15 @@ def whole_json(path: Path) -> Any | None:
     except (ValueError, RecursionError) as error:
         if len(text.splitlines()) > 1 and is_json(text.splitlines()[0]):
             return None
-        raise ReadError(f"{path} is not JSON ({error}); mend it, or save one object a line as .jsonl") from error
+        raise ReadError(f"{path} is not JSON ({error}); correct it, or save one object per line as .jsonl") from error
 
 
-def json_pairs(name: str, found: Any) -> Entries:
-    """The pairs of a JSON file: SQuAD's, MultiHop-RAG's, or a list of pairs as JSON Lines have them."""
-    if isinstance(found, Mapping) and isinstance(found.get("data"), list):
-        yield from squad_pairs(name, found["data"])
-    elif isinstance(found, list):
-        for number, entry in enumerate(found, 1):
+def json_pairs(name: str, content: Any) -> Entries:
+    """The pairs of a JSON file: SQuAD's, MultiHop-RAG's, or a list of pairs."""
+    if isinstance(content, Mapping) and isinstance(content.get("data"), list):
+        yield from squad_pairs(name, content["data"])
+    elif isinstance(content, list):
+        for number, entry in enumerate(content, 1):
             where = f"{name}, entry {number}"
             yield where, _entry(where, entry)
     else:
@@ -46,14 +46,17 @@ def json_pairs(name: str, found: Any) -> Entries:
 
 
 def squad_pairs(name: str, data: Iterable[Any]) -> Entries:
-    """SQuAD 1.1 and 2.0 (Rajpurkar et al. 2016, 2018): an article by its title, the answer's sentence as evidence."""
+    """SQuAD 1.1 and 2.0 (Rajpurkar et al. 2016, 2018): articles by title, the answer's sentence as evidence."""
     for number, article in enumerate(data, 1):
         where = f"{name}, article {number}"
         try:
             asked = [(p["context"], qa) for p in article["paragraphs"] for qa in p["qas"]]
             title = article["title"]
         except (KeyError, TypeError) as error:
-            yield where, Failure(where, f"is not in SQuAD's format ({error!r} is missing or wrong); mend or delete it")
+            yield (
+                where,
+                Failure(where, f"is not in SQuAD's format ({error!r}); correct or delete it"),
+            )
             continue
         for position, (context, qa) in enumerate(asked, 1):
             yield _squad_entry(title, context, qa, f"{where}, question {position}")
@@ -71,7 +74,7 @@ def _squad_entry(title: str, context: str, qa: Any, where: str) -> tuple[str, An
             "answers": [answer["text"] for answer in qa["answers"]] if answerable else [],
         }
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        return where, Failure(where, f"is not in SQuAD's format ({error!r}); mend or delete it")
+        return where, Failure(where, f"is not in SQuAD's format ({error!r}); correct or delete it")
     return where, fields
 
 
@@ -90,40 +93,41 @@ def multihop_pair(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def beir_pairs(folder: Path) -> Entries:
-    """A BEIR folder (Thakur et al. 2021): the queries that the relevance judgements name, test before dev and train."""
+    """A BEIR folder (Thakur et al. 2021): the queries with relevance judgements, of test before dev and train."""
     relevant: dict[str, list[str]] = {}
     file = next((p for split in QRELS if (p := folder / "qrels" / f"{split}.tsv").is_file()), None)
     if file is None:
         raise ReadError(f"{folder} has no qrels/test.tsv; give a BEIR folder (queries.jsonl, qrels/), or a pairs file")
-    for where, found in _qrels(file):
-        if isinstance(found, Failure):
-            yield where, found
-        elif found:
-            relevant.setdefault(found[0], []).append(found[1])
+    for where, judgement in _qrels(file):
+        if isinstance(judgement, Failure):
+            yield where, judgement
+        else:
+            query_id, document_id = judgement
+            relevant.setdefault(query_id, []).append(document_id)
     for where, query in _lines(folder / "queries.jsonl"):
         if isinstance(query, Failure):
             yield where, query
         elif documents := relevant.pop(one_line(query.get("_id")), None):
             yield where, {"id": query["_id"], "question": query.get("text"), "articles": documents}
     for query_id in relevant:
-        where = f"{shown_name(file)}, query {query_id}"
-        yield where, Failure(where, "is judged, but not in queries.jsonl; add or delete it")
+        where = f"{display_name(file)}, query {query_id}"
+        yield where, Failure(where, "is judged, but missing from queries.jsonl; add or delete it")
 
 
 def articles_of(path: Path) -> Iterator[dict[str, Any]] | None:
-    """The articles that a set brings along, as ingest reads them; None if it is no set that does.
+    """The articles contained in a public set, as ingest reads them; None for other files.
 
-    What has no text is left to ingest to tell of. Raises ReadError for what is in none of the formats it seems to have.
+    Articles without text are reported by ingest. Raises ReadError for content that is not in its format.
     """
     try:
         if path.is_dir():
             corpus = path / "corpus.jsonl"
             return _beir_articles(corpus) if corpus.is_file() and (path / "queries.jsonl").is_file() else None
-        found = whole_json(path)
-        if isinstance(found, Mapping) and isinstance(found.get("data"), list):
-            return iter(_squad_articles(found["data"]))
-        if isinstance(found, list) and found and isinstance(found[0], Mapping) and "body" in found[0]:
-            return iter(_multihop_articles(found))
+        content = load_json(path)
+        if isinstance(content, Mapping) and isinstance(content.get("data"), list):
+            return iter(_squad_articles(content["data"]))
+        if isinstance(content, list) and content and isinstance(content[0], Mapping) and "body" in content[0]:
+            return iter(_multihop_articles(content))
     except (KeyError, TypeError, AttributeError) as error:
         raise ReadError(f"{path} is not in the format it seems to have ({error!r} is missing or wrong)") from error
     except UnicodeDecodeError as error:
@@ -131,8 +135,8 @@ def articles_of(path: Path) -> Iterator[dict[str, Any]] | None:
     return None
 
 
-def shown_name(path: Path) -> str:
-    """A file's name, also one that is no text."""
+def display_name(path: Path) -> str:
+    """A file's name as valid text, whatever its bytes."""
     return path.name.encode("utf-8", "replace").decode()
 
 
@@ -156,48 +160,50 @@ def _multihop_articles(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, A
 
 
 def _entry(where: str, entry: Any) -> Any:
-    """One of a list: MultiHop-RAG's translated, any other as it is."""
+    """An entry of a list, converted if it is MultiHop-RAG's."""
     try:
         return multihop_pair(entry) if isinstance(entry, Mapping) and "query" in entry else entry
     except (KeyError, TypeError, AttributeError) as error:
-        return Failure(where, f"is not in MultiHop-RAG's format ({error!r} is missing or wrong); mend or delete it")
+        return Failure(where, f"is not in MultiHop-RAG's format ({error!r}); correct or delete it")
 
 
 def _sentence(context: str, answers: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The sentences that hold the first answer."""
+    """The sentences of the first answer."""
     for answer in answers:
         start = int(answer["answer_start"])
         end = start + len(answer["text"])
-        found = [context[s.start : s.end] for s in sentences_of(context) if s.start < end and start < s.end]
-        return ["".join(found).strip()]
+        sentences = [context[s.start : s.end] for s in sentences_of(context) if s.start < end and start < s.end]
+        return ["".join(sentences).strip()]
     return []
 
 
-def _qrels(file: Path) -> Iterator[tuple[str, tuple[str, str] | Failure | None]]:
-    """Query and document of each row with a score above 0, None for those of 0; three columns, or TREC's four."""
+def _qrels(file: Path) -> Iterator[tuple[str, tuple[str, str] | Failure]]:
+    """Query and document of each row with a score above 0; three columns, or TREC's four."""
     with file.open(encoding="utf-8-sig", newline="", errors="replace") as lines:
         for number, line in enumerate(lines, 1):
-            where, cells = f"{shown_name(file)}, line {number}", line.strip("\r\n").split("\t")
+            where, cells = f"{display_name(file)}, line {number}", line.strip("\r\n").split("\t")
             try:
                 query, document, score = cells[0], cells[-2], float(cells[-1])
             except (ValueError, IndexError):
                 if line.strip() and number > 1:  # the first one is the header
-                    yield where, Failure(where, "is no query, document and score with tabs between; mend or delete it")
+                    yield (
+                        where,
+                        Failure(where, "is not query, document and score with tabs between; correct or delete it"),
+                    )
             else:
-                yield where, (query, document) if score > 0 and len(cells) in (3, 4) else None
+                if score > 0 and len(cells) in (3, 4):
+                    yield where, (query, document)
 
 
 def _lines(path: Path) -> Entries:
     with path.open("rb") as lines:
-        for where, found in parsed_lines(shown_name(path), lines):
-            if isinstance(found, (dict, Failure)):
-                yield where, found
-            else:
-                yield where, Failure(where, "is no object; mend or delete it")
+        for where, entry in parse_json_lines(display_name(path), lines):
+            valid = isinstance(entry, (dict, Failure))
+            yield where, entry if valid else Failure(where, "is not an object; correct or delete it")
 
 
-def parsed_lines(name: str, lines: Iterable[bytes]) -> Entries:
-    """JSON Lines, empty ones left out; a line that is not JSON is a failure."""
+def parse_json_lines(name: str, lines: Iterable[bytes]) -> Entries:
+    """The values of JSON Lines without the empty lines; a line that is not JSON is a failure."""
     for number, line in enumerate(lines, 1):
         where = f"{name}, line {number}"
         try:
@@ -205,11 +211,11 @@ def parsed_lines(name: str, lines: Iterable[bytes]) -> Entries:
             if text:
                 yield where, json.loads(text)
         except (ValueError, RecursionError) as error:
-            yield where, Failure(where, f"is not JSON ({error}); mend or delete it")
+            yield where, Failure(where, f"is not JSON ({error}); correct or delete it")
 
 
 def is_json(line: str | bytes) -> bool:
-    """Can it be read as JSON?"""
+    """Whether a line can be parsed as JSON."""
     try:
         json.loads(line)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Pairs made from a corpus: sentences with a fact left out, which needs no model, or questions that a model writes."""
+"""Generates pairs from a corpus: cloze questions, without a model, or questions written by a model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from eval.matching import contains
-from eval.pairs.reading import parsed, where_in
+from eval.pairs.reading import find_quote, parse_pair
 from eval.pairs.schema import QAPair
 from ingest.articles.passages import sentences_of
 from rag.models import prompts
@@ -18,18 +18,19 @@ from rag.store.index import Index
 
 BLANK = "____"
 CLOZE, WRITTEN = "cloze", "written by a model"
-FEWEST_WORDS, MOST_WORDS = 8, 40
-AT_ONCE = 3
-"""Questions asked for about one article; of more, the later ones are about less and less."""
+MIN_WORDS, MAX_WORDS = 8, 40
+"""Length of a sentence that becomes a cloze question."""
+PER_ARTICLE = 3
+"""Questions a model writes about one article; with more, the later ones are trivial."""
 PROMPT_CHARACTERS = 6000
-"""Of an article, so that a small model's context holds it."""
+"""The part of an article in a prompt, so that it fits a small model's context."""
 
 _NAME = r"[A-Z][\w-]*\w(?:[’'](?!s\b)\w+)?"
 _FACT = re.compile(
     r"(?<![\w.,:–-])(?P<number>\$?\d+(?:[.,:]\d+)*(?: (?:million|billion|percent|per cent)\b|%)?)(?![\w–-]|[.,:]\d)"
     rf"|\b[a-z][\w’'-]*,? (?P<name>{_NAME}(?: (?:(?:of|the|de|van|bin) )?{_NAME})*)(?![\w-]|\.? [A-Z])"
 )
-"""A number that is no part of another, or a name after a word in lower case, so that it is a whole one."""
+"""A whole number, or a name after a word in lower case, which makes it a whole name."""
 _WHOLE = re.compile(r"[“\"‘']?[A-Z0-9].*[.!?][”\"’']?", re.DOTALL)
 
 Write = Callable[[prompts.Prompt], str]
@@ -37,29 +38,28 @@ Write = Callable[[prompts.Prompt], str]
 
 
 def cloze_pairs(index: Index, count: int, seed: int = 1) -> Iterator[QAPair]:
-    """At most `count` pairs: a sentence with a number or a name blanked out, which is the answer (Taylor 1953).
+    """At most `count` cloze pairs: a sentence with a number or a name blanked out, which is the answer (Taylor 1953).
 
-    As many of each article as of any other, as far as it has enough; the same ones for the same seed. Far easier to
-    find than what people ask, since the question has most of its sentence's words: such pairs compare settings, and
-    their level says little.
+    Articles contribute equally as far as they can; the same seed gives the same pairs. They are far easier to find
+    than people's questions, since they have most of their sentence's words: use them to compare settings.
     """
-    return islice(_in_rounds(index, _drawn_ids(index, seed), seed, count), count)
+    return islice(_round_robin(index, _drawn_ids(index, seed), seed, count), count)
 
 
 def written_pairs(index: Index, write: Write, count: int, seed: int = 1) -> Iterator[QAPair | Failure]:
-    """At most `count` pairs whose questions a model wrote; the articles are drawn at random.
+    """At most `count` pairs whose questions a model writes; the articles are drawn at random.
 
-    A question whose evidence is not in its article, word for word, or does not hold the answer, is a failure.
+    A question whose evidence is not in its article, word for word, or does not contain the answer, is a failure.
     """
     seen: set[str] = set()
     for article_id in _drawn_ids(index, seed):
         article = index.article(article_id)
-        for found in _written(article, write, min(AT_ONCE, count - len(seen)), seed) if article else ():
-            if isinstance(found, Failure):
-                yield found
-            elif found.id not in seen:
-                seen.add(found.id)
-                yield found
+        for pair in _written(article, write, min(PER_ARTICLE, count - len(seen)), seed) if article else ():
+            if isinstance(pair, Failure):
+                yield pair
+            elif pair.id not in seen:
+                seen.add(pair.id)
+                yield pair
         if len(seen) >= count:
             return
 
@@ -69,14 +69,14 @@ def _written(article: Article, write: Write, count: int, seed: int) -> Iterator[
     try:
         entries = json.loads(reply[reply.index("[") : reply.rindex("]") + 1])[:count]
     except (ValueError, RecursionError):
-        yield Failure(article.id, "the model's reply is no JSON list of questions")
+        yield Failure(article.id, "the model's reply is not a JSON list of questions")
         return
     for number, entry in enumerate(entries, 1):
         yield _verified(article, entry, f"{article.id}, question {number}")
 
 
 def _part(text: str, seed: int) -> str:
-    """The text, or of a long one a part that starts with a sentence drawn at random."""
+    """The text, or a part of a long text that starts at a random sentence."""
     starts = [span.start for span in sentences_of(text) if span.start <= max(0, len(text) - PROMPT_CHARACTERS)]
     start = min(starts, key=lambda start: _draw(seed, f"{start} {text}"), default=0)
     return text[start : start + PROMPT_CHARACTERS]
@@ -86,12 +86,12 @@ def _verified(article: Article, entry: object, where: str) -> QAPair | Failure:
     try:
         question, answer, evidence = (str(entry[name]) for name in ("question", "answer", "evidence"))  # type: ignore[index]
     except (KeyError, TypeError):
-        return Failure(where, "is no object with a question, an answer and evidence")
-    span = where_in(article.text, evidence)
+        return Failure(where, "is not an object with a question, an answer and evidence")
+    span = find_quote(article.text, evidence)
     if not span:
         return Failure(where, f"its evidence is not in the article, word for word: {evidence[:80]!r}")
     if not contains(evidence, answer):
-        return Failure(where, f"its evidence does not hold its answer {answer[:80]!r}")
+        return Failure(where, f"its evidence does not contain its answer {answer[:80]!r}")
     pair = {
         "id": f"written-{hashlib.sha256(f'{article.id} {question}'.encode()).hexdigest()[:12]}",
         "question": question,
@@ -100,35 +100,35 @@ def _verified(article: Article, entry: object, where: str) -> QAPair | Failure:
         "evidence": [article.text[slice(*span)]],
         "kind": WRITTEN,
     }
-    return parsed(where, pair)
+    return parse_pair(where, pair)
 
 
 def clozes(article: Article, seed: int = 1) -> list[QAPair]:
-    """All that an article gives: one a sentence, in the order drawn."""
+    """All cloze pairs of an article, at most one a sentence, in random order."""
     pairs = {}
     for span in sentences_of(article.text):
         sentence = article.text[span.start : span.end]
-        found = [match.span(match.lastgroup or 0) for match in _FACT.finditer(sentence)]
-        facts = [(start, end) for start, end in found if sentence.count(sentence[start:end]) == 1]
-        if facts and FEWEST_WORDS <= span.words <= MOST_WORDS and _WHOLE.fullmatch(sentence):
+        matches = [match.span(match.lastgroup or 0) for match in _FACT.finditer(sentence)]
+        facts = [(start, end) for start, end in matches if sentence.count(sentence[start:end]) == 1]
+        if facts and MIN_WORDS <= span.words <= MAX_WORDS and _WHOLE.fullmatch(sentence):
             pair = _cloze(article.id, sentence, min(facts, key=lambda fact: _draw(seed, f"{fact} {sentence}")))
             pairs[pair.id] = pair
     return sorted(pairs.values(), key=lambda pair: _draw(seed, pair.id))
 
 
-def _in_rounds(index: Index, ids: list[str], seed: int, count: int) -> Iterator[QAPair]:
-    """A pair of each article, then a second of each that has one, and so on; `count` tells how many to hold ready."""
+def _round_robin(index: Index, ids: list[str], seed: int, count: int) -> Iterator[QAPair]:
+    """A pair of each article, then a second one, and so on; `count` limits the pairs held in memory."""
     taken = 0
     while ids:
         most = -(-count // len(ids))
-        ready = {article_id: _some(index, article_id, seed, slice(taken, taken + most)) for article_id in ids}
+        ready = {article_id: _slice(index, article_id, seed, slice(taken, taken + most)) for article_id in ids}
         for turn in range(most):
             yield from (ready[article_id][turn] for article_id in ids if turn < len(ready[article_id]))
         ids = [article_id for article_id in ids if len(ready[article_id]) == most]
         taken += most
 
 
-def _some(index: Index, article_id: str, seed: int, which: slice) -> list[QAPair]:
+def _slice(index: Index, article_id: str, seed: int, which: slice) -> list[QAPair]:
     article = index.article(article_id)
     return clozes(article, seed)[which] if article else []
 

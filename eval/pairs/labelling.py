@@ -1,10 +1,10 @@
-"""Pairs that a person is to decide on: drafts in, accepted and rejected pairs out."""
+"""Labelling of pairs by a person: reads drafts, checks them, writes accepted and rejected pairs."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from eval.pairs.datasets import is_json
-from eval.pairs.reading import ArticleNames, pair_json, parsed, read_entries, repeated, where_in
+from eval.pairs.reading import ArticleNames, find_quote, pair_json, parse_pair, read_entries, repeated_id
 from eval.pairs.schema import QAPair
 from rag.chain import LONGEST_QUESTION
 from rag.errors import ReadError
@@ -24,84 +24,81 @@ from rag.store.index import Index
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A pair to decide on. `said` is what the chat answered, `verdict` what its reader made of that, if anything."""
+    """A pair to accept or reject. `said` is the chat's answer, `verdict` its reader's opinion, if there is one."""
 
     pair: QAPair
     said: str = ""
     verdict: str = ""
 
-    def with_known(self, names: ArticleNames) -> Draft:
-        """The draft with its articles by id, as far as the index has them."""
-        return replace(self, pair=replace(self.pair, articles=names.known(self.pair.articles)))
+    def with_article_ids(self, names: ArticleNames) -> Draft:
+        """The draft with the ids of its articles; names unknown to the index are kept."""
+        return replace(self, pair=replace(self.pair, articles=names.to_ids(self.pair.articles)))
 
 
 def read_drafts(path: Path) -> Iterator[Draft | Failure]:
-    """The pairs of a file, or of a chat's feedback (rag/feedback.py). Raises as `read_pairs`.
+    """The pairs of a file, or of a chat's feedback (rag/feedback.py). Raises ReadError as `read_pairs` does.
 
-    A second one of an id is a failure.
+    A pair that repeats an id is a failure.
     """
     seen: set[str] = set()
     for where, entry in latest(read_entries(path)):
-        found = _from_feedback(entry, where) if is_feedback(entry) else _from_pair(entry, where)
-        if isinstance(found, Draft):
-            yield repeated(found.pair) if found.pair.id in seen else found
-            seen.add(found.pair.id)
+        draft = _draft(entry, where)
+        if isinstance(draft, Draft):
+            yield repeated_id(draft.pair) if draft.pair.id in seen else draft
+            seen.add(draft.pair.id)
         else:
-            yield found
+            yield draft
 
 
-def _from_pair(entry: Any, where: str) -> Draft | Failure:
-    found = parsed(where, entry)
-    return found if isinstance(found, Failure) else Draft(found)
-
-
-def _from_feedback(entry: Mapping[str, Any], where: str) -> Draft | Failure:
+def _draft(entry: Any, where: str) -> Draft | Failure:
+    feedback = is_feedback(entry)
     try:
-        found = parsed(where, pair_fields(entry))
+        pair = parse_pair(where, pair_fields(entry) if feedback else entry)
     except (TypeError, KeyError):
-        return Failure(where, 'has citations that are no list of {"article": …, "quote": …}; mend or delete it')
-    if isinstance(found, Failure):
-        return found
-    return Draft(replace(found, answerable=True), str(entry.get("answer") or ""), verdict(entry))
+        return Failure(where, 'has citations that are not a list of {"article": …, "quote": …}; correct or delete it')
+    if isinstance(pair, Failure):
+        return pair
+    if not feedback:
+        return Draft(pair)
+    return Draft(replace(pair, answerable=True), str(entry.get("answer") or ""), verdict(entry))
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """A pair with its evidence in the articles' own letters, and what is to be mended before it can be accepted."""
+class CheckedPair:
+    """A pair with its evidence as the articles spell it, and the problems that prevent its acceptance."""
 
     pair: QAPair
     problems: tuple[str, ...]
 
 
-def check(pair: QAPair, index: Index) -> Checked:
-    """Look for the evidence in the pair's articles, where it has to stand word for word; spacing is free."""
+def check(pair: QAPair, index: Index) -> CheckedPair:
+    """Check a pair; its evidence has to be in its articles word for word, with any spacing."""
     articles = {article_id: index.article(article_id) for article_id in pair.articles}
-    found = [f"The article {article_id!r} is not in the index." for article_id, a in articles.items() if not a]
+    problems = [f"The article {article_id!r} is not in the index." for article_id, a in articles.items() if not a]
     quotes = {quote: _exact(quote, list(filter(None, articles.values()))) for quote in pair.evidence}
     if pair.articles:
-        found += [f"This is not in the article, word for word: {quote}" for quote, exact in quotes.items() if not exact]
-    if not pair.question.strip():
-        found.append("The question is empty.")
-    if len(pair.question) > LONGEST_QUESTION:
-        found.append(f"The question has more than {LONGEST_QUESTION:,} characters.")
-    if pair.answerable and not pair.answers:
-        found.append("Write an answer, or say that the articles do not hold one.")
-    if pair.answerable and not pair.articles:
-        found.append("Name the article that holds the answer.")
-    if pair.answerable and not pair.evidence:
-        found.append("Copy the sentence that holds the answer from its article.")
+        missing = [quote for quote, exact in quotes.items() if not exact]
+        problems += [f"This is not in the article, word for word: {quote}" for quote in missing]
+    rules = {
+        "The question is empty.": not pair.question.strip(),
+        f"The question has more than {LONGEST_QUESTION:,} characters.": len(pair.question) > LONGEST_QUESTION,
+        "Write an answer, or say that the articles do not have one.": pair.answerable and not pair.answers,
+        "Name the article with the answer.": pair.answerable and not pair.articles,
+        "Copy the sentence with the answer from its article.": pair.answerable and not pair.evidence,
+    }
+    problems += [problem for problem, applies in rules.items() if applies]
     evidence = tuple(exact or quote for quote, exact in quotes.items())
-    return Checked(replace(pair, evidence=evidence), tuple(found))
+    return CheckedPair(replace(pair, evidence=evidence), tuple(problems))
 
 
 def _exact(quote: str, articles: list[Article]) -> str:
-    spans = ((article.text, where_in(article.text, quote)) for article in articles)
+    spans = ((article.text, find_quote(article.text, quote)) for article in articles)
     return next((text[slice(*span)] for text, span in spans if span), "")
 
 
 @dataclass(slots=True)
 class Labels:
-    """The decisions, each on disk as soon as it is made: accepted pairs in one file, rejected ones in another."""
+    """The decisions, each written to disk at once: accepted pairs in one file, rejected pairs in another."""
 
     accepted: Path
     rejected: Path
@@ -111,7 +108,7 @@ class Labels:
 
     @classmethod
     def beside(cls, drafts: Path) -> Labels:
-        """In <name>.labelled.jsonl and <name>.rejected.jsonl beside the drafts, with what is in them already.
+        """The decisions in <name>.labelled.jsonl and <name>.rejected.jsonl beside the drafts.
 
         Raises ReadError if they cannot be read and written.
         """
@@ -126,16 +123,16 @@ class Labels:
         return labels
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keeps other processes from deciding on the same drafts. Raises ReadError if one does already."""
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from labelling the same drafts. Raises ReadError if one does already."""
         try:
             with FileLock(f"{self.accepted}.lock", blocking=False):
                 yield
         except Timeout as error:
-            raise ReadError(f"{self.accepted} is in use by another labelling; end that one first") from error
+            raise ReadError(f"{self.accepted} is in use by another labelling page; stop that one first") from error
 
     def add(self, pair: QAPair, *, accept: bool) -> None:
-        """Write a decision down. Raises ReadError if that fails; the files are then as they were."""
+        """Write a decision. Raises ReadError if that fails, and leaves the files unchanged."""
         path = self.accepted if accept else self.rejected
         line = f"{json.dumps(pair_json(pair), ensure_ascii=False)}\n".encode("utf-8", "replace")
         start = path.stat().st_size if path.exists() else 0
@@ -145,15 +142,15 @@ class Labels:
         except OSError as error:
             if path.exists():
                 os.truncate(path, start)
-            raise ReadError(f"cannot write to {path} ({error.strerror}); make room, and decide again") from error
+            raise ReadError(f"cannot write to {path} ({error.strerror}); free some disk space, and retry") from error
         self._last.append((path, start, line, pair))
         self.counts[path] += 1
         self.decided.add(pair.id)
 
     def undo(self) -> QAPair | None:
-        """Take back this session's last decision; returns its pair as it was decided on, None if there is none.
+        """Undo this session's last decision; returns its pair, or None if there is none.
 
-        Raises ReadError if the file was changed by somebody else since.
+        Raises ReadError if the file has changed since.
         """
         if not self._last:
             return None
@@ -162,10 +159,10 @@ class Labels:
             with path.open("r+b") as file:
                 file.seek(start)
                 if file.read() != line:
-                    raise ReadError(f"{path} was changed since; take the decision back there")
+                    raise ReadError(f"{path} has changed since; undo the decision there")
                 file.truncate(start)
         except OSError as error:
-            raise ReadError(f"cannot write to {path} ({error.strerror}); take the decision back there") from error
+            raise ReadError(f"cannot write to {path} ({error.strerror}); undo the decision there") from error
         self._last.pop()
         self.counts[path] -= 1
         self.decided.discard(pair.id)
@@ -173,12 +170,12 @@ class Labels:
 
 
 def _ids(path: Path) -> list[str]:
-    """The ids in a file of decisions, made if it is missing; a last line that was cut off is dropped."""
+    """The ids in a file of decisions, which is created if missing; an incomplete last line is dropped."""
     with path.open("a+b") as file:
         file.seek(0)
         *lines, last = file.read().split(b"\n")
         ids = [_id(path, line) for line in lines if line.strip()]
-        if last.startswith(b'{"id"') and not is_json(last):  # cut off while it was written
+        if last.startswith(b'{"id"') and not is_json(last):  # cut off while it was being written
             file.truncate(sum(len(line) + 1 for line in lines))
         elif last.strip():
             ids.append(_id(path, last))
@@ -190,4 +187,4 @@ def _id(path: Path, line: bytes) -> str:
     try:
         return str(json.loads(line)["id"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ReadError(f"{path} has a line that is no pair ({error!r}); mend or delete it") from error
+        raise ReadError(f"{path} has a line that is not a pair ({error!r}); correct or delete it") from error

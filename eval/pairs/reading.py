@@ -1,4 +1,4 @@
-"""Question-answer pairs: reading them from JSON Lines, CSV and public sets, checking them, writing them."""
+"""Reads question-answer pairs from JSON Lines, CSV and public sets, checks them, and writes them."""
 
 from __future__ import annotations
 
@@ -30,24 +30,26 @@ TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0":
 
 
 def read_pairs(path: Path) -> Pairs:
-    """The pairs of a file or a folder, one at a time; an entry that is no pair comes as a failure with its line.
+    """The pairs of a file or a folder, one at a time; an invalid entry is a failure with its line.
 
     Reads JSON Lines, CSV, SQuAD's JSON, MultiHop-RAG's JSON and BEIR folders. Raises ReadError if the file cannot be
     read at all.
     """
-    return (parsed(where, entry) for where, entry in read_entries(path))
+    return (parse_pair(where, entry) for where, entry in read_entries(path))
 
 
 def read_entries(path: Path) -> datasets.Entries:
-    """What a file or a folder holds, before it is a pair. Raises ReadError as `read_pairs` does."""
+    """The entries of a file or a folder, not yet parsed as pairs. Raises ReadError as `read_pairs` does."""
     try:
         if path.is_dir():
             yield from datasets.beir_pairs(path)
         elif path.suffix.lower() == ".csv":
             yield from _csv_entries(path)
         else:
-            whole = datasets.whole_json(path)
-            yield from _jsonl_entries(path) if whole is None else datasets.json_pairs(datasets.shown_name(path), whole)
+            whole = datasets.load_json(path)
+            yield from (
+                _jsonl_entries(path) if whole is None else datasets.json_pairs(datasets.display_name(path), whole)
+            )
     except UnicodeDecodeError as error:
         raise ReadError(f"{path} is not UTF-8 ({error.reason}); save it as that") from error
     except (OSError, csv.Error) as error:
@@ -56,7 +58,7 @@ def read_entries(path: Path) -> datasets.Entries:
 
 
 def pair_json(pair: QAPair) -> dict[str, Any]:
-    """A pair as one line of a pairs file; what is empty and has a default is left out."""
+    """A pair as an object of a pairs file; empty fields with a default are omitted."""
     fields: dict[str, Any] = {"id": pair.id, "question": pair.question}
     if pair.answers or not pair.answerable:
         fields["answers"] = list(pair.answers)
@@ -70,10 +72,9 @@ def pair_json(pair: QAPair) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class ArticleNames:
-    """How pairs may call the articles of an index: by id, by URL, or by a title that only one of them has.
+    """The names by which pairs may refer to indexed articles: id, URL, or a title that only one article has.
 
-    The names of an article's copies are names of the article, which holds their very text. Articles that tell the same
-    story in other words are different ones.
+    An article also goes by the names of its copies, whose text is the same; near-duplicates are articles of their own.
     """
 
     ids: Mapping[str, str]
@@ -82,56 +83,56 @@ class ArticleNames:
     def of(cls, entries: Iterable[ArticleEntry]) -> Self:
         """The names of these articles."""
         ids: dict[str, str] = {}
-        of_copies: dict[str, str] = {}
-        others: dict[str, str] = {}
+        copy_ids: dict[str, str] = {}
+        urls_and_titles: dict[str, str] = {}
         for entry in entries:
             ids[entry.id] = entry.id
             for copy in entry.copies:
-                _add(of_copies, copy.id, entry.id)
+                _add(copy_ids, copy.id, entry.id)
             places: tuple[ArticleEntry | Copy, ...] = (entry, *entry.copies)
             for place in places:
-                _add(others, place.url, entry.id)
-                _add(others, place.title, entry.id)
-        found = {**others, **of_copies, **ids}
-        return cls({name: article_id for name, article_id in found.items() if name and article_id})
+                _add(urls_and_titles, place.url, entry.id)
+                _add(urls_and_titles, place.title, entry.id)
+        names = {**urls_and_titles, **copy_ids, **ids}
+        return cls({name: article_id for name, article_id in names.items() if name and article_id})
 
-    def known(self, articles: Iterable[str]) -> tuple[str, ...]:
-        """These articles by id, each once; a name that the index does not know stays as it is."""
+    def to_ids(self, articles: Iterable[str]) -> tuple[str, ...]:
+        """The ids of these articles, each once; an unknown name is kept."""
         return tuple(dict.fromkeys(self.ids.get(one_line(name), name) for name in articles))
 
     def resolve(self, pair: QAPair) -> QAPair | Failure:
         """The pair with its articles by id; a failure if one of them is not in the index."""
-        known = [self.ids.get(one_line(name), "") for name in pair.articles]
-        if "" in known:
-            name = pair.articles[known.index("")]
-            return Failure(pair.origin, f"its article {name[:80]!r} is not in the index; ingest it, or mend the name")
-        return replace(pair, articles=tuple(dict.fromkeys(known)))
+        unknown = next((name for name in pair.articles if one_line(name) not in self.ids), None)
+        if unknown is not None:
+            reason = f"its article {unknown[:80]!r} is not in the index; ingest it, or correct the name"
+            return Failure(pair.origin, reason)
+        return replace(pair, articles=self.to_ids(pair.articles))
 
 
 def _add(names: dict[str, str], name: str, article_id: str) -> None:
-    """Add a name; one that several articles have is nobody's."""
+    """Add a name; one shared by several articles refers to none."""
     names[name] = article_id if names.get(name, article_id) == article_id else ""
 
 
 class Day(TypedDict, total=False):
-    """The argument of `Chain.ask` for the day of asking."""
+    """Keyword arguments of `Chain.ask`: the day of asking."""
 
     today: date
 
 
-def day_of(pair: QAPair, otherwise: date | None = None) -> Day:
-    """The day a pair was asked on, or the other one; empty if neither is known, so that it is asked today."""
-    day = pair.asked_on or otherwise
+def asking_day(pair: QAPair, default: date | None = None) -> Day:
+    """The day a pair was asked on, or the default; empty without either, which means today."""
+    day = pair.asked_on or default
     return {"today": day} if day else {}
 
 
 def check_pairs(pairs: Iterable[QAPair | Failure], names: ArticleNames) -> Pairs:
-    """The pairs that can be asked, with their articles' ids; for every other, such as a second of an id, a failure."""
+    """Resolve the articles of pairs; a pair with an unknown article or a repeated id becomes a failure."""
     seen: set[int] = set()
     for pair in pairs:
         if isinstance(pair, QAPair):
             key = hash(pair.id)  # not the id itself: a set of 100,000 of them would be larger than all the rest
-            yield repeated(pair) if key in seen else names.resolve(pair)
+            yield repeated_id(pair) if key in seen else names.resolve(pair)
             seen.add(key)
         else:
             yield pair
@@ -139,7 +140,7 @@ def check_pairs(pairs: Iterable[QAPair | Failure], names: ArticleNames) -> Pairs
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a first reading of the pairs found; `cut` is the largest draw that a sample takes, None for all."""
+    """Counts from a first reading of the pairs; `cut` is the largest draw in the sample, None for all pairs."""
 
     pairs: int
     excluded: int
@@ -147,11 +148,11 @@ class Survey:
     cut: int | None
 
 
-def survey(pairs: Pairs, sample: int | None, kept: int = 20) -> Survey:
-    """Count checked pairs, keep the first failures, and find where to cut for a sample of a given size."""
+def survey(pairs: Pairs, sample: int | None, max_failures: int = 20) -> Survey:
+    """Count checked pairs, keep the first failures, and find the cut for a sample of a given size."""
     asked = excluded = 0
     failures: list[Failure] = []
-    lowest: list[int] = []  # a heap of negated draws, so that the largest of the sample comes first
+    lowest: list[int] = []  # a heap of negated draws: the largest draw of the sample comes first
     for pair in pairs:
         if isinstance(pair, QAPair):
             asked += 1
@@ -159,12 +160,12 @@ def survey(pairs: Pairs, sample: int | None, kept: int = 20) -> Survey:
                 (heapq.heappush if len(lowest) < sample else heapq.heappushpop)(lowest, -_draw(pair))
         else:
             excluded += 1
-            failures += [pair][: kept - len(failures)]
+            failures += [pair][: max_failures - len(failures)]
     return Survey(len(lowest) or asked, excluded, tuple(failures), -lowest[0] if lowest else None)
 
 
-def drawn(pairs: Pairs, cut: int | None) -> Pairs:
-    """The failures, and the pairs of the sample: the same ones for the same ids, whatever their order."""
+def sampled(pairs: Pairs, cut: int | None) -> Pairs:
+    """The failures, and the pairs of the sample, which depends on their ids and not on their order."""
     return (p for p in pairs if cut is None or not isinstance(p, QAPair) or _draw(p) <= cut)
 
 
@@ -174,7 +175,7 @@ def sample_pairs() -> list[QAPair]:
 
 
 def sample_questions(index: Index, limit: int = 4) -> list[str]:
-    """Questions of the sample pairs, on as different articles as can be, if the index holds the sample corpus."""
+    """Questions of the sample pairs about different articles, if the index has the sample corpus."""
     pairs = [pair for pair in sample_pairs() if pair.answerable and not pair.history and len(pair.articles) == 1]
     known = index.entries([pair.articles[0] for pair in pairs])
     by_article: dict[str, str] = {}
@@ -184,62 +185,62 @@ def sample_questions(index: Index, limit: int = 4) -> list[str]:
     return list(by_article.values())[:: max(1, len(by_article) // limit)][:limit]
 
 
-def where_in(text: str, quote: str) -> Span | None:
-    """Where a quote stands in a text for the first time, whatever the spaces and line breaks between its words."""
+def find_quote(text: str, quote: str) -> Span | None:
+    """The first place of a quote in a text, whatever the white space between its words."""
     words = quote.split()
-    found = re.search(r"\s+".join(map(re.escape, words)), text) if words else None
-    return found.span() if found else None
+    match = re.search(r"\s+".join(map(re.escape, words)), text) if words else None
+    return match.span() if match else None
 
 
 def _draw(pair: QAPair) -> int:
     return int.from_bytes(hashlib.sha256(pair.id.encode()).digest()[:8])
 
 
-def repeated(pair: QAPair) -> Failure:
-    """What is wrong with a second pair of an id."""
+def repeated_id(pair: QAPair) -> Failure:
+    """The failure of a pair whose id an earlier pair has."""
     return Failure(pair.origin, f"its id {pair.id[:80]!r} is that of an earlier pair; give each its own")
 
 
 def _jsonl_entries(path: Path) -> datasets.Entries:
     with path.open("rb") as lines:
-        yield from datasets.parsed_lines(datasets.shown_name(path), lines)
+        yield from datasets.parse_json_lines(datasets.display_name(path), lines)
 
 
 def _csv_entries(path: Path) -> datasets.Entries:
-    """Rows under a header; in a column of lists, a cell may hold one in JSON, or a single value."""
+    """Rows below a header; in a list column, a cell holds a JSON list or a single value."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file, strict=True)
         for row in rows:
-            where = f"{datasets.shown_name(path)}, line {rows.line_num}"
+            where = f"{datasets.display_name(path)}, line {rows.line_num}"
             yield where, _csv_entry(row, where)
 
 
 def _csv_entry(row: Mapping[Any, Any], where: str) -> dict[str, Any] | Failure:
     if None in row:
-        return Failure(where, "has more cells than the header; put a text with commas into quotation marks")
+        return Failure(where, "has more cells than the header; quote cells that contain commas")
     cells = {name: cell for name, cell in row.items() if isinstance(cell, str) and cell.strip()}
     try:
         return {n: json.loads(c) if n in LISTS and c.lstrip().startswith("[") else c for n, c in cells.items()}
     except (ValueError, RecursionError) as error:
-        return Failure(where, f"has a cell that starts with [ but is no JSON list ({error}); mend it")
+        return Failure(where, f"has a cell that starts with [ but is not a JSON list ({error}); correct it")
 
 
-def parsed(where: str, entry: Any) -> QAPair | Failure:
-    """An entry as the pair it is, or as the failure."""
+def parse_pair(where: str, entry: Any) -> QAPair | Failure:
+    """An entry as a pair, or as a failure with the reason."""
     if isinstance(entry, Failure):
         return entry
     try:
         return _pair(entry, where)
     except ValueError as error:
-        return Failure(where, f"{error}; mend or delete it")
+        return Failure(where, f"{error}; correct or delete it")
     except QuestionError as error:
         return Failure(where, str(error))
 
 
 def _pair(fields: Any, where: str) -> QAPair:
-    """Raises ValueError, or QuestionError, with what is wrong."""
+    """Raises ValueError or QuestionError with the reason."""
     if not isinstance(fields, Mapping) or not isinstance(fields.get("question"), str):
-        raise ValueError('is no object with a "question"')
+        raise ValueError('is not an object with a "question"')
     answerable = _truth(fields.get("answerable", True))
     given = fields.get("answers", fields.get("answer"))
     answers = tuple(dict.fromkeys(_texts("answers", given))) if answerable else ()
@@ -264,24 +265,24 @@ def _pair(fields: Any, where: str) -> QAPair:
 
 
 def _day(value: Any) -> date | None:
-    """The day of "2024-03-05", or of a time on that day; None where it is not told."""
+    """The date of "2024-03-05" or of a time on that day; None if missing."""
     if value is None or value == "":
         return None
     try:
         return datetime.fromisoformat(value.strip()).date()
     except (AttributeError, ValueError) as error:
-        raise ValueError(f"asked_on is {value!r}, no day such as 2024-03-05") from error
+        raise ValueError(f"asked_on is {value!r}, not a date such as 2024-03-05") from error
 
 
 def _rewrite(question: Any) -> str:
     if question is not None and not isinstance(question, str):
-        raise ValueError("rewrite is no question")
+        raise ValueError("rewrite is not a question")
     return checked(question) if question and question.strip() else ""
 
 
 def _made_id(fields: Mapping[str, Any]) -> str:
-    """The same wherever the pair stands in its file, so that runs and decisions find it again."""
-    on = [fields["asked_on"]] if fields.get("asked_on") else []  # an id of a pair without one is as it always was
+    """An id made of the question, independent of the pair's position in its file."""
+    on = [fields["asked_on"]] if fields.get("asked_on") else []  # ids of pairs without a day stay as they were
     asked = json.dumps([fields["question"], fields.get("history") or [], *on])
     return hashlib.sha256(asked.encode()).hexdigest()[:12]
 
@@ -294,14 +295,14 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
 
 
 def _truth(value: Any) -> bool:
-    found = value if isinstance(value, bool) else TRUTH.get(str(value).strip().lower())
-    if found is None:
+    truth = value if isinstance(value, bool) else TRUTH.get(str(value).strip().lower())
+    if truth is None:
         raise ValueError(f"answerable is {value!r}, neither true nor false")
-    return found
+    return truth
 
 
 def _turns(turns: Any) -> tuple[Turn, ...]:
     try:
         return tuple(Turn(str(turn["question"]), str(turn["answer"])) for turn in turns)
     except (TypeError, KeyError) as error:
-        raise ValueError('history is no list of {"question": …, "answer": …}') from error
+        raise ValueError('history is not a list of {"question": …, "answer": …}') from error

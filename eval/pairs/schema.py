@@ -10,11 +10,11 @@ from rag.schema import Turn
 
 @dataclass(frozen=True, slots=True)
 class QAPair:
-    """A question with what a right answer is made of; `articles` are ids, `evidence` exact sentences of them.
+    """A question and its gold: `answers`, the ids of `articles`, and `evidence`, exact sentences of those articles.
 
-    No `answers` for an answerable question: none were given, only what is to be found. `kind` is a label to group
-    by; `origin` says where the pair was read; `rewrite` is the question as it would be asked without its history.
-    `asked_on` is the day of asking, from which "last week" counts, or None if it is not known.
+    An answerable question without `answers` is measured by its articles and evidence alone. `kind` is a label to
+    group by; `origin` is the place the pair was read from; `rewrite` is the question without need of its history.
+    `asked_on` is the day of asking, from which "last week" counts, or None if unknown.
     """
 
     id: str

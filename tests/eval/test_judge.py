@@ -13,7 +13,7 @@ import pytest
 from eval.judge import Judge, first_score
 from eval.pairs.schema import QAPair
 from eval.report import text_table
-from eval.rows import Cited, Found, Row
+from eval.rows import CitedQuote, RetrievedPassage, Row
 from eval.run import Report, evaluate
 from rag.errors import ModelError, ReadError
 from rag.models.llm import Usage
@@ -29,8 +29,8 @@ ROW = Row(
     "Tea is hot. [1]",
     False,
     0.9,
-    (Cited("tea", "Tea is hot."),),
-    (Found("ice", "Ice is cold."), Found("tea", "Tea is hot. Tea is wet.")),
+    (CitedQuote("tea", "Tea is hot."),),
+    (RetrievedPassage("ice", "Ice is cold."), RetrievedPassage("tea", "Tea is hot. Tea is wet.")),
     0.1,
 )
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from eval import matching, metrics
 from eval.metrics import score
 from eval.pairs.schema import QAPair
-from eval.rows import Cited, Found, Row
+from eval.rows import CitedQuote, RetrievedPassage, Row
 
 RANKED = ["a", "b", "c", "d"]
 
@@ -26,8 +26,8 @@ def row(answer: str = "It is Paris. [1]", **given: object) -> Row:
     fields = {
         "abstained": not answer,
         "confidence": 0.8,
-        "citations": (Cited("a", "It is Paris."),) if answer else (),
-        "hits": (Found("b", "Rome is old."), Found("a", "It is Paris. It rains.")),
+        "citations": (CitedQuote("a", "It is Paris."),) if answer else (),
+        "hits": (RetrievedPassage("b", "Rome is old."), RetrievedPassage("a", "It is Paris. It rains.")),
         "seconds": 0.1,
         **given,
     }
@@ -79,7 +79,10 @@ def test_standard_metrics_are_those_of_trec_eval() -> None:
 
 
 def test_evidence_is_found_whatever_the_spacing_and_the_typography() -> None:
-    hits = [Found("a", "He said: “It’s\n over.” Then he left."), Found("a", "Nobody knew why. The end.")]
+    hits = [
+        RetrievedPassage("a", "He said: “It’s\n over.” Then he left."),
+        RetrievedPassage("a", "Nobody knew why. The end."),
+    ]
     assert metrics.evidence_recall_at(hits, ['He said: "It\'s over."'], 1) == 1
     assert metrics.evidence_recall_at(hits, ["Nobody knew why."], 1) == 0
     assert metrics.evidence_recall_at(hits, ["Nobody knew why.", "He came back."], 2) == 0.5
@@ -208,20 +211,24 @@ def test_yes_or_no_is_right_when_its_evidence_is_cited() -> None:
     assert score(asked, row("No. It is Paris. [1]"))["right"] == 1
     assert score(asked, row())["right"] == 1
     assert score(asked, row())["contains"] == 0
-    assert score(asked, row("It rains. [1]", citations=(Cited("a", "It rains."),)))["right"] == 0
+    assert score(asked, row("It rains. [1]", citations=(CitedQuote("a", "It rains."),)))["right"] == 0
     assert "answer_in_100_words" not in score(asked, row())
 
 
 def test_answer_within_the_first_words() -> None:
-    long = Found("b", "word " * 99)
-    scores = score(pair(), row(hits=(long, Found("a", "Paris is here."))))
+    long = RetrievedPassage("b", "word " * 99)
+    scores = score(pair(), row(hits=(long, RetrievedPassage("a", "Paris is here."))))
     assert scores["answer_in_100_words"] == 1
-    scores = score(pair(), row(hits=(long, Found("a", "In Paris it is."))))
+    scores = score(pair(), row(hits=(long, RetrievedPassage("a", "In Paris it is."))))
     assert (scores["answer_in_100_words"], scores["answer_in_250_words"]) == (0, 1)
 
 
 def test_citations_of_several_articles() -> None:
-    cited = (Cited("a", "It rains."), Cited("x", "Paris, France."), Cited("b", "It is Paris.", exact=False))
+    cited = (
+        CitedQuote("a", "It rains."),
+        CitedQuote("x", "Paris, France."),
+        CitedQuote("b", "It is Paris.", exact=False),
+    )
     scores = score(pair(articles=("a", "b")), row("Rain. [1] France. [2] City. [3]", citations=cited))
     assert scores["citation_precision"] == pytest.approx(2 / 3)
     assert scores["citation_support"] == pytest.approx(1 / 3), "only the last is of a gold article and has the answer"

@@ -16,8 +16,8 @@ from eval.aggregates import AGGREGATED, Scores
 from eval.report import (
     HEADLINES,
     Bound,
-    Compared,
-    Saved,
+    ComparedMetric,
+    SavedReport,
     compare,
     compared_json,
     compared_table,
@@ -45,7 +45,7 @@ def test_the_table_tells_each_figure_with_its_interval_and_its_number(report: Re
     assert right.split()[:4] == ["right", "0.333", "0.061–0.792", "3"]
     assert lines[0].startswith("Retrieval")
     assert any(line.split()[:2] == ["in", "all"] for line in lines)
-    assert counted(report) == "5 asked, 1 left out"
+    assert counted(report) == "5 asked, 1 excluded"
     assert counted(replace(report, stopped_by="stopped before the end")).endswith("(stopped before the end)")
 
 
@@ -54,7 +54,7 @@ def test_the_json_holds_all_that_a_run_is_repeated_with(report: Report) -> None:
     write_json(report, file)
     found = json.loads(file.getvalue(), parse_constant=pytest.fail)
     assert found["made"]["versions"]["chromadb"]
-    assert found["made"]["index"] == {"articles": 2, "passages": 2, "content": report.made["index"]["content"]}
+    assert found["made"]["index"] == {"articles": 2, "passages": 2, "content": report.setup["index"]["content"]}
     assert found["made"]["settings"]["embedding_model"] == "none"
     assert found["figures"]["right"]["n"] == 3
     assert (found["asked"], found["excluded"]) == (5, 1)
@@ -77,7 +77,7 @@ def test_a_report_comes_back_as_it_was_saved(report: Report, tmp_path: Path) -> 
 def test_what_is_no_report(tmp_path: Path, content: str) -> None:
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(ReadError, match=r"a\.json"):
-        Saved.load(tmp_path / "a.json")
+        SavedReport.load(tmp_path / "a.json")
 
 
 def test_the_same_run_twice_shows_no_difference(report: Report, tmp_path: Path) -> None:
@@ -95,39 +95,43 @@ def test_wins_and_losses_are_counted_question_by_question(tmp_path: Path) -> Non
     a, b = saved(run(many), tmp_path / "a.json"), saved(run([*wrong[:30], pair("new", 0.9)]), tmp_path / "b.json")
     compared = {row.name: row for row in compare(a, b)}
     right = compared["right"]
-    assert (right.found.more, right.found.less, right.found.n, right.verdict) == (0, 12, 30, "worse")
+    assert (right.change.more, right.change.less, right.change.n, right.verdict) == (0, 12, 30, "worse")
     assert compared["hit@1"].verdict == "no difference shown"
     told = compared_table(a, b, list(compared.values()))
     assert "B is worse in" in told
-    assert "11 questions are in one of the two only" in told
+    assert "11 questions are in one report only" in told
 
 
-def scored(name: str, confidences: Sequence[float], **changed: Sequence[float]) -> Saved:
+def scored(name: str, confidences: Sequence[float], **changed: Sequence[float]) -> SavedReport:
     """A report over answerable questions that were all answered rightly, with this confidence."""
     n = len(confidences)
     columns = dict(zip(AGGREGATED, (np.ones(n), np.zeros(n), np.array(confidences), np.ones(n)), strict=True))
     columns |= {metric: np.array(values, dtype=float) for metric, values in changed.items()}
-    return Saved(name, {}, {}, Scores([str(i) for i in range(n)], columns))
+    return SavedReport(name, {}, {}, Scores([str(i) for i in range(n)], columns))
 
 
 def test_a_figure_of_all_questions_is_worse_on_questions_that_are_counted() -> None:
     a, b = scored("a", [0.9 + i / 1000 for i in range(40)]), scored("b", [0.6 + i / 1000 for i in range(40)])
     compared = compare(a, b)
     [error] = [row for row in compared if row.name == "calibration_error"]
-    assert (error.verdict, error.found.more, error.found.less) == ("worse", 40, 0)
+    assert (error.verdict, error.change.more, error.change.less) == ("worse", 40, 0)
     [line] = [line for line in compared_table(a, b, compared).splitlines() if line.startswith("  calibration_error")]
     assert line.split()[-4:-2] == ["0", "40"], "wins and losses"
     for row in compared:
-        assert row.verdict == "no difference shown" or row.found.more + row.found.less
+        assert row.verdict == "no difference shown" or row.change.more + row.change.less
 
 
 def test_nothing_won_and_nothing_lost_is_no_difference() -> None:
     for difference in (0.0, 0.2):
         found = Difference(0.5, 0.5 + difference, difference, 0.1, 0.3, 0.001, 40, 0, 0, 40, "randomisation")
-        assert Compared("auc_right", found, 0.001).verdict == "no difference shown"
+        assert ComparedMetric("auc_right", found, 0.001).verdict == "no difference shown"
     won = Difference(0.5, 0.7, 0.2, 0.1, 0.3, 0.001, 40, 9, 1, 40, "randomisation")
-    assert Compared("auc_right", won, 0.001).verdict == "better"
-    assert Compared("auc_right", won, 0.2).verdict == Compared("auc_right", won, None).verdict == "no difference shown"
+    assert ComparedMetric("auc_right", won, 0.001).verdict == "better"
+    assert (
+        ComparedMetric("auc_right", won, 0.2).verdict
+        == ComparedMetric("auc_right", won, None).verdict
+        == "no difference shown"
+    )
 
 
 def test_what_differs_between_two_runs_is_named(tmp_path: Path) -> None:
@@ -140,8 +144,8 @@ def test_what_differs_between_two_runs_is_named(tmp_path: Path) -> None:
         pair("new", 0.9),
     ]
     a, b = saved(run(many), tmp_path / "a.json"), saved(run(other), tmp_path / "b.json")
-    settings = {**b.made["settings"], "min_confidence": 0.3, "retriever": {"hits": 12}}
-    b = replace(b, made={**b.made, "settings": settings, "today": "2024-06-01"})
+    settings = {**b.setup["settings"], "min_confidence": 0.3, "retriever": {"hits": 12}}
+    b = replace(b, setup={**b.setup, "settings": settings, "today": "2024-06-01"})
     compared = compare(a, b)
     told = compared_table(a, b, compared).splitlines()
     assert "Pairs only in A: 1 (8)" in told

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from eval.pairs.reading import sample_pairs
 from eval.pairs.schema import QAPair
-from eval.rows import Cited, Found, Row, RowsFile, read_rows
+from eval.rows import CitedQuote, RetrievedPassage, Row, RowsFile, read_rows
 from rag.chain import Chain
 from rag.errors import ReadError
 from rag.schema import Filters, ReadFilter
 
 PAIRS = [QAPair(str(n), f"Question {n}?", ("x",), (), (), answerable=True) for n in range(5)]
-CITED, FOUND = (Cited("a", "A “quote”.", exact=False),), (Found("a", "A “quote”.\nMore.", 1.5),)
+CITED, FOUND = (CitedQuote("a", "A “quote”.", exact=False),), (RetrievedPassage("a", "A “quote”.\nMore.", 1.5),)
 
 
 def row(pair: QAPair, run: str = "r") -> Row:
@@ -41,7 +41,7 @@ def write(path: Path, pairs: list[QAPair], *, resume: bool = False, run: str = "
 @given(st.text(), st.text(), st.floats(0, 1))
 def test_a_row_comes_back_as_it_was_written(question: str, quote: str, confidence: float) -> None:
     question, quote = (text.encode("utf-8", "replace").decode() for text in (question, quote))
-    found = replace(row(PAIRS[0]), question=question, citations=(Cited("a", quote),), confidence=confidence)
+    found = replace(row(PAIRS[0]), question=question, citations=(CitedQuote("a", quote),), confidence=confidence)
     line = found.line()
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1

@@ -15,9 +15,9 @@ import pytest
 
 from eval.pairs.reading import sample_pairs
 from eval.pairs.schema import QAPair
-from eval.report import Saved, compare, write_json
+from eval.report import SavedReport, compare, write_json
 from eval.rows import Row
-from eval.run import KINDS, Progress, Report, _Collected, evaluate
+from eval.run import MAX_KINDS, Progress, Report, _Collector, evaluate
 from ingest import ingest
 from rag.chain import Chain
 from rag.config import Config
@@ -140,7 +140,7 @@ def test_a_question_is_asked_on_its_own_day(tmp_path: Path) -> None:
     report = evaluate(cast("Chain", chain), pairs, rows, today=other)
     run(pairs, chain)
     assert chain.days == [day, other, day, None]
-    assert report.made["today"] == "2024-06-01"
+    assert report.setup["today"] == "2024-06-01"
     with pytest.raises(ReadError, match="other settings"):
         run(pairs, chain, rows, resume=True)
 
@@ -181,17 +181,17 @@ def test_stopped_before_the_first_answer_there_is_no_report() -> None:
 
 
 def test_an_interrupt_between_two_columns_costs_no_more_than_a_row() -> None:
-    collected = _Collected()
+    collected = _Collector()
     for each in PAIRS:
         collected.add(each, Row(each.id, each.question, "", True, 0.1, (), (), 0.1, {"retrieve": 0.1}))
-    for column in list(collected.tally.columns.values())[:4]:
+    for column in list(collected.scored.columns.values())[:4]:
         column.append(0.0)
     collected.stopped_by = "stopped"
     assert collected.report({}).asked == 5
 
 
 def test_each_question_with_a_kind_of_its_own_makes_no_thousand_groups() -> None:
-    assert len(run([pair(str(n), 0.9, kind=f"kind {n % 40}") for n in range(100)]).groups) == KINDS
+    assert len(run([pair(str(n), 0.9, kind=f"kind {n % 40}") for n in range(100)]).groups) == MAX_KINDS
 
 
 def test_progress_is_told() -> None:
@@ -231,10 +231,10 @@ class DenseOnly(Retriever):
         return hits
 
 
-def saved(report: Report, path: Path) -> Saved:
+def saved(report: Report, path: Path) -> SavedReport:
     with path.open("w", encoding="utf-8") as file:
         write_json(report, file)
-    return Saved.load(path)
+    return SavedReport.load(path)
 
 
 STORM = (
@@ -280,7 +280,7 @@ def test_a_planted_regression_is_found_and_the_same_run_twice_is_not(sample_chai
     verdicts = {row.name: row.verdict for row in compare(first, without)}
     assert "worse" in (verdicts["ndcg@10"], verdicts["evidence@5"])
     assert "better" not in verdicts.values()
-    assert first.made["settings"]["retriever"]["name"] != without.made["settings"]["retriever"]["name"]
+    assert first.setup["settings"]["retriever"]["name"] != without.setup["settings"]["retriever"]["name"]
 
 
 @pytest.mark.slow
@@ -291,4 +291,4 @@ def test_the_figures_can_be_worked_out_again_from_the_rows(sample_chain: Chain, 
     assert first.figures == again.figures
     assert first.seconds == again.seconds, "nothing was asked again"
     assert np.array_equal(first.scores.columns["seconds"], again.scores.columns["seconds"])
-    assert json.dumps(first.made["index"]) == json.dumps(again.made["index"])
+    assert json.dumps(first.setup["index"]) == json.dumps(again.setup["index"])

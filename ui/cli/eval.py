@@ -179,11 +179,11 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Tell whether B is better or worse than A, or whether no difference is shown."""
-    from eval.report import Saved, compared_json, compared_table
+    from eval.report import SavedReport, compared_json, compared_table
     from eval.report import compare as run_compare
 
     with errors_as_lines():
-        first, second = Saved.load(a), Saved.load(b)
+        first, second = SavedReport.load(a), SavedReport.load(b)
         compared = run_compare(first, second)
     if as_json:
         print_json(compared_json(first, second, compared), indent=1)
@@ -198,13 +198,13 @@ def table(
 ) -> None:
     """Print reports side by side, as a Markdown table."""
     from eval.metrics import BY_NAME
-    from eval.report import Saved, side_by_side
+    from eval.report import SavedReport, side_by_side
 
     names = [name.strip() for name in figures.split(",")]
     if unknown := [name for name in names if name not in BY_NAME]:
         raise typer.BadParameter(f"no figure is called {unknown[0]!r}; there are: {', '.join(BY_NAME)}")
     with errors_as_lines():
-        say(side_by_side([Saved.load(path) for path in reports], names))
+        say(side_by_side([SavedReport.load(path) for path in reports], names))
 
 
 @eval_app.command("make-pairs")
@@ -262,10 +262,10 @@ def label(
         say("Loading the model and the index …", err=True)
         chain = Chain.from_config(Config.load(index=index))
         names = ArticleNames.of(chain.index.articles())
-        read = [draft.with_known(names) for draft in found if isinstance(draft, Draft)]
+        read = [draft.with_article_ids(names) for draft in found if isinstance(draft, Draft)]
         labels = Labels.beside(drafts)
         controller = LabelDesk(read, labels, chain, names)
-        with labels.alone():
+        with labels.locked():
             serve(lambda: Site(build_label_app(controller)), Service(port=port), announce)
 
 
@@ -304,7 +304,7 @@ def _as_articles(path: Path, folder: Path) -> Path:
 
 def _measured(config: Config, asked: Asked) -> Report:
     from eval.judge import Judge
-    from eval.pairs.reading import ArticleNames, check_pairs, drawn, read_pairs, survey
+    from eval.pairs.reading import ArticleNames, check_pairs, read_pairs, sampled, survey
     from eval.run import Progress, evaluate
     from rag.chain import Chain
     from rag.store.index import Index
@@ -332,21 +332,21 @@ def _measured(config: Config, asked: Asked) -> Report:
             advance(now.asked - asked_before)
             asked_before = now.asked
 
-        pairs = drawn(read_pairs(asked.pairs), found.cut)
+        pairs = sampled(read_pairs(asked.pairs), found.cut)
         report = evaluate(chain, pairs, asked.rows, resume=asked.resume, judge=judge, today=asked.today, progress=show)
-    return replace(report, made={**report.made, "pairs": identity})
+    return replace(report, setup={**report.setup, "pairs": identity})
 
 
 def _identity(path: Path, sample: int | None) -> dict[str, Any]:
     """The pairs' name and content, so that a report says what it was measured on."""
-    from eval.pairs.datasets import shown_name
+    from eval.pairs.datasets import display_name
 
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_file() and os.access(file, os.R_OK):  # whether it can be read is told by who reads it
             with file.open("rb") as content:
                 digest.update(hashlib.file_digest(content, "sha256").digest())
-    return {"name": shown_name(path), "content": digest.hexdigest()[:16], "sample": sample}
+    return {"name": display_name(path), "content": digest.hexdigest()[:16], "sample": sample}
 
 
 def _tell(report: Report, *, as_json: bool, html: Path | None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from eval import statistics
-from eval.aggregates import Judged, answered, judgeable, table_of
+from eval.aggregates import ScoredQuestion, answered, judgeable, table_of
 from eval.metrics import BY_NAME
 from eval.pairs.schema import QAPair
 from eval.report import HEADLINES, SECTIONS, counted, interval, number, warnings
@@ -38,7 +38,7 @@ _WORD = re.compile(r"\w+")
 
 def report_html(report: Report) -> str:
     """The whole page."""
-    made = report.made
+    made = report.setup
     return render_page(
         "report.html",
         report=report,
@@ -118,7 +118,7 @@ def _gold_answer(pair: QAPair) -> str:
     return "; ".join(pair.answers) or ("none given" if pair.answerable else "there is none")
 
 
-def _reason(judged: Judged) -> str:
+def _reason(judged: ScoredQuestion) -> str:
     """Why the result counts as wrong."""
     confidence = f"confidence {judged.row.confidence:.2f}"
     if judged.row.abstained:

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from eval.pairs.labelling import Draft, Labels, check
-from eval.pairs.reading import ArticleNames, day_of, where_in
+from eval.pairs.reading import ArticleNames, asking_day, find_quote
 from eval.pairs.schema import QAPair
 from rag.chain import Chain
 from rag.errors import PullquoteError
@@ -98,11 +98,13 @@ class LabelDesk:
     def read(self, articles: Sequence[str], evidence: str) -> str:
         """The panel: the articles named, with the evidence marked."""
         try:
-            found = [self.chain.index.article(article_id) for article_id in self.names.known(articles)]
+            found = [self.chain.index.article(article_id) for article_id in self.names.to_ids(articles)]
         except PullquoteError as error:
             return elements.error_html(str(error))
         return "".join(
-            article_page.article_html(article, [span for q in _lines(evidence) if (span := where_in(article.text, q))])
+            article_page.article_html(
+                article, [span for q in _lines(evidence) if (span := find_quote(article.text, q))]
+            )
             for article in found
             if article
         ) or elements.hint_html("Name an article to read it here.")
@@ -113,7 +115,7 @@ class LabelDesk:
             return self.open(position)
         try:
             pair = form.applied_to(draft.pair)
-            checked = check(replace(pair, articles=self.names.known(pair.articles)), self.chain.index)
+            checked = check(replace(pair, articles=self.names.to_ids(pair.articles)), self.chain.index)
             if accept and checked.problems:
                 return self._show(position, form, checked.problems)
             self.labels.add(checked.pair, accept=accept)
@@ -160,7 +162,7 @@ class LabelDesk:
         """The articles named and those that a chat would look for the answer in, by title."""
         question = form.question.strip() or pair.question
         try:
-            near = [hit.passage.article_id for hit in self.chain.retrieve(question, **day_of(pair))]
+            near = [hit.passage.article_id for hit in self.chain.retrieve(question, **asking_day(pair))]
             ids = list(dict.fromkeys((*form.articles, *near)))
             known = self.chain.index.entries(ids)
         except PullquoteError:  # as the panel and the decision say

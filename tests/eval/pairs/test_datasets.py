@@ -122,7 +122,7 @@ def test_beir(beir: Path) -> None:
     assert isinstance(third, Failure)
     assert third.source == "queries.jsonl, line 5"
     assert isinstance(fourth, Failure)
-    assert fourth.reason.startswith("is judged, but not in queries.jsonl")
+    assert fourth.reason.startswith("is judged, but missing from queries.jsonl")
     articles = articles_of(beir)
     assert articles
     assert list(articles) == [{"id": "d1", "title": "Tea", "text": "Hot."}]

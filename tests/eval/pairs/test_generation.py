@@ -129,13 +129,13 @@ def test_a_written_question_is_kept_with_its_evidence() -> None:
 @pytest.mark.parametrize(
     ("reply", "told"),
     [
-        ("no", "no JSON list"),
-        ("[1, 2", "no JSON list"),
-        (json.dumps([1]), "no object with a question"),
+        ("no", "not a JSON list"),
+        ("[1, 2", "not a JSON list"),
+        (json.dumps([1]), "not an object with a question"),
         (json.dumps([{**GOOD, "evidence": "Tea is warm."}]), "not in the article"),
         (json.dumps([{**GOOD, "evidence": ""}]), "not in the article"),
-        (json.dumps([{**GOOD, "answer": "cold"}]), "does not hold its answer"),
-        (json.dumps([{**GOOD, "answer": ""}]), "does not hold its answer"),
+        (json.dumps([{**GOOD, "answer": "cold"}]), "does not contain its answer"),
+        (json.dumps([{**GOOD, "answer": ""}]), "does not contain its answer"),
         (json.dumps([{**GOOD, "question": " "}]), "question is empty"),
     ],
 )

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eval.pairs.labelling import Draft, Labels, check, read_drafts
-from eval.pairs.reading import read_pairs, where_in
+from eval.pairs.reading import find_quote, read_pairs
 from eval.pairs.schema import QAPair
 from rag.errors import ReadError
 from rag.schema import Article, Failure, Turn
@@ -108,7 +108,7 @@ def test_evidence_gets_the_letters_of_the_article() -> None:
 
 @given(st.text("ab.* \n", max_size=40), st.text("ab.* \n", max_size=8))
 def test_a_quote_is_found_where_its_words_are(text: str, quote: str) -> None:
-    span = where_in(text, quote)
+    span = find_quote(text, quote)
     if span:
         assert text[slice(*span)].split() == quote.split()
     else:
@@ -148,7 +148,7 @@ def test_a_decision_that_cannot_be_written_leaves_the_file_as_it_was(tmp_path: P
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, limits[1]))
-        with pytest.raises(ReadError, match="make room"):
+        with pytest.raises(ReadError, match="free some disk space"):
             labels.add(replace(PAIR, id="2"), accept=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -163,7 +163,7 @@ def test_what_was_changed_meanwhile_is_not_cut(tmp_path: Path) -> None:
     with labels.accepted.open("ab") as file:
         file.write(b'{"id": "9", "question": "Who?"}\n')
     before = labels.accepted.read_bytes()
-    with pytest.raises(ReadError, match="changed since"):
+    with pytest.raises(ReadError, match="has changed since"):
         labels.undo()
     assert labels.accepted.read_bytes() == before
     labels.accepted.unlink()
@@ -180,21 +180,21 @@ def test_a_last_line_without_its_end_is_kept(tmp_path: Path) -> None:
 
 def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "p.rejected.jsonl").write_bytes(b"my shopping list")
-    with pytest.raises(ReadError, match="line that is no pair"):
+    with pytest.raises(ReadError, match="line that is not a pair"):
         Labels.beside(tmp_path / "p.jsonl")
     assert (tmp_path / "p.rejected.jsonl").read_bytes() == b"my shopping list"
 
 
 def test_one_process_at_a_time_decides(tmp_path: Path) -> None:
-    with Labels.beside(tmp_path / "p.jsonl").alone():
+    with Labels.beside(tmp_path / "p.jsonl").locked():
         other = Labels.beside(tmp_path / "p.jsonl")
-        with pytest.raises(ReadError, match="in use"), other.alone():
+        with pytest.raises(ReadError, match="in use"), other.locked():
             pass
 
 
 def test_decisions_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "p.labelled.jsonl").write_text("nothing\n")
-    with pytest.raises(ReadError, match="line that is no pair"):
+    with pytest.raises(ReadError, match="line that is not a pair"):
         Labels.beside(tmp_path / "p.jsonl")
     (tmp_path / "q.labelled.jsonl").mkdir()
     with pytest.raises(ReadError, match="cannot write decisions"):

@@ -13,8 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.pairs.datasets import parsed_lines
-from eval.pairs.reading import ArticleNames, check_pairs, drawn, pair_json, parsed, read_pairs, sample_pairs, survey
+from eval.pairs.datasets import parse_json_lines
+from eval.pairs.reading import (
+    ArticleNames,
+    check_pairs,
+    pair_json,
+    parse_pair,
+    read_pairs,
+    sample_pairs,
+    sampled,
+    survey,
+)
 from eval.pairs.schema import QAPair
 from rag.errors import ReadError
 from rag.language.text import visible
@@ -49,7 +58,9 @@ def test_a_pair_comes_back_as_it_was_written(
     pair = replace(PAIR, answers=tuple(answers) if answerable else (), answerable=answerable, history=tuple(history))
     pair = replace(pair, rewrite=rewrite)
     line = json.dumps(pair_json(pair))
-    assert [parsed(*entry) for entry in parsed_lines("f", [line.encode()])] == [replace(pair, origin="f, line 1")]
+    assert [parse_pair(*entry) for entry in parse_json_lines("f", [line.encode()])] == [
+        replace(pair, origin="f, line 1")
+    ]
 
 
 def test_json_lines(tmp_path: Path) -> None:
@@ -82,7 +93,7 @@ def test_json_lines(tmp_path: Path) -> None:
         ({"question": "Who?"}, "to measure by"),
         ({"question": "Who?", "answers": ["x"], "answerable": "perhaps"}, "answerable"),
         ({"question": "Who?", "answers": ["x"], "history": ["Hello"]}, "history"),
-        ({"question": "Who?", "answers": ["x"], "rewrite": 3}, "rewrite is no question"),
+        ({"question": "Who?", "answers": ["x"], "rewrite": 3}, "rewrite is not a question"),
         ({"question": "Who?", "answers": ["x"], "rewrite": "x" * 3000}, "3,000 characters"),
         (b"\xff\xfe".decode("latin-1"), "is not JSON"),
     ],
@@ -108,7 +119,9 @@ def test_a_pair_without_an_id_has_the_same_one_wherever_it_stands(tmp_path: Path
     assert first.id == moved.id != follow_up.id
 
 
-@pytest.mark.parametrize(("row", "told"), [("c1,Who, then?,Ana,a", "more cells"), ('c1,Who?,"[Ana",a', "no JSON list")])
+@pytest.mark.parametrize(
+    ("row", "told"), [("c1,Who, then?,Ana,a", "more cells"), ('c1,Who?,"[Ana",a', "not a JSON list")]
+)
 def test_a_row_of_csv_that_is_not_what_it_seems(tmp_path: Path, row: str, told: str) -> None:
     (tmp_path / "p.csv").write_text(f"id,question,answers,articles\n{row}\nc2,[Who]?,Ana,a\n", "utf-8")
     failure, second = read(tmp_path / "p.csv")
@@ -183,29 +196,29 @@ def test_the_names_of_a_copy_are_names_of_the_article_that_holds_it() -> None:
     assert names.ids["b"] == "b", "an article's own id goes before a copy's"
     assert names.ids["d"] == "d", "the same story in other words is another article"
     assert "both" not in names.ids, "two articles have a copy of that name"
-    assert names.known(("wire/7", "a", "elsewhere")) == ("a", "elsewhere")
+    assert names.to_ids(("wire/7", "a", "elsewhere")) == ("a", "elsewhere")
 
 
 def test_the_day_of_asking_is_read_and_written() -> None:
     for told in ("2024-03-05", "2024-03-05T23:30:00+00:00", " 2024-03-05 "):
-        pair = parsed("f", {**pair_json(PAIR), "asked_on": told})
+        pair = parse_pair("f", {**pair_json(PAIR), "asked_on": told})
         assert isinstance(pair, QAPair)
         assert pair.asked_on == date(2024, 3, 5)
         assert pair_json(pair)["asked_on"] == "2024-03-05"
     assert "asked_on" not in pair_json(PAIR)
     for empty in ({}, {"asked_on": None}, {"asked_on": ""}):
-        pair = parsed("f", {**pair_json(PAIR), **empty})
+        pair = parse_pair("f", {**pair_json(PAIR), **empty})
         assert isinstance(pair, QAPair)
         assert pair.asked_on is None
     for wrong in ("5 March", 3, ["2024-03-05"], "2024-13-05"):
-        failure = parsed("f", {**pair_json(PAIR), "asked_on": wrong})
+        failure = parse_pair("f", {**pair_json(PAIR), "asked_on": wrong})
         assert isinstance(failure, Failure)
         assert "asked_on" in failure.reason
 
 
 def test_the_same_question_of_another_day_is_another_pair() -> None:
     asked = [{"question": "Who left this week?", "answers": ["x"], **day} for day in ({}, {"asked_on": "2024-03-05"})]
-    plain, dated = (parsed("f", fields) for fields in asked)
+    plain, dated = (parse_pair("f", fields) for fields in asked)
     assert isinstance(plain, QAPair)
     assert isinstance(dated, QAPair)
     assert plain.id != dated.id
@@ -224,12 +237,12 @@ def test_a_sample_is_the_same_whatever_the_order() -> None:
     pairs: list[QAPair | Failure] = [replace(PAIR, id=str(n)) for n in range(300)]
     found = survey(iter([*pairs, Failure("f", "broken")]), 20)
     assert (found.pairs, found.excluded, len(found.failures)) == (20, 1, 1)
-    forward = [p.id for p in drawn(iter(pairs), found.cut) if isinstance(p, QAPair)]
-    backward = [p.id for p in drawn(iter(pairs[::-1]), found.cut) if isinstance(p, QAPair)]
+    forward = [p.id for p in sampled(iter(pairs), found.cut) if isinstance(p, QAPair)]
+    backward = [p.id for p in sampled(iter(pairs[::-1]), found.cut) if isinstance(p, QAPair)]
     assert len(forward) == 20
     assert forward == backward[::-1]
     assert survey(iter(pairs), None).cut is None
-    assert len(list(drawn(iter(pairs), None))) == 300
+    assert len(list(sampled(iter(pairs), None))) == 300
     assert survey(iter(pairs), 1000).pairs == 300
 
 

@@ -41,8 +41,8 @@ def test_every_command_is_explained(command: str) -> None:
     [
         (["pairs.jsonl", "--index", "none"], "there is no index"),
         (["pairs.jsonl", "--corpus", "none"], "could be ingested"),
-        (["compare", "a.json", "b.json"], "a.json is no report"),
-        (["table", "a.json"], "a.json is no report"),
+        (["compare", "a.json", "b.json"], "a.json is not a report"),
+        (["table", "a.json"], "a.json is not a report"),
         (["pairs.jsonl", "--html", "no/such/page.html"], "cannot write the page"),
         (["label", "none.jsonl"], "cannot read pairs from none.jsonl"),
         (["suite", "none"], "none has no articles.jsonl"),
@@ -164,7 +164,7 @@ def test_broken_pairs_are_told_and_counted_or_fatal(sample_index: Path, tmp_path
         file.write(json.dumps(pair_json(sample_pairs()[0])) + "\n")
     status, out, err = run("eval", pairs, "--index", sample_index)
     assert status == 0
-    assert out.rstrip().endswith("2 asked, 3 left out")
+    assert out.rstrip().endswith("2 asked, 3 excluded")
     assert [f"p.jsonl, line {n}: " in err for n in (1, 2, 3, 4, 5)] == [False, False, True, True, True]
     status, out, err = run("eval", pairs, "--index", sample_index, "--strict")
     assert (status, out) == (1, "")

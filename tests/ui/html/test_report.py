@@ -28,7 +28,7 @@ def report() -> Report:
     )
     hostile = replace(hostile, id=HOSTILE, question=f"{HOSTILE} 0.95", answers=(HOSTILE,))
     found = run([*PAIRS, hostile, Failure(HOSTILE, HOSTILE)], Parrot())
-    return replace(found, made={**found.made, "pairs": {"name": HOSTILE}})
+    return replace(found, setup={**found.setup, "pairs": {"name": HOSTILE}})
 
 
 class Tags(HTMLParser):
