@@ -1,4 +1,4 @@
-"""Short phrases and text made safe to show, for the page, the terminal and exports."""
+"""Wording shared by the page, the terminal and exports: counts, dates, confidence, and text that is safe to show."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ import unicodedata
 from datetime import date
 
 from rag.language.text import visible
-from rag.schema import (
-    Filters,
-)
+from rag.schema import Filters
 
 NEAREST_SHOWN = 3
 CONFIDENCE_WORDS = ((0.85, "Well supported"), (0.65, "Partly supported"), (0.0, "Weakly supported"))
 LINK = re.compile(r"https?://[^\s/?#\\]\S*", re.IGNORECASE | re.ASCII)
 OWN_SENTENCES = "The articles’ own sentences"
-OWN_WORDS, CHECKED_WORDS = "Answers in your articles’ own words", "Answers held to your articles’ own words"
+OWN_WORDS, CHECKED_WORDS = "Answers in your articles’ own words", "Answers checked against your articles’ own words"
 
 
 def showable(text: str) -> str:
-    """The text with "\\n" as the only line break and U+FFFD for what no page or terminal can show.
+    """The text with "\\n" as the only line break and U+FFFD for characters that no page or terminal can show.
 
-    Invisible format characters are left out: U+202E would turn around what stands beside the text.
+    Invisible format characters are removed: U+202E would reverse the text after it.
     """
     lines = visible(text).replace("\r\n", "\n").replace("\r", "\n")
     if lines.replace("\n", "").isprintable():
@@ -35,28 +33,29 @@ def _has_glyph(character: str) -> bool:
 
 
 def link(url: str) -> str:
-    """The address if it is one to follow (http or https), else an empty string."""
+    """The address if it is a web address (http or https), else an empty string."""
     return url if LINK.fullmatch(url) and url == showable(url) else ""
 
 
 def only_line(filters: Filters) -> str:
-    """In a line which articles are asked: all, or those that a filter leaves. Plain text, for a label."""
+    """The articles that are asked, all or those that pass a filter, as plain text for a label."""
     return f"Only articles {one_line(described_filters(filters))}" if filters else "All articles"
 
 
 def one_line(text: str) -> str:
-    """The text as it can be shown in a line."""
+    """The text made safe to show, in one line."""
     return " ".join(showable(text).split())
 
 
 def described_filters(filters: Filters) -> str:
+    """Filters in words."""
     from rag.language.filters import described  # reads dates as well, which takes a while to load
 
     return described(filters)
 
 
 def writer_label(name: str, *, found: bool = False) -> str:
-    """Who writes the answers, to choose from: a language model, by name, or nobody. Plain text."""
+    """A choice of who writes the answers: a language model by name, or nobody. Plain text."""
     where = ", found on this machine" if found else ""
     return f"{one_line(name)}{where}" if name else OWN_SENTENCES
 
@@ -67,10 +66,10 @@ def confidence_words(confidence: float) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """How many there are of a thing: no articles, 1 article, 2 articles."""
+    """A count with its noun: no articles, 1 article, 2 articles."""
     return f"{f'{count:,}' if count else 'no'} {noun}{'' if count == 1 else 's'}"
 
 
 def short_date(day: date | None) -> str:
-    """A date as a table has room for: 7 Nov 2024; empty for none."""
+    """A short date for tables: 7 Nov 2024; empty for none."""
     return f"{day.day} {day:%b} {day.year}" if day else ""

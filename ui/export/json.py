@@ -6,29 +6,20 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from rag.schema import (
-    Answer,
-    ArticleEntry,
-    Citation,
-    Filters,
-    Hit,
-    Passage,
-    ReadFilter,
-    Sentence,
-)
+from rag.schema import Answer, ArticleEntry, Citation, Filters, Hit, Passage, ReadFilter, Sentence
 from ui.wording import described_filters
 
 
 def plain_json(value: Any, indent: int | None = 2) -> str:
-    """JSON in which every character that a reader could not see is written as an escape."""
+    """JSON in which every invisible character is written as an escape."""
     text = json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "replace").decode()
-    for unseen in {character for character in text if character != "\n" and not character.isprintable()}:
-        text = text.replace(unseen, json.dumps(unseen)[1:-1])
+    for invisible in {character for character in text if character != "\n" and not character.isprintable()}:
+        text = text.replace(invisible, json.dumps(invisible)[1:-1])
     return text
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
-    """The answer as the command line and the page's API give it; the keys are relied on by others."""
+    """The answer as `--json` and the HTTP API give it. Its keys are a public format."""
     return {
         "question": answer.question,
         "text": answer.text,
@@ -39,7 +30,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "notice": answer.notice,
         "seconds": round(answer.seconds, 4),
         "emphasis": [list(span) for span in answer.emphasis],
-        "filters": [_read_json(read) for read in answer.read],
+        "filters": [_filter_json(read) for read in answer.read],
         "sentences": [_sentence_json(sentence, answer.text) for sentence in answer.sentences],
         "written_by": answer.written_by,
         "searched": list(answer.searched),
@@ -54,12 +45,12 @@ def _sentence_json(sentence: Sentence, text: str) -> dict[str, Any]:
     }
 
 
-def _read_json(read: ReadFilter) -> dict[str, Any]:
+def _filter_json(read: ReadFilter) -> dict[str, Any]:
     return {"words": read.words, "described": described_filters(read.filters), **filters_json(read.filters)}
 
 
 def filters_json(filters: Filters) -> dict[str, Any]:
-    """Filters by their names."""
+    """Filters as JSON."""
     after, before = filters.published_after, filters.published_before
     return {
         "published_after": after.isoformat() if after else None,
@@ -69,8 +60,8 @@ def filters_json(filters: Filters) -> dict[str, Any]:
     }
 
 
-def _place_json(passage: Passage) -> dict[str, Any]:
-    """What is said of the article that a passage stands in."""
+def _article_of(passage: Passage) -> dict[str, Any]:
+    """The article that a passage comes from."""
     return {
         "title": passage.title,
         "source": passage.source,
@@ -84,7 +75,7 @@ def _citation_json(citation: Citation) -> dict[str, Any]:
     return {
         "number": citation.number,
         "article_id": passage.article_id,
-        **_place_json(passage),
+        **_article_of(passage),
         "quote": citation.quote,
         "start": citation.start,
         "end": citation.end,
@@ -105,11 +96,7 @@ def _hit_json(hit: Hit) -> dict[str, Any]:
 
 def found_json(hit: Hit) -> dict[str, Any]:
     """A passage that was found, with its article."""
-    passage = hit.passage
-    return {
-        **_hit_json(hit),
-        **_place_json(passage),
-    }
+    return _hit_json(hit) | _article_of(hit.passage)
 
 
 def article_json(entry: ArticleEntry) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""HTML of the page and of reports. `elements` is the only place where text is escaped."""
+"""HTML of the page and of reports, from Jinja templates. `templating` is the only place where text is escaped."""

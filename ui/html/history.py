@@ -14,7 +14,7 @@ def history_html(entries: Iterable[HistoryEntry], words: str = "") -> str:
     dated = [(entry, _when(entry.updated)) for entry in entries]
     if dated:
         return render("lists.html", "history", dated)
-    why = "No conversation has these words." if words.strip() else "Conversations are kept here."
+    why = "No conversation has these words." if words.strip() else "Saved conversations appear here."
     return render("elements.html", "status_hint", why)
 
 

@@ -52,7 +52,7 @@ def sources_html(conversation: Sequence[Exchange]) -> str:
 def _turn_html(answer: Answer, turn: int, *, hidden: bool, done: bool) -> str:
     citations = answer.citations if answer.grounded else ()
     under_way = answer.doing or (answer.grounded and not answer.citations)
-    heading = "Sources" if citations else "Passages that are read" if under_way else "Nearest passages"
+    heading = "Sources" if citations else "Passages being read" if under_way else "Nearest passages"
     passages = [c.passage for c in citations] or [hit.passage for hit in answer.hits[:NEAREST_SHOWN]]
     # Only a finished answer can be copied, and the panel is drawn many times until then.
     copied = answer_text(answer) if done else None

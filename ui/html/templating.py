@@ -45,9 +45,9 @@ def asset(name: str) -> str:
     return trusted(files("ui.html").joinpath("assets", name).read_text("utf-8"))
 
 
-def render(template: str, macro: str, *values: Any, **named: Any) -> str:
+def render(template: str, macro: str, *values: Any) -> str:
     """The HTML of a macro in `templates/`, called with these values."""
-    return str(getattr(_environment().get_template(template).module, macro)(*values, **named))
+    return str(getattr(_environment().get_template(template).module, macro)(*values))
 
 
 def render_page(template: str, **values: Any) -> str:

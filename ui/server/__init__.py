@@ -1,1 +1,1 @@
-"""The page on an address: routes, accounts, limits, sessions."""
+"""Serving the page: routes, accounts, rate limits, sessions."""

@@ -1,4 +1,4 @@
-"""What leaves the page: the same words, with every citation, and nothing that Markdown takes for more than text."""
+"""Exports: the same words, every citation, and no text that Markdown takes for markup."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def rendered(tokens: list[Token]) -> str:
 
 
 @given(texts, texts, texts, texts)
-def test_no_text_is_more_than_text(question: str, said: str, title: str, source: str) -> None:
+def test_text_never_becomes_markup(question: str, said: str, title: str, source: str) -> None:
     of = passage(said, title=title, source=source, url="javascript:alert(1)")
     told = replace(answer(said, cited(1, of, said)), notice=said)
     tokens = parsed(markdown(kept(Exchange(question, told, done=True), title=title)))
@@ -65,7 +65,7 @@ def line(text: str) -> str:
 
 
 @given(texts, texts, texts, texts)
-def test_what_is_rendered_is_the_text_to_the_letter(question: str, said: str, title: str, source: str) -> None:
+def test_the_rendered_text_equals_the_original(question: str, said: str, title: str, source: str) -> None:
     of = passage(said, title=f"T{title}", source=f"S{source}", url="")
     told = replace(answer(f"A{said}", cited(1, of, said), confidence=0.9), notice=f"N{said}")
     text = markdown(kept(Exchange(f"Q{question}", told, done=True), title=f"C{title}"))
@@ -95,7 +95,7 @@ def test_the_only_links_are_the_addresses_of_citations(url: str) -> None:
     assert not any("evil" in str(href) for href in links)
 
 
-def test_what_is_no_address_to_follow_is_left_out() -> None:
+def test_addresses_that_are_not_of_the_web_are_left_out() -> None:
     for url in ("javascript:alert(1)", "", "https:///x", "data:text/html,x"):
         of = passage("One.", url=url)
         shown = paragraphs(answer_markdown(answer("One. [1]", cited(1, of, "One."))))[-1]
@@ -110,7 +110,7 @@ def test_an_address_that_would_end_its_link_is_still_one_link() -> None:
     assert str(opened.attrs["href"]).startswith("https://example.com/?a=%3Cb%3E&c=")
 
 
-def test_a_sentence_that_nothing_bears_out_is_marked_and_so_is_one_that_nobody_checked() -> None:
+def test_unsupported_and_unchecked_sentences_are_marked() -> None:
     told = replace(
         answer("One. [1] Nine. [unsupported] And the …", cited(1, passage(), "One."), confidence=0.7),
         sentences=(Sentence(0, 4, (1,), 0.9), Sentence(9, 14, (), 0.0)),
@@ -124,7 +124,7 @@ def test_a_sentence_that_nothing_bears_out_is_marked_and_so_is_one_that_nobody_c
     assert paragraphs(answer_markdown(replace(told, written_by="")))[0].endswith("And the …")
 
 
-def test_an_answer_that_the_articles_do_not_hold() -> None:
+def test_an_answer_that_abstains() -> None:
     told = answer("The articles do not say.", grounded=False, notice="Only the nearest passages.")
     assert paragraphs(answer_markdown(told)) == ["The articles do not say.", "Only the nearest passages."]
 
@@ -197,7 +197,7 @@ def test_an_answer_to_paste() -> None:
     assert "javascript" not in answer_text(answer("One. [1]", cited(1, hostile, "One.")))
 
 
-def test_downloads_have_names_that_any_system_takes() -> None:
+def test_names_of_downloads_are_valid_on_every_system() -> None:
     assert file_name(kept(title="What did Zoë & Co. say?/..\\"), "md") == "what-did-zoe-co-say-2026-11-26.md"
     assert file_name(kept(title="戦争"), "json") == "conversation-2026-11-26.json"
     assert len(file_name(kept(title="x" * 500), "md")) < 80

@@ -234,7 +234,9 @@ def test_what_is_marked_is_what_is_quoted(given_answer: Answer) -> None:
 
 
 @given(texts, texts, texts, st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=4))
-def test_an_article_is_read_as_it_is(title: str, text: str, article_id: str, spans: list[tuple[int, int]]) -> None:
+def test_an_article_to_read_shows_its_text_unchanged(
+    title: str, text: str, article_id: str, spans: list[tuple[int, int]]
+) -> None:
     text = wording.showable(text)
     article = Article(article_id, title, text, "The <Wire>", url="javascript:alert(1)", published=date(2024, 5, 4))
     inside = [(min(span), min(max(span), len(text))) for span in spans if min(span) < len(text)]
@@ -260,7 +262,7 @@ def test_a_very_long_article_is_shown_around_its_quote() -> None:
     assert len(tree.elements[0].text) < article_page.LONGEST_READ + 1000
 
 
-def test_related_articles_lead_on() -> None:
+def test_related_articles_can_be_opened() -> None:
     entry = ArticleEntry("b&1", "Rates <fall>", "The Age", "", "", date(2024, 5, 4), "", "", 3)
     tree = parsed(
         article_page.reading_html(Reading(Article("a", "", "Text."), related=(entry,), notice="It has changed."))
@@ -271,7 +273,7 @@ def test_related_articles_lead_on() -> None:
     assert tree.of("span", "pq-byline")[0].text == "The Age · 4 May 2024"
 
 
-def test_what_can_be_done_with_an_answer() -> None:
+def test_the_buttons_below_an_answer() -> None:
     told = Exchange("A?", answer("One. [1]", cited(1, passage(), "One.")), done=True, next=("What <else>?",))
     first, failed, last = (
         [(e.attributes["name"], e.text) for e in parsed(message["content"]).of("button")]
@@ -389,7 +391,7 @@ def test_an_ungrounded_answer_shows_the_three_nearest_passages_unmarked() -> Non
         (-0.1, "Weakly supported"),
     ],
 )
-def test_confidence_is_told_in_words(confidence: float, words: str) -> None:
+def test_confidence_is_shown_in_words(confidence: float, words: str) -> None:
     tree = parsed(answer_page.answer_html(answer("One. [1]", cited(1, passage(), "One."), confidence=confidence), 1))
     assert tree.of("p", "pq-footing")[0].text == f"{words} · 1 quote from 1 article"
 
@@ -405,7 +407,7 @@ def test_confidence_is_told_in_words(confidence: float, words: str) -> None:
         ),
     ],
 )
-def test_of_what_there_is_none_nothing_is_said(sentences: tuple[Sentence, ...], footing: list[str]) -> None:
+def test_the_footing_leaves_out_what_is_unknown(sentences: tuple[Sentence, ...], footing: list[str]) -> None:
     citations = (cited(1, passage(), "One."),) if sentences and sentences[0].citations else ()
     told = answer("One. …", *citations, sentences=sentences, written_by="tiny")
     assert [e.text for e in parsed(answer_page.answer_html(told, 1)).of("p", "pq-footing")] == footing
@@ -415,7 +417,7 @@ def test_an_answer_without_quotes_has_no_footing() -> None:
     assert not parsed(answer_page.answer_html(answer("One. …"), 1)).of("p", "pq-footing")
 
 
-def test_counts_of_none_are_words() -> None:
+def test_a_count_of_zero_is_a_word() -> None:
     assert [wording.counted(n, "article") for n in (0, 1, 1200)] == ["no articles", "1 article", "1,200 articles"]
 
 
@@ -423,14 +425,14 @@ UNSEEN = "\xad\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066
 
 
 @pytest.mark.parametrize("face", [wording.showable, wording.one_line, lambda text: Tree(escape(text)).elements])
-def test_what_nobody_sees_is_not_shown(face: Callable[[str], Any]) -> None:
+def test_invisible_characters_are_removed(face: Callable[[str], Any]) -> None:
     shown = face(f"<p>ab{UNSEEN}cd\x9b31m</p>" if face in {wording.showable, wording.one_line} else f"ab{UNSEEN}cd")
     assert not set(UNSEEN) & set(str(shown))
     assert "\x9b" not in str(shown)
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8")))
-def test_json_for_a_terminal_is_the_same_json_without_what_steers_it(text: str) -> None:
+def test_json_for_a_terminal_has_no_control_characters(text: str) -> None:
     told = as_json.plain_json({text: [text]})
     assert json.loads(told) == {text: [text]}
     assert told.replace("\n", "").isprintable()
@@ -518,7 +520,7 @@ MARCH = ReadFilter("in March 2024", Filters(date(2024, 3, 1), date(2024, 3, 31))
 HOSTILE_FILTER = ReadFilter("the <b>\nAge", Filters(sources=("<img src=x\nonerror=alert(1)>\x1b",)))
 
 
-def test_the_json_of_what_was_read_and_emphasised() -> None:
+def test_the_json_of_filters_and_emphasis() -> None:
     found = as_json.answer_json(answer("One.", emphasis=((0, 3),), read=(MARCH, HOSTILE_FILTER)))
     assert found["emphasis"] == [[0, 3]]
     assert found["filters"][0] == {
@@ -545,7 +547,7 @@ def test_only_the_last_finished_answer_has_chips() -> None:
         assert "options" not in answer_page.messages([told, growing])[3]
 
 
-def test_filters_are_told_in_words_where_they_are_no_chips() -> None:
+def test_filters_without_chips_are_shown_in_words() -> None:
     chosen = Filters(published_after=date(2024, 1, 2))
     told = Exchange("Why?", answer("One.", read=(MARCH, HOSTILE_FILTER)), filters=chosen, done=True)
     older, last = (
@@ -557,12 +559,12 @@ def test_filters_are_told_in_words_where_they_are_no_chips() -> None:
     assert not parsed(answer_page.messages([everything])[1]["content"]).of("p", "pq-only")
 
 
-def test_what_is_asked_in_a_line() -> None:
+def test_the_filter_in_a_line() -> None:
     assert wording.only_line(Filters()) == "All articles"
     assert wording.only_line(HOSTILE_FILTER.filters) == "Only articles from <img src=x onerror=alert(1)>\ufffd"
 
 
-def test_where_else_a_story_stands_and_what_else_is_said_of_it() -> None:
+def test_duplicates_and_extra_fields_of_a_source_are_shown() -> None:
     duplicates = (
         Copy("b", "/b", "Strike", "The Age", "https://age.example/b"),
         Copy("c", "/c", "Strike", "", "javascript:x"),
@@ -585,7 +587,7 @@ def written(text: str, *sentences: Sentence, **more: Any) -> Answer:
     return answer(text, cited(1, passage(), "One."), sentences=sentences, written_by="<b>tiny", **more)
 
 
-def test_what_a_model_wrote_without_support_is_shown_as_such() -> None:
+def test_unsupported_sentences_are_marked() -> None:
     text = "One. [1] Made up. [unsupported] So is this. [unsupported]"
     html = answer_page.answer_html(
         written(text, Sentence(0, 4, (1,), 0.9), Sentence(9, 17, (), 0), Sentence(32, 44, (), 0)), 1
@@ -596,14 +598,14 @@ def test_what_a_model_wrote_without_support_is_shown_as_such() -> None:
     assert "pq-unchecked" not in html
 
 
-def test_what_is_not_checked_yet_is_shown_as_such() -> None:
+def test_text_that_is_not_checked_yet_is_marked() -> None:
     html = answer_page.answer_html(written("One. [1] And then the", Sentence(0, 4, (1,), 0.9)), 1, done=False)
     assert '<span class="pq-unchecked"> And then the</span>' in html
     assert "pq-live" in html
     assert "sentences supported" not in html
 
 
-def test_what_is_being_done_stands_in_for_an_answer() -> None:
+def test_the_current_step_is_shown_until_there_is_an_answer() -> None:
     doing = Exchange("Why?", answer("", doing="<i>tiny reads 3 passages …"))
     [_, reply] = answer_page.messages([doing])
     assert "&#60;i&#62;tiny reads 3 passages …" in reply["content"]
@@ -611,14 +613,14 @@ def test_what_is_being_done_stands_in_for_an_answer() -> None:
     assert "pq-live" not in answer_page.messages([Exchange("Why?")])[1]["content"]
 
 
-def test_what_was_looked_up_is_shown_on_demand() -> None:
+def test_the_queries_are_shown_on_demand() -> None:
     html = answer_page.answer_html(answer("One. [1]", cited(1, passage(), "One."), searched=("<b>Who?", "When?")), 1)
     assert re.findall(r"<li[^>]*>(.*?)</li>", html) == ["&#60;b&#62;Who&#63;", "When&#63;"]
     assert "<details" in html
     assert "<details" not in answer_page.answer_html(answer("One. [1]", cited(1, passage(), "One.")), 1)
 
 
-def test_who_writes_is_chosen_by_name() -> None:
+def test_writers_are_labelled_by_name() -> None:
     names = ["", "tiny\n\x1b", "qwen2.5:7b"]
     assert [wording.writer_label(name, found=name == "qwen2.5:7b") for name in names] == [
         wording.OWN_SENTENCES,
@@ -631,7 +633,7 @@ def on(day: date | None, number: int) -> Citation:
     return cited(number, passage(id=f"a{number}-0", article_id=f"a{number}", published=day), "One.")
 
 
-def test_sources_stand_on_a_line_of_time() -> None:
+def test_sources_are_shown_on_a_timeline() -> None:
     first, last = date(2024, 1, 1), date(2024, 4, 10)
     found = parsed(
         answer_page.sources_html(
@@ -653,6 +655,6 @@ def test_sources_stand_on_a_line_of_time() -> None:
 
 
 @pytest.mark.parametrize("days", [(), (None,), (date(2024, 1, 1),) * 3, (date(2024, 1, 1), None)])
-def test_no_line_of_time_for_a_single_day(days: tuple[date | None, ...]) -> None:
+def test_no_timeline_for_a_single_day(days: tuple[date | None, ...]) -> None:
     found = answer("x", *(on(day, number) for number, day in enumerate(days, 1)))
     assert not parsed(answer_page.sources_html([schema.Exchange("Why?", found, done=True)])).of("ol")

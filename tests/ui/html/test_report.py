@@ -49,7 +49,7 @@ def test_nothing_hostile_becomes_markup(report: Report) -> None:
     assert not {name for name in tags.attributes if name.startswith("on") or name in ("src", "href", "srcset")}
 
 
-def test_everything_is_told(report: Report) -> None:
+def test_every_figure_and_failure_is_shown(report: Report) -> None:
     page = re.sub(r"\s+", " ", report_html(report))
     for name in report.figures:
         assert f"<code>{name.replace('@', '&#64;').replace('_', '&#95;')}</code>" in page
@@ -59,7 +59,7 @@ def test_everything_is_told(report: Report) -> None:
     assert "Pairs that were not asked: 1<" in page
 
 
-def test_a_case_says_how_its_question_was_read() -> None:
+def test_a_case_shows_the_filters_of_its_question() -> None:
     week = ReadFilter("last week", Filters(date(2024, 6, 3), date(2024, 6, 9)))
     found = run([pair("1", 0.9, "cold", asked_on=date(2024, 6, 12))])
     [worst] = found.worst
@@ -70,7 +70,7 @@ def test_a_case_says_how_its_question_was_read() -> None:
     assert "Only &#60;two&#62; articles" in page
 
 
-def test_long_gold_answers_are_warned_of_on_the_page() -> None:
+def test_the_page_warns_of_long_gold_answers() -> None:
     page = report_html(run([pair(str(n), 0.9, "very " * 30) for n in range(3)]))
     assert '<p class="warning" role="note">The gold answers are long' in page
 

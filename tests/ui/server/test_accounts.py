@@ -1,4 +1,4 @@
-"""Accounts: what their file may hold, and whose password is taken."""
+"""Accounts: the file format, and which passwords are accepted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def basic(text: str) -> str:
     return f"Basic {base64.b64encode(text.encode()).decode()}"
 
 
-def test_an_account_that_was_made_is_let_in(tmp_path: Path) -> None:
+def test_a_new_account_can_log_in(tmp_path: Path) -> None:
     file = tmp_path / "users"
     write_account(file, "ada", HORSE)
     write_account(file, "grace h", "battery staple")
@@ -51,7 +51,7 @@ def test_an_account_that_was_made_is_let_in(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file], "no draft is left"
 
 
-def test_other_lines_of_the_file_stay(tmp_path: Path) -> None:
+def test_other_lines_of_the_file_are_kept(tmp_path: Path) -> None:
     file = tmp_path / "users"
     apache = hashed(HORSE).replace("$2b$", "$2y$")
     file.write_text(f"# the desk\n\nbert:{apache}\n")
@@ -61,14 +61,14 @@ def test_other_lines_of_the_file_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", " ", "a:b", "#a", " a", "a ", "a\nb", "a" * 101])
-def test_what_cannot_be_a_name(tmp_path: Path, name: str) -> None:
+def test_invalid_names(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"without a colon$"):
         write_account(tmp_path / "users", name, HORSE)
     assert not (tmp_path / "users").exists()
 
 
 @pytest.mark.parametrize("password", ["", "seven77", "x" * 73, "é" * 37])
-def test_what_cannot_be_a_password(tmp_path: Path, password: str) -> None:
+def test_invalid_passwords(tmp_path: Path, password: str) -> None:
     with pytest.raises(ConfigError, match=r"give another$"):
         write_account(tmp_path / "users", "ada", password)
 
@@ -76,7 +76,7 @@ def test_what_cannot_be_a_password(tmp_path: Path, password: str) -> None:
 @pytest.mark.parametrize(
     "line", ["ada", "ada:", "ada:plain", "ada:{SHA}abc", "ada:$apr1$x$y", f":{SHAPED}", f"ada:{SHAPED}:more"]
 )
-def test_a_line_of_another_kind_is_told_by_its_number(tmp_path: Path, line: str) -> None:
+def test_an_invalid_line_is_reported_with_its_number(tmp_path: Path, line: str) -> None:
     file = tmp_path / "users"
     file.write_text(f"# ours\n{line}\n")
     with pytest.raises(ConfigError, match=r"users, line 2: .*htpasswd -B$"):
@@ -92,7 +92,7 @@ def test_a_file_without_accounts_is_an_error_with_its_fix(tmp_path: Path, conten
         Accounts.read(file)
 
 
-def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_writable(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"writable folder$"):
         write_account(tmp_path / "none" / "users", "ada", HORSE)
 
@@ -101,20 +101,20 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
 @given(
     st.sampled_from(["ada", "bert", "ada\0", "", "ada\0x"]), st.text(max_size=90) | st.sampled_from(["x", "x\0", "y"])
 )
-def test_only_a_name_with_its_own_password_is_let_in(name: str, password: str) -> None:
+def test_only_a_name_with_its_own_password_is_accepted(name: str, password: str) -> None:
     known = accounts(ada="x", bert="y")
     expected = {"ada": "x", "bert": "y"}.get(name) == password
     for _ in range(2):  # what was right once is remembered
         assert asyncio.run(known.check(name, password)) is expected
 
 
-def test_what_is_remembered_opens_no_other_account() -> None:
+def test_a_verified_password_opens_no_other_account() -> None:
     known = accounts(a="b\0c")
     assert asyncio.run(known.check("a", "b\0c"))
     assert not asyncio.run(known.check("a\0b", "c"))
 
 
-def test_a_request_says_whose_it_is() -> None:
+def test_credentials_of_basic_authentication() -> None:
     assert Accounts.credentials_in(basic("ada:x:y")) == ("ada", "x:y")
     assert Accounts.credentials_in(basic("ada:x:y").replace("Basic", "bAsIc")) == ("ada", "x:y")
     assert Accounts.credentials_in(basic(":")) == ("", "")
@@ -122,6 +122,6 @@ def test_a_request_says_whose_it_is() -> None:
         assert Accounts.credentials_in(wrong) is None
 
 
-def test_a_hash_is_known_as_such() -> None:
+def test_hashes_are_recognised() -> None:
     assert BCRYPT.fullmatch(hashed("x").encode())
     assert not BCRYPT.fullmatch(hashed("x").encode() + b"\n")

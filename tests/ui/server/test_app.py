@@ -1,4 +1,4 @@
-"""A page's server as browsers and other programs meet it."""
+"""The server of a page, tested with HTTP requests."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def url() -> Iterator[str]:
 
 
 def text(url: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
-    """What stands there, however it is answered."""
+    """The status and the text of a response."""
     given = {"Content-Type": "application/json"} if body else {}
     request = urllib.request.Request(url, body, {**given, **headers})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -115,7 +115,7 @@ def test_the_page_may_load_nothing_from_elsewhere(url: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_page_answers_only_to_its_own_names(url: str) -> None:
+def test_only_own_host_names_are_accepted(url: str) -> None:
     assert fetch(url, Host="localhost")[0] == 200
     assert fetch(url, Host="rebound.example")[0] == 400
     assert fetch(f"{url}docs")[0] == 404
@@ -124,7 +124,7 @@ def test_the_page_answers_only_to_its_own_names(url: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_page_elsewhere_may_ask_for_nothing(url: str) -> None:
+def test_requests_from_pages_of_other_sites_are_rejected(url: str) -> None:
     own = url.rstrip("/")
     assert fetch(url, Origin=own)[0] == 200
     for origin in (
@@ -145,7 +145,7 @@ def test_a_page_elsewhere_may_ask_for_nothing(url: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_name_that_was_given_is_its_own() -> None:
+def test_the_host_of_root_is_accepted() -> None:
     with served(tiny_page(), Service(root="https://news.example/ask")) as url:
         assert fetch(url, Host="news.example", Origin="https://news.example")[0] == 200
         assert fetch(url, Origin="https://news.example")[0] == 200, "a proxy may pass its own name on, or ours"
@@ -154,7 +154,7 @@ def test_a_name_that_was_given_is_its_own() -> None:
 
 
 @pytest.mark.slow
-def test_a_name_that_is_not_its_own_has_to_be_allowed() -> None:
+def test_other_host_names_have_to_be_allowed() -> None:
     for service in (Service(), Service("0.0.0.0"), Service(accounts=ADA)):
         with served(tiny_page(), service) as url:
             told = text(url, None, Host="news.example:7860")
@@ -187,7 +187,7 @@ def test_addresses_that_others_can_reach(host: str, own: bool) -> None:
 
 
 @pytest.mark.slow
-def test_a_supervisor_asks_whether_it_is_well() -> None:
+def test_the_health_check() -> None:
     ill: list[PullquoteError] = []
 
     def healthy() -> None:
@@ -201,7 +201,7 @@ def test_a_supervisor_asks_whether_it_is_well() -> None:
 
 
 @pytest.mark.slow
-def test_without_an_account_there_is_nothing_but_the_way_in() -> None:
+def test_without_a_login_only_the_login_page_is_served() -> None:
     with served(tiny_page(), Service(accounts=ADA)) as url:
         status, page = text(url)
         assert status == 200
@@ -251,6 +251,6 @@ def test_an_address_in_use_is_an_error_with_its_fix() -> None:
 
 
 @pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 70000), ("127.0.0.1", -1), ("203.0.113.1", 0)])
-def test_an_address_that_cannot_be_is_the_same_error(host: str, port: int) -> None:
+def test_an_invalid_address_is_the_same_error(host: str, port: int) -> None:
     with pytest.raises(AddressError, match="--port"):
         listen(host, port)

@@ -1,4 +1,4 @@
-"""What reaches the page, of whom, and how much of it is read."""
+"""Which requests reach the page, from whom, and how much of their bodies is read."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def open_to_all() -> FastAPI:
     return asgi_app(Site(build_app(Parrot())))  # type: ignore[arg-type]
 
 
-def test_no_route_reads_a_body_of_somebody_unknown(closed: FastAPI) -> None:
+def test_no_route_reads_a_body_before_the_login(closed: FastAPI) -> None:
     async def tried() -> None:
         found = {*routes_of(closed), *((method, path) for _, path in routes_of(closed) for method in ("POST", "PUT"))}
         assert len(found) > 80
@@ -169,12 +169,12 @@ def test_a_body_is_read_to_its_limit_and_no_further(open_to_all: FastAPI, method
     asyncio.run(tried())
 
 
-def test_a_body_where_none_belongs_is_not_kept(open_to_all: FastAPI) -> None:
+def test_a_body_where_none_is_expected_is_ignored(open_to_all: FastAPI) -> None:
     sent = Sent("GET", "/", {"content-length": str(LONGEST_IGNORED + 1)}, body=endless())
     assert (asyncio.run(sent.to(open_to_all)), sent.read) == (413, 0)
 
 
-def test_bodies_that_come_slowly_are_given_up(open_to_all: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_bodies_time_out(open_to_all: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_bodies, "BODY_TIMEOUT", 0.05)
 
     async def never(self: Sent) -> Message:
@@ -245,7 +245,7 @@ def asked(browser: httpx.Client, session: str, question: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_session_is_its_accounts_alone(shared: tuple[str, Path]) -> None:
+def test_a_session_is_private_to_its_account(shared: tuple[str, Path]) -> None:
     url, _ = shared
     session = "k3jh5g2jk4h"
     with client(url, "ada") as ada, client(url, "bert") as bert:
@@ -280,7 +280,7 @@ def test_a_session_is_its_accounts_alone(shared: tuple[str, Path]) -> None:
 
 
 @pytest.mark.slow
-def test_what_a_program_asked_is_its_accounts_alone(shared: tuple[str, Path]) -> None:
+def test_an_event_of_a_program_is_private_to_its_account(shared: tuple[str, Path]) -> None:
     url, _ = shared
     with client(url, "ada") as ada, client(url, "bert") as bert:
         for path, body in (("call/ask", {"data": ["A?"]}), ("call/v2/ask", {"question": "A?"})):
@@ -293,7 +293,7 @@ def test_what_a_program_asked_is_its_accounts_alone(shared: tuple[str, Path]) ->
 
 
 @pytest.mark.slow
-def test_a_file_is_its_accounts_alone(shared: tuple[str, Path]) -> None:
+def test_a_file_is_private_to_its_account(shared: tuple[str, Path]) -> None:
     url, folder = shared
     with client(url, "ada") as ada, client(url, "bert") as bert:
         [path] = ada.post("/gradio_api/upload", files={"files": ("diary.txt", b"I like newts.")}).json()
@@ -363,7 +363,7 @@ def test_uploads_are_counted_and_measured(shared: tuple[str, Path], monkeypatch:
 
 
 @pytest.mark.slow
-def test_an_upload_that_breaks_off_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_interrupted_upload_leaves_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
     app = asgi_app(Site(tiny_page()), Service(megabytes=1))
     form = {"content-type": "multipart/form-data; boundary=b"}
@@ -384,7 +384,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.slow
-def test_nothing_is_uploaded_where_nobody_may() -> None:
+def test_uploads_can_be_disabled() -> None:
     with served(tiny_page()) as url, client(url) as anybody:
         assert anybody.post("/gradio_api/upload", files={"files": ("a.txt", b"x")}).status_code == 403
         assert anybody.get("/gradio_api/upload_progress?upload_id=u").status_code == 404
@@ -414,7 +414,7 @@ JSONS: tuple[Any, ...] = (
 
 
 @pytest.mark.slow
-def test_no_request_is_an_error_of_the_servers(capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_request_causes_a_server_error(capfd: pytest.CaptureFixture[str]) -> None:
     app = asgi_app(Site(build_app(Parrot())), Service(megabytes=1))  # type: ignore[arg-type]
     with served(build_app(Parrot()), Service(megabytes=1)) as url, client(url) as anybody:  # type: ignore[arg-type]
         for method, path in sorted({*routes_of(app)}):
@@ -443,7 +443,7 @@ def test_no_request_is_an_error_of_the_servers(capfd: pytest.CaptureFixture[str]
 
 
 @pytest.mark.slow
-def test_no_event_is_an_error_of_the_servers(sample_chain: Chain, capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_event_causes_a_server_error(sample_chain: Chain, capfd: pytest.CaptureFixture[str]) -> None:
     values: tuple[Any, ...] = (None, "x", 3, [], {}, [[1]], {"path": "x"}, {"a": [None]}, True)
     choices = ({"index": [], "value": "x"}, {"index": 1, "value": {}}, {"index": [0, 0], "value": "x"}, {"index": "0"})
     with served(build_app(sample_chain), Service(megabytes=1)) as url, client(url) as anybody:
@@ -463,7 +463,7 @@ def test_no_event_is_an_error_of_the_servers(sample_chain: Chain, capfd: pytest.
 
 
 @pytest.mark.slow
-def test_every_answer_forbids_to_guess_its_kind(shared: tuple[str, Path]) -> None:
+def test_every_response_forbids_content_sniffing(shared: tuple[str, Path]) -> None:
     url, _ = shared
     with client(url) as anybody:
         for path in ("/", "/nowhere", "/config", "/theme.css", "/gradio_api/file=x", "/healthz"):
@@ -472,7 +472,7 @@ def test_every_answer_forbids_to_guess_its_kind(shared: tuple[str, Path]) -> Non
 
 
 @pytest.mark.slow
-def test_wrong_passwords_keep_nobody_out() -> None:
+def test_wrong_passwords_are_limited_per_name() -> None:
     checks: list[str] = []
 
     @dataclass(frozen=True, slots=True)
@@ -502,7 +502,7 @@ def test_wrong_passwords_keep_nobody_out() -> None:
 
 
 @pytest.mark.slow
-def test_behind_a_proxy_addresses_are_told_apart() -> None:
+def test_behind_a_proxy_addresses_are_distinguished() -> None:
     with served(tiny_page(), Service(accounts=BOTH, root="/ask")) as url, client(url) as proxy:
         for _ in range(30):
             wrong = {"username": "ada", "password": "wrong horse"}

@@ -1,4 +1,4 @@
-"""Tools for programs in which a language model works, as such a program meets them: by the protocol's own client."""
+"""The MCP tools, tested with the client of the protocol."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_program_asks_and_searches(sample_chain: Chain) -> None:
         asyncio.run(conversation(url))
 
 
-def test_what_is_wrong_is_told_with_its_fix() -> None:
+def test_errors_are_reported_with_their_fix() -> None:
     with served(tiny_page(), tools=tools_of(Parrot())) as url:
         for arguments, fix in (
             ({"question": "boom"}, "ask softly"),
@@ -81,7 +81,7 @@ def test_what_is_wrong_is_told_with_its_fix() -> None:
             assert fix in told.content[0].text
 
 
-def test_only_those_who_have_an_account_may_call() -> None:
+def test_tools_need_an_account() -> None:
     with served(tiny_page(), Service(accounts=ADA), tools=tools_of(Parrot())) as url:
         told = asyncio.run(called(url, "ask", {"question": "A?"}, auth=("ada", "correct horse")))
         assert told.structured_content["text"] == "Tea is hot. [1] Ice is cold. [2]"
@@ -91,7 +91,7 @@ def test_only_those_who_have_an_account_may_call() -> None:
             assert answer.headers["WWW-Authenticate"].startswith("Basic ")
 
 
-def test_a_page_elsewhere_may_not_call() -> None:
+def test_tools_reject_pages_of_other_sites() -> None:
     with served(tiny_page(), tools=tools_of(Parrot())) as url:
         sent = {"Origin": "https://elsewhere.example"}
         assert httpx2.post(f"{url}mcp", trust_env=False, json={}, headers=sent).status_code == 403
@@ -99,12 +99,12 @@ def test_a_page_elsewhere_may_not_call() -> None:
         assert httpx2.post(f"{url}mcp", trust_env=False, json={}, headers=sent).status_code == 400
 
 
-def test_there_are_no_tools_unless_they_are_wanted() -> None:
+def test_tools_are_off_by_default() -> None:
     with served(tiny_page(), LOCAL) as url:
         assert httpx2.post(f"{url}mcp", trust_env=False, json={}).status_code in {404, 405}
 
 
-def test_without_its_package_the_fix_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_with_its_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mcp.server", None)
     with pytest.raises(ConfigError, match=r"pip install 'pullquote\[mcp\]'$"):
         tools_of(Parrot())

@@ -1,4 +1,4 @@
-"""What belongs to a session of the page: its conversation as History keeps it, and what the server has of it."""
+"""Sessions of the page: their saved conversations, and their state on the server."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def states(page: gr.Blocks) -> list[gr.State]:
 
 
 @pytest.mark.parametrize("build", [chat_page, label_page])
-def test_no_two_sessions_share_what_tells_them_apart(build: Callable[[Path], gr.Blocks], tmp_path: Path) -> None:
+def test_no_two_sessions_share_an_id(build: Callable[[Path], gr.Blocks], tmp_path: Path) -> None:
     """What sessions share is the same whenever the page is built: it holds no id and no time."""
     pages = [build(tmp_path) for _ in range(2)]
     assert states(pages[0])
@@ -186,7 +186,7 @@ def release_everything(holder: StateHolder) -> None:
 @in_a_browser
 @pytest.mark.slow
 @pytest.mark.parametrize("release", [release_what_was_said, release_everything])
-def test_a_tab_that_the_server_has_forgotten_loses_no_conversation(
+def test_no_conversation_is_lost_when_the_server_drops_a_session(
     reader: Reader, release: Callable[[StateHolder], None]
 ) -> None:
     with reader.served():
@@ -214,7 +214,7 @@ def test_a_first_question_that_is_edited_stays_the_same_conversation() -> None:
     assert session.id != first, "an empty page begins another one"
 
 
-def test_what_is_kept_already_is_not_kept_again() -> None:
+def test_a_saved_conversation_is_not_saved_again() -> None:
     history, session = HistoryHandlers(None), ChatSession()
     [*_, talk] = ChatController(cast("Any", Parrot())).ask("What is hot?", (), session)
     request = cast("gr.Request", None)
@@ -241,7 +241,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def kept_of(page: gr.Blocks) -> set[str]:
-    """The sessions of which the server has anything."""
+    """The sessions with any state on the server."""
     queue, holder = page._queue, page.state_holder
     told = {*queue.pending_event_ids_session, *queue.pending_messages_per_session}
     return told | {*holder.session_data, *holder.time_last_used, *page.pending_streams, *page.pending_diff_streams}
@@ -249,7 +249,7 @@ def kept_of(page: gr.Blocks) -> set[str]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is kept of a session that nobody has open."""
+    """Sessions are dropped as soon as their page is closed."""
     for name, seconds in (("GRACE", 0), ("UNREAD_GRACE", 0), ("EXPIRY_INTERVAL", 0.1)):
         monkeypatch.setattr(f"ui.server.sessions.{name}", seconds)
 
@@ -271,7 +271,7 @@ def test_a_program_that_asks_without_a_session_leaves_none_behind(tmp_path: Path
         assert kept_of(page) == set()
 
 
-def floors() -> int:
+def live_sessions() -> int:
     gc.collect()
     return sum(
         type(kept) is ChatSession for kept in gc.get_objects()
@@ -280,18 +280,18 @@ def floors() -> int:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
-def test_however_many_sessions_there_were_none_stays(tmp_path: Path) -> None:
+def test_no_session_stays_in_memory(tmp_path: Path) -> None:
     page = chat_page(tmp_path)
     [box] = [block for block in page.blocks.values() if block.elem_id == "pq-box"]
     [submit] = [number for number, fn in page.fns.items() if (box._id, "submit") in fn.targets]
     inputs = [None if block.skip_api else block.value for block in page.fns[submit].inputs]
     inputs[0] = "What is hot?"
     with served(page) as url:
-        before = floors()
+        before = live_sessions()
         for n in range(100):
             post(url, "queue/join", {"data": inputs, "fn_index": submit, "session_hash": f"session{n}"})
         until(lambda: kept_of(page) == set())
-        assert floors() <= before
+        assert live_sessions() <= before
 
 
 @in_a_browser
@@ -315,7 +315,7 @@ def test_a_session_lasts_as_long_as_its_page_is_open(tab: Page, tmp_path: Path) 
         until(lambda: kept_of(page) == set())
 
 
-def test_a_session_is_forgotten_when_nobody_has_been_back_for_long(tmp_path: Path) -> None:
+def test_an_idle_session_is_dropped(tmp_path: Path) -> None:
     page = chat_page(tmp_path)
     asgi_app(Site(page))
     holder, sessions = page.state_holder, Sessions(page)
