@@ -102,10 +102,10 @@ class Uploads:
             )
 
         def add(progress: Progress) -> Added:
-            kept, refused = self._kept(uploads)
+            stored, refused = self._store_all(uploads)
             _delete(uploads if taken else ())
-            report = self._ingest(_origins(kept), progress)
-            return Added(report, (*refused, *self._outcomes(kept, report)))
+            report = self._ingest(_origins(stored), progress)
+            return Added(report, (*refused, *self._outcomes(stored, report)))
 
         yield from self._in_turn(add)
 
@@ -122,9 +122,9 @@ class Uploads:
             file = self._free(safe_name(f"{pasted.title.strip() or ' '.join(pasted.text.split())[:60]}.json"))
             self.folder.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(record, ensure_ascii=True), "utf-8")
-            kept = {file: pasted.title or "The text"}
-            report = self._ingest(_origins(kept), progress)
-            return Added(report, tuple(self._outcomes(kept, report)))
+            stored = {file: pasted.title or "The text"}
+            report = self._ingest(_origins(stored), progress)
+            return Added(report, tuple(self._outcomes(stored, report)))
 
         yield from self._in_turn(add)
 
@@ -179,24 +179,24 @@ class Uploads:
     def _ingest(self, places: Sequence[str], progress: Progress) -> IngestReport:
         return ingest(places, self.config, progress, Options(keep=True), self.model)
 
-    def _kept(self, uploads: Sequence[Path]) -> tuple[dict[Path, str], list[Outcome]]:
+    def _store_all(self, uploads: Sequence[Path]) -> tuple[dict[Path, str], list[Outcome]]:
         """Copy uploads into the folder: the original name of each copy, and results for those that are refused."""
-        kept: dict[Path, str] = {}
+        stored: dict[Path, str] = {}
         refused: list[Outcome] = []
         sizes = (file.stat().st_size for file in self.folder.iterdir()) if self.folder.exists() else ()
         room = MOST_GIGABYTES * 1000 * MEGABYTE - sum(sizes)
         for upload in uploads:
             try:
-                file, size = self._keep(upload, room)
+                file, size = self._store(upload, room)
             except (OSError, ReadError) as error:
                 reason = getattr(error, "strerror", None) or str(error)
                 refused.append(Outcome(upload.name, f"was not taken: {reason}", failed=True))
             else:
-                kept[file] = upload.name
+                stored[file] = upload.name
                 room -= size
-        return kept, refused
+        return stored, refused
 
-    def _keep(self, upload: Path, room: int) -> tuple[Path, int]:
+    def _store(self, upload: Path, room: int) -> tuple[Path, int]:
         """The copy of an upload in the folder and the bytes it adds; 0 if the same file is there already."""
         size, limit = upload.stat().st_size, self.config.source_megabytes * MEGABYTE
         if size > limit:
@@ -219,11 +219,11 @@ class Uploads:
             file = self.folder / (f"{stem}-{number}{dot}{ending}" if dot else f"{name}-{number}")
         return file
 
-    def _outcomes(self, kept: dict[Path, str], report: IngestReport) -> list[Outcome]:
+    def _outcomes(self, stored: dict[Path, str], report: IngestReport) -> list[Outcome]:
         """The result for each file; files that hold no article are deleted."""
         own, copied = by_origin = self._by_origin()
         outcomes = []
-        for file, name in kept.items():
+        for file, name in stored.items():
             origin = str(file.resolve())
             reasons = [failure.reason for failure in report.failed if file.name in failure.source]
             notices = [notice.reason for notice in report.notices if file.name in notice.source]
@@ -232,7 +232,7 @@ class Uploads:
             else:
                 result = "is in the index already, word for word" if copied[origin] else "holds no article"
             outcomes.append(Outcome(name, "; ".join([result, *reasons[:3], *notices[:3]]), failed=bool(reasons)))
-        self._delete_unused(set(kept), by_origin)
+        self._delete_unused(set(stored), by_origin)
         return outcomes
 
     def _by_origin(self) -> ByOrigin:
@@ -257,8 +257,8 @@ def _delete(files: Iterable[Path]) -> None:
         file.unlink(missing_ok=True)
 
 
-def _origins(kept: Iterable[Path]) -> list[str]:
-    return [str(file.resolve()) for file in kept]
+def _origins(stored: Iterable[Path]) -> list[str]:
+    return [str(file.resolve()) for file in stored]
 
 
 def _failures(report: IngestReport) -> Iterator[Outcome]:
