@@ -1,1 +1,1 @@
-"""The faces: the chat in the browser, the commands in the terminal."""
+"""The interfaces: the page in the browser, the HTTP API, the commands in the terminal."""

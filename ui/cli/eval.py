@@ -250,7 +250,7 @@ def label(
     from eval.pairs.labelling import Draft, Labels, read_drafts
     from eval.pairs.reading import ArticleNames
     from rag.chain import Chain
-    from ui.page.label import LabelDesk, build_label_app
+    from ui.page.label import LabelController, build_label_app
     from ui.server.app import Service, Site, serve
 
     with errors_as_lines():
@@ -264,7 +264,7 @@ def label(
         names = ArticleNames.of(chain.index.articles())
         read = [draft.with_article_ids(names) for draft in found if isinstance(draft, Draft)]
         labels = Labels.beside(drafts)
-        controller = LabelDesk(read, labels, chain, names)
+        controller = LabelController(read, labels, chain, names)
         with labels.locked():
             serve(lambda: Site(build_label_app(controller)), Service(port=port), announce)
 

@@ -1,1 +1,1 @@
-"""The Gradio page: a module a view, components and events only."""
+"""The Gradio page: components and event handlers, one module a view."""

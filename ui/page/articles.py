@@ -59,7 +59,7 @@ class ArticlesView:
         def shown(view: TableView) -> tuple[str, TableView]:
             try:
                 view = replace(view, generation=article_list.index.generation)
-                return table_html(article_list.found(view), view, removable=uploads is not None), view
+                return table_html(article_list.matching(view), view, removable=uploads is not None), view
             except PullquoteError as error:
                 return elements.error_html(str(error)), view
 

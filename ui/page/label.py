@@ -1,4 +1,4 @@
-"""The labelling page: one draft at a time beside its article; `eval.pairs.labelling` keeps the decisions."""
+"""The labelling page: one draft pair at a time beside its article; `eval.pairs.labelling` saves the decisions."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ui.html import article as article_page
 from ui.html import elements
 
 Shown = tuple[Any, ...]
-"""What a decision changes: the parts of the page in the order of `build_label_app`'s `shown`."""
+"""New values of the components in `build_label_app`'s `shown`, in that order."""
 QUOTE = """(evidence) => {
   const selected = getSelection().toString().replace(/\\s+/g, " ").trim();
   return [evidence.trim(), selected].filter(Boolean).join("\\n");
 }"""
-"""Adds what is selected on the page to the evidence."""
+"""Adds the text selected on the page to the evidence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A draft as it stands in the page's fields: several answers or quotes stand on a line each."""
+    """A draft as the values of the form's fields; answers and quotes are one a line."""
 
     question: str
     answerable: bool
@@ -37,12 +37,12 @@ class Form:
 
     @classmethod
     def of(cls, pair: QAPair) -> Form:
-        """A pair's fields."""
+        """The form of a pair."""
         answers, evidence = (_as_lines(texts) for texts in (pair.answers, pair.evidence))
         return cls(pair.question, pair.answerable, answers, pair.articles, evidence)
 
     def applied_to(self, pair: QAPair) -> QAPair:
-        """The pair with what is in the fields."""
+        """The pair with the values of the form."""
         return replace(
             pair,
             question=self.question.strip(),
@@ -54,10 +54,10 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelDesk:
-    """What the page's events do. `position` is that of the draft shown; behind the last one there is none.
+class LabelController:
+    """The event handlers. `position` is the index of the draft shown; after the last one there is none.
 
-    `names` are those by which articles may be given in the page.
+    `names` are the names by which articles may be given in the form.
     """
 
     drafts: Sequence[Draft]
@@ -66,26 +66,26 @@ class LabelDesk:
     names: ArticleNames = field(default_factory=lambda: ArticleNames({}))
 
     def accept(self, position: int, *fields: Any) -> Shown:
-        """Write the pair down as it stands in the fields, and show the next; or say what is to be mended first."""
+        """Save the pair of the form and show the next one; or show the problems to fix first."""
         return self._decide(position, Form(*fields), accept=True)
 
     def reject(self, position: int, *fields: Any) -> Shown:
-        """Write it down as rejected, and show the next."""
+        """Save the pair as rejected and show the next one."""
         return self._decide(position, Form(*fields), accept=False)
 
     def open(self, position: int = 0) -> Shown:
-        """The first draft from this position on, and then from the start, that is not decided on."""
+        """Show the first undecided draft from this position on, and then from the start."""
         order = [*range(position, len(self.drafts)), *range(position)]
         undecided = (p for p in order if self.drafts[p].pair.id not in self.labels.decided)
         position = next(undecided, len(self.drafts))
         return self._show(position) if position < len(self.drafts) else self._done()
 
     def skip(self, position: int) -> Shown:
-        """The next one, this one left for later."""
+        """Show the next draft and leave this one for later."""
         return self.open(position + 1)
 
     def undo(self, position: int) -> Shown:
-        """Take the last decision back, and show its pair as it was decided on."""
+        """Undo the last decision and show its pair as it was decided on."""
         try:
             pair = self.labels.undo()
         except PullquoteError as error:
@@ -96,16 +96,16 @@ class LabelDesk:
         return self._show(position, Form.of(pair))
 
     def read(self, articles: Sequence[str], evidence: str) -> str:
-        """The panel: the articles named, with the evidence marked."""
+        """The HTML of the named articles, with the evidence marked."""
         try:
-            found = [self.chain.index.article(article_id) for article_id in self.names.to_ids(articles)]
+            read = [self.chain.index.article(article_id) for article_id in self.names.to_ids(articles)]
         except PullquoteError as error:
             return elements.error_html(str(error))
         return "".join(
             article_page.article_html(
                 article, [span for q in _lines(evidence) if (span := find_quote(article.text, q))]
             )
-            for article in found
+            for article in read
             if article
         ) or elements.hint_html("Name an article to read it here.")
 
@@ -141,17 +141,9 @@ class LabelDesk:
         )
 
     def _done(self) -> Shown:
-        told = f"Every pair is decided on. The accepted ones are in {self.labels.accepted}."
+        hint = elements.hint_html(f"Every pair is decided on. The accepted ones are in {self.labels.accepted}.")
         fields = ("", True, "", gr.update(value=[], choices=[]), "")
-        return (
-            len(self.drafts),
-            gr.update(visible=False),
-            self._status(None),
-            "",
-            *fields,
-            "",
-            elements.hint_html(told),
-        )
+        return (len(self.drafts), gr.update(visible=False), self._status(None), "", *fields, "", hint)
 
     def _status(self, position: int | None) -> str:
         where = f"{position + 1:,} of {len(self.drafts):,}" if position is not None else "Done"
@@ -159,26 +151,26 @@ class LabelDesk:
         return elements.status_html(where, f"{accepted:,} accepted, {rejected:,} rejected")
 
     def _choices(self, pair: QAPair, form: Form) -> list[tuple[str, str]]:
-        """The articles named and those that a chat would look for the answer in, by title."""
+        """The named articles and those that a chat would retrieve for the question, by title."""
         question = form.question.strip() or pair.question
         try:
             near = [hit.passage.article_id for hit in self.chain.retrieve(question, **asking_day(pair))]
             ids = list(dict.fromkeys((*form.articles, *near)))
             known = self.chain.index.entries(ids)
-        except PullquoteError:  # as the panel and the decision say
+        except PullquoteError:  # the panel reports it
             return [(article_id, article_id) for article_id in form.articles]
         return [(known[i].title or i if i in known else i, i) for i in ids]
 
 
-def build_label_app(controller: LabelDesk) -> gr.Blocks:
-    """The page to label drafts on; `ui.server` puts it on an address."""
+def build_label_app(controller: LabelController) -> gr.Blocks:
+    """The page to label drafts on; `ui.server` serves it."""
     page = gr.Blocks(title="Pullquote: label pairs", analytics_enabled=False, fill_width=True, fill_height=True)
     with page:
         position = gr.State(0)
         with gr.Row(elem_id="pq-head"):
             gr.HTML(elements.masthead_html("Label pairs"), elem_id="pq-masthead")
             status = gr.HTML(elem_id="pq-status")
-        with gr.Row(elem_id="pq-desk"):
+        with gr.Row(elem_id="pq-body"):
             with gr.Column(elem_id="pq-form", scale=4, min_width=0):
                 with gr.Column() as form:
                     note = gr.HTML()
@@ -198,22 +190,22 @@ def build_label_app(controller: LabelDesk) -> gr.Blocks:
                 panel = gr.HTML(elem_id="pq-sources")
         fields = [question, answerable, answers, articles, evidence]
         shown = [position, form, status, note, *fields, problems, panel]
-        # One decision at a time: two of them must not write into the same file.
-        own: dict[str, Any] = {
+        # One decision at a time: no two may write to the same file.
+        private: dict[str, Any] = {
             "show_progress": "hidden",
             "api_visibility": "private",
             "concurrency_limit": 1,
             "concurrency_id": "label",
         }
-        page.load(controller.open, outputs=shown, **own)
-        accept.click(controller.accept, [position, *fields], shown, **own)
-        reject.click(controller.reject, [position, *fields], shown, **own)
-        skip.click(controller.skip, position, shown, **own)
-        undo.click(controller.undo, position, shown, **own)
-        answerable.input(lambda holds: gr.update(interactive=holds), answerable, answers, **own)
-        articles.input(controller.read, [articles, evidence], panel, **own)
-        evidence.blur(controller.read, [articles, evidence], panel, **own)
-        quote.click(None, evidence, evidence, js=QUOTE).then(controller.read, [articles, evidence], panel, **own)
+        page.load(controller.open, outputs=shown, **private)
+        accept.click(controller.accept, [position, *fields], shown, **private)
+        reject.click(controller.reject, [position, *fields], shown, **private)
+        skip.click(controller.skip, position, shown, **private)
+        undo.click(controller.undo, position, shown, **private)
+        answerable.input(lambda holds: gr.update(interactive=holds), answerable, answers, **private)
+        articles.input(controller.read, [articles, evidence], panel, **private)
+        evidence.blur(controller.read, [articles, evidence], panel, **private)
+        quote.click(None, evidence, evidence, js=QUOTE).then(controller.read, [articles, evidence], panel, **private)
     return page
 
 

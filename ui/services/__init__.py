@@ -1,1 +1,1 @@
-"""What the page and the HTTP API do, without Gradio and without HTML."""
+"""The logic of the page and the HTTP API, without Gradio and HTML."""

@@ -1,4 +1,4 @@
-"""What other programs can do over HTTP: ask, search, list articles and add some. Errors are those of `rag.errors`."""
+"""The HTTP endpoints for other programs: ask, search, list articles, add articles. Errors are those of `rag.errors`."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from ui.services.article_list import ArticleList, TableView
 from ui.services.uploads import Added, Pasted, Uploads
 
 MOST_LISTED = 1000
-"""Articles that are listed at once."""
+"""Articles in one response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
     """The HTTP endpoints; other programs rely on the names of their parameters and the keys of their results.
 
-    Without `uploads`, no articles can be added. `upload_path` checks an uploaded file and returns its path; it raises
-    ReadError for a path that the caller chose.
+    Without `uploads`, no articles can be added. `upload_path` returns the path of an uploaded file; it raises ReadError
+    for a path that is not one.
     """
 
     chain: Chain
@@ -40,10 +40,10 @@ class Endpoints:
     def ask(
         self, question: str, published_after: str = "", published_before: str = "", source: str | list[str] = ""
     ) -> dict[str, Any]:
-        """The answer to a question out of the articles, every sentence with the quotes that it stands on.
+        """Answer a question from the articles, with the quotes that support every sentence.
 
-        Dates are written as YYYY-MM-DD; several sources stand in a list, or in a text with commas between them. The
-        answer is `text`, with the numbers of its `citations`; where it is not `grounded`, the articles do not say.
+        Dates are written as YYYY-MM-DD; several sources are a list, or a text with commas between them. The answer is
+        `text`, with the numbers of its `citations`; if it is not `grounded`, the articles do not answer the question.
         """
         filters = self._filters(published_after, published_before, source)
         return as_json.answer_json(self.chain.ask(question, filters=filters))
@@ -56,26 +56,26 @@ class Endpoints:
         published_before: str = "",
         source: str | list[str] = "",
     ) -> dict[str, Any]:
-        """The passages of the articles that are nearest to a question, the best one first.
+        """Find the passages that are nearest to a question, the best one first.
 
-        Dates and sources are as in `ask`; `limit` is how many passages are wanted at most.
+        Dates and sources are as in `ask`; `limit` is the largest number of passages.
         """
         filters = self._filters(published_after, published_before, source)
         sentences, hits = Config().sentences, min(max(1, limit), MOST_PASSAGES)
-        found = self.chain.with_lengths(sentences, hits).retrieve(question, filters=filters)
-        return {"question": question, "hits": [as_json.found_json(hit) for hit in found]}
+        retrieved = self.chain.with_lengths(sentences, hits).retrieve(question, filters=filters)
+        return {"question": question, "hits": [as_json.found_json(hit) for hit in retrieved]}
 
     def articles(self, words: str = "", limit: int = 50, offset: int = 0) -> dict[str, Any]:
-        """The articles that have all the words in their title, source, author or date; the one added last first.
+        """List the articles with all the words in their title, source, author or date, the latest addition first.
 
-        `total` says how many there are; `limit` of them are listed, from `offset` on.
+        `total` is their number; `limit` of them are listed, from `offset` on.
         """
-        found = self.article_list.found(TableView(words))
+        matching = self.article_list.matching(TableView(words))
         first = max(0, offset)
-        listed = found[first : first + min(max(0, limit), MOST_LISTED)]
-        return {"total": len(found), "articles": [as_json.article_json(entry) for entry in listed]}
+        listed = matching[first : first + min(max(0, limit), MOST_LISTED)]
+        return {"total": len(matching), "articles": [as_json.article_json(entry) for entry in listed]}
 
-    def ingest(  # noqa: PLR0913, PLR0917 - what can be added stands in one place for programs
+    def ingest(  # noqa: PLR0913, PLR0917 - one endpoint for all that can be added
         self,
         files: list[dict[str, Any]] | None = None,
         urls: list[str] | None = None,
@@ -84,9 +84,9 @@ class Endpoints:
         source: str = "",
         date: str = "",
     ) -> dict[str, Any]:
-        """Add uploaded files, or pages and feeds by their addresses, or a text; tells what became of each.
+        """Add uploaded files, or pages and feeds by their addresses, or a text; returns the result for each.
 
-        `title`, `source` and `date` (as YYYY-MM-DD) are said of the text.
+        `title`, `source` and `date` (as YYYY-MM-DD) belong to the text.
         """
         uploads = self.uploads
         if not uploads:
@@ -107,13 +107,13 @@ class Endpoints:
         if not source:
             return []
         known = self.chain.index.fulltext.sources()
-        if isinstance(source, str):  # of one source, whose name may hold a comma, or of several
+        if isinstance(source, str):  # one source, whose name may have a comma, or several
             source = [source] if source in known else [name for name in source.split(",") if name.strip()]
         return scope.spelled(source, known)
 
 
 def checked(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """An endpoint that raises QuestionError for what is not of its parameters' types."""
+    """The endpoint, raising QuestionError for an argument of another type than its parameter."""
     typed = validate_call(function)
 
     @wraps(function)

@@ -1,4 +1,4 @@
-"""The articles of the index as a table: searched, sorted, a page at a time."""
+"""The list of articles in the index: searched and sorted for the table and the API."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from rag.schema import ArticleEntry
 from rag.store.index import Index
 
 LATEST_FIRST = ("date", "added", "passages")
-"""Columns that are sorted from their largest value when they are first asked for."""
+"""Columns whose first sorting is descending."""
 TERM = re.compile(r'(?:(title|source|author|date):)?(?:"([^"]+)"|(\S+))')
-"""A word that is looked for, or several in quotes; a field's name before it says where."""
-LONG_AGO = datetime.min.replace(tzinfo=UTC)
+"""A search term: a word, or several in quotes, after the name of a field if it is to be in that field."""
+NEVER = datetime.min.replace(tzinfo=UTC)
 KEYS: dict[str, Callable[[ArticleEntry], Any]] = {
     "title": lambda entry: (entry.title or entry.id).casefold(),
     "source": lambda entry: entry.source.casefold(),
     "date": lambda entry: entry.published or date.min,
     "passages": lambda entry: entry.passages,
-    "added": lambda entry: entry.added or LONG_AGO,
+    "added": lambda entry: entry.added or NEVER,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class TableView:
-    """What the table is to show: articles that have all the words, in an order, from a page on.
+    """What the table shows: the articles with all the words, their order, and the page.
 
-    A word may be one of a field (`source:reuters`, `date:2024-11`), and several words stand in quotes. `generation` is
-    that of the index when it was last shown.
+    A word may be restricted to a field (`source:reuters`, `date:2024-11`); several words in quotes are a phrase.
+    `generation` is the index's when the table was last shown.
     """
 
     words: str = ""
@@ -43,14 +43,14 @@ class TableView:
     generation: int = -1
 
     def sorted_by(self, column: str) -> TableView:
-        """By another column, or by the same the other way round."""
+        """Sort by another column, or by the same one in the other direction."""
         down = not self.down if column == self.by else column in LATEST_FIRST
         return replace(self, by=column, down=down, page=0) if column in KEYS else self
 
 
 @dataclass(slots=True)
 class ArticleList:
-    """All articles of an index, read anew when something was written. Safe to share between threads."""
+    """All articles of an index, cached until the index changes. Safe to share between threads."""
 
     index: Index
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -58,7 +58,7 @@ class ArticleList:
     _entries: tuple[ArticleEntry, ...] = ()
 
     def entries(self) -> tuple[ArticleEntry, ...]:
-        """The articles as they are now. Raises IndexMissing, IndexMismatch or StoreError."""
+        """All articles. Raises IndexMissing, IndexMismatch or StoreError."""
         with self._lock:
             generation = self.index.generation
             if generation != self._generation:
@@ -66,21 +66,21 @@ class ArticleList:
             return self._entries
 
     def is_newer(self, view: TableView) -> bool:
-        """Was something written since a view was shown? No, as far as the index cannot be read."""
+        """Whether the index has changed since the view was shown; False if it cannot be read."""
         try:
             return self.index.generation != view.generation
         except PullquoteError:
             return False
 
-    def found(self, view: TableView) -> list[ArticleEntry]:
-        """Those that a view is of, in its order."""
+    def matching(self, view: TableView) -> list[ArticleEntry]:
+        """The articles with all the words of a view, in its order. Raises as `entries`."""
         terms = [(name, quoted or word) for name, quoted, word in TERM.findall(visible(view.words).casefold())]
-        found = [entry for entry in self.entries() if all(_has(entry, name, word) for name, word in terms)]
-        return sorted(sorted(found, key=KEYS["title"]), key=KEYS[view.by], reverse=view.down)
+        matching = [entry for entry in self.entries() if all(_has(entry, name, word) for name, word in terms)]
+        return sorted(sorted(matching, key=KEYS["title"]), key=KEYS[view.by], reverse=view.down)
 
 
 def _has(entry: ArticleEntry, name: str, word: str) -> bool:
-    """Does an article have a word, in one of its fields if that is named? A date has it from its beginning."""
+    """Whether an article has a word, in the named field if any; a date has to begin with it."""
     if name == "date":
         return str(entry.published or "").startswith(word)
     if name:

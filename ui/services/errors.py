@@ -1,4 +1,4 @@
-"""Errors that nobody raised on purpose: logged for who runs the server, and told in one sentence to who waits."""
+"""Unexpected errors: logged for whoever runs the server, and reported to the user in one sentence."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def unexpected(what: str) -> Iterator[None]:
-    """Log whatever goes wrong here that is no PullquoteError, and raise it as UnexpectedError.
-
-    `what` says what could not be done.
-    """
+    """Log any error but a PullquoteError, and raise UnexpectedError in its place. `what` says what failed."""
 
     def ended(_: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         if error and not isinstance(error, (PullquoteError, GeneratorExit)):

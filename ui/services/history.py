@@ -115,7 +115,8 @@ class ServerHistory:
     def _connected(self) -> Iterator[sqlite3.Connection]:
         """A connection of its own for each use; the database is created at the first."""
         try:
-            os.close(os.open(self.file, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would let others read it
+            with suppress(FileExistsError):  # an open file must not be closed here: SQLite's locks on it would be lost
+                os.close(os.open(self.file, os.O_CREAT | os.O_EXCL, 0o600))  # SQLite would let others read it
             with closing(sqlite3.connect(self.file, BUSY_SECONDS, isolation_level=None)) as connection:
                 connection.execute("PRAGMA secure_delete = ON")
                 if _version(connection) != VERSION:

@@ -1,4 +1,4 @@
-"""The index at a glance: its articles over time, by source, and on a map of what they are about."""
+"""The overview of the index: articles over time, by source, and on a map by subject."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ui.services.article_list import ArticleList
 MOST_BARS = 120
 MOST_SOURCES = 12
 MOST_PLACED = 1500
-"""Articles on the map; t-SNE takes some seconds for as many."""
+"""Articles on the map; t-SNE takes some seconds for this many."""
 LEAST_PLACED = 5
 PERPLEXITY = 30
 """t-SNE's neighbours of a point, by the advice of its authors (van der Maaten and Hinton, 2008): 5 to 50."""
@@ -31,7 +31,7 @@ MARGIN = 0.04
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """How many articles there are of a time or a source, and the words that find them in the table."""
+    """The number of articles of a period or a source, and the words that find them in the table."""
 
     name: str
     words: str
@@ -40,7 +40,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something stands on the map, as shares of its width and height."""
+    """A point on the map, as fractions of its width and height."""
 
     x: float
     y: float
@@ -50,7 +50,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """Articles by what they are about, those alike beside each other; regions are named after words of their titles."""
+    """Articles by subject, similar ones close together; regions are named after words in their titles."""
 
     articles: tuple[Place, ...] = ()
     regions: tuple[Place, ...] = ()
@@ -58,7 +58,7 @@ class Map:
 
 @dataclass(slots=True)
 class Overview:
-    """Charts of an index; the map is computed again when something was written. Safe to share between threads."""
+    """Charts of an index; the map is cached until the index changes. Safe to share between threads."""
 
     index: Index
     article_list: ArticleList
@@ -81,17 +81,17 @@ class Overview:
 
 
 def over_time(entries: Iterable[ArticleEntry]) -> list[Bar]:
-    """Articles by day, by month or by year, whichever is the shortest that needs no more than MOST_BARS bars."""
+    """Articles by day, month or year, whichever is the shortest with at most MOST_BARS bars."""
     days = sorted(entry.published for entry in entries if entry.published)
     if not days:
         return []
     periods = _periods(days[0], days[-1])
-    found = Counter(str(day)[: len(periods[0])] for day in days)
-    return [Bar(_period_name(period), f"date:{period}", found[period]) for period in periods]
+    counts = Counter(str(day)[: len(periods[0])] for day in days)
+    return [Bar(_period_name(period), f"date:{period}", counts[period]) for period in periods]
 
 
 def _periods(first: date, last: date) -> list[str]:
-    """What dates of each period begin with, from the first to the last: 2024-11-24, 2024-11 or 2024."""
+    """The periods from the first to the last day, as the beginning of a date: 2024-11-24, 2024-11 or 2024."""
     days = (last - first).days + 1
     months = range(12 * first.year + first.month - 1, 12 * last.year + last.month)
     if days <= MOST_BARS:
@@ -109,22 +109,22 @@ def _period_name(period: str) -> str:
 
 
 def by_source(entries: Iterable[ArticleEntry]) -> list[Bar]:
-    """Articles of the sources that have the most."""
-    found = Counter(entry.source for entry in entries if entry.source)
-    return [Bar(source, f"source:{_quoted(source)}", count) for source, count in found.most_common(MOST_SOURCES)]
+    """The number of articles of the largest sources."""
+    counts = Counter(entry.source for entry in entries if entry.source)
+    return [Bar(source, f"source:{_quoted(source)}", count) for source, count in counts.most_common(MOST_SOURCES)]
 
 
 def _quoted(name: str) -> str:
-    """In quotes, as the table looks for it; one that has quotes itself is found by its longest part without."""
+    """The name in quotes, as a term of the table's search; its longest part without quotes if it has any."""
     part = max(name.split('"'), key=len)
     return f'"{part}"' if part else name
 
 
 def map_of(index: Index, entries: Sequence[ArticleEntry]) -> Map:
-    """The articles' vectors laid out in the plane by t-SNE; of many articles, evenly drawn ones."""
-    drawn = entries[:: -(-len(entries) // MOST_PLACED) or 1]
-    vectors = index.article_vectors([entry.id for entry in drawn])
-    placed = [entry for entry in drawn if entry.id in vectors]
+    """The articles' vectors projected onto a plane by t-SNE; evenly sampled if there are many."""
+    sampled = entries[:: -(-len(entries) // MOST_PLACED) or 1]
+    vectors = index.article_vectors([entry.id for entry in sampled])
+    placed = [entry for entry in sampled if entry.id in vectors]
     if len(placed) < LEAST_PLACED:
         return Map()
     from sklearn.cluster import KMeans
@@ -140,17 +140,17 @@ def map_of(index: Index, entries: Sequence[ArticleEntry]) -> Map:
         for (x, y), entry in zip(plane, placed, strict=True)
     )
     regions = min(MOST_REGIONS, len(placed) // ARTICLES_PER_REGION)
-    found = KMeans(regions, random_state=0, n_init=3).fit_predict(plane) if regions > 1 else []
-    return Map(places, _regions(places, [int(region) for region in found]))
+    labels = KMeans(regions, random_state=0, n_init=3).fit_predict(plane) if regions > 1 else []
+    return Map(places, _regions(places, [int(label) for label in labels]))
 
 
-def _regions(places: Sequence[Place], regions: Sequence[int]) -> tuple[Place, ...]:
-    """A name in the middle of each region: the words that its titles have more often than others do."""
+def _regions(places: Sequence[Place], labels: Sequence[int]) -> tuple[Place, ...]:
+    """A name in the middle of each region: the words that are most frequent in its titles compared to all (tf-idf)."""
     words = [{word.casefold(): word for word in WORD.findall(place.name)} for place in places]
-    everywhere = Counter(key for of_one in words for key in of_one)
+    everywhere = Counter(key for title in words for key in title)
     members: dict[int, list[int]] = defaultdict(list)
-    for number, region in enumerate(regions):
-        members[region].append(number)
+    for number, label in enumerate(labels):
+        members[label].append(number)
     named = []
     for numbers in members.values():
         here = Counter(key for number in numbers for key in words[number])

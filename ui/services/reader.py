@@ -1,4 +1,4 @@
-"""An article to read beside the conversation: with what an answer quotes of it, and with what is related to it."""
+"""An article to read beside the conversation, with the quotes of an answer and related articles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Reader:
     index: Index
 
     def cited(self, conversation: tuple[Exchange, ...], turn: int, number: int) -> Reading | None:
-        """The article that a citation quotes, at its quote; None if it is gone. `turn` counts from 1.
+        """The article of a citation, at its quote; None if it was removed. `turn` counts from 1.
 
         Raises IndexMissing, IndexMismatch or StoreError.
         """
@@ -30,7 +30,7 @@ class Reader:
         return self._opened(at.passage.article_id, turn, number, citations) if at else None
 
     def article(self, article_id: str) -> Reading | None:
-        """An article from its beginning; None if it is gone. Raises as `cited`."""
+        """An article at its beginning; None if it was removed. Raises as `cited`."""
         return self._opened(article_id)
 
     def _opened(self, article_id: str, turn: int = 0, at: int = 0, cited: tuple[Citation, ...] = ()) -> Reading | None:
@@ -40,16 +40,16 @@ class Reader:
         citations = [citation for citation in cited if citation.passage.article_id == article_id]
         quotes = tuple((c.number, span) for c in citations if (span := _span(article, c)))
         entry = self.index.entries([article_id]).get(article_id)
-        duplicates = self.index.elsewhere(entry) if entry else ()  # it may have been removed since it was read
+        duplicates = self.index.elsewhere(entry) if entry else ()  # it may have been removed in the meantime
         related = tuple(self.index.related(article_id, RELATED))
         notice = CHANGED if len(quotes) < len(citations) else ""
         return Reading(article, duplicates, quotes, at, turn, related, notice)
 
 
 def _span(article: Article, citation: Citation) -> Span | None:
-    """Where the quote stands in the article as it is now."""
+    """The span of the quote in the article as it is now; None if it is no longer there."""
     if article.text[citation.start : citation.end] == citation.quote:
         return citation.start, citation.end
-    starts = [found.start() for found in re.finditer(re.escape(citation.quote), article.text)]
-    start = min(starts, key=lambda start: abs(start - citation.start), default=None)  # it may stand there twice
+    starts = [match.start() for match in re.finditer(re.escape(citation.quote), article.text)]
+    start = min(starts, key=lambda start: abs(start - citation.start), default=None)  # it may occur twice
     return None if start is None else (start, start + len(citation.quote))

@@ -1,6 +1,6 @@
-"""What readers add to the index on the page: files, pasted texts, addresses; and what they remove.
+"""Articles that readers add on the page, as files, pasted texts or addresses, and articles that they remove.
 
-Files are kept beside the index, under names of our making, so that they can be read again.
+Files are kept beside the index under safe names, so that they can be read again.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from ui.services.errors import unexpected
 from ui.wording import counted
 
 MOST_FILES = 2000
-"""Files that are added at once."""
+"""Files in one addition."""
 MOST_GIGABYTES = 4
-"""Of all that was ever added on the page."""
+"""All files that were added on the page, together."""
 LONGEST_NAME = 120
 """Bytes; most file systems take 255."""
 NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"|?*\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+')
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
-"""What Windows takes for a device."""
+"""Names of devices on Windows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pasted:
-    """A text as a reader pasted it, and what is said of it; all but the text may be empty."""
+    """A pasted text and its metadata; all but the text may be empty."""
 
     text: str
     title: str = ""
@@ -53,7 +53,7 @@ class Pasted:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one file or address."""
+    """The result for one file or address. Other programs rely on the names of the fields."""
 
     name: str
     told: str
@@ -62,22 +62,22 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What an addition did, in all and one by one."""
+    """The result of an addition: the report of the ingest, and the result for each file or address."""
 
     report: IngestReport
     outcomes: tuple[Outcome, ...]
 
 
-Claimed = tuple[Counter[str], Counter[str]]
-"""How many articles were read from each place, and how many copies of others stand there."""
+ByOrigin = tuple[Counter[str], Counter[str]]
+"""How many articles were read from each origin, and how many duplicates of other articles."""
 Steps = Generator[Standing | Added, None, None]
 
 
 @dataclass(frozen=True, slots=True)
 class Uploads:
-    """Adds articles to an index, and removes them. One addition or removal at a time; a second one waits.
+    """Adds articles to an index and removes them, one addition or removal at a time; a second one waits.
 
-    `index` and `model` are those that answer questions, so that the model is loaded once.
+    `index` and `model` are the ones that answer questions, so that the model is loaded once.
     """
 
     config: Config
@@ -87,30 +87,30 @@ class Uploads:
 
     @property
     def folder(self) -> Path:
-        """Where files are kept: beside the index's folder, so that they are still there when it is made anew."""
+        """The folder of the files, beside the index's folder, so that it survives a rebuild."""
         return self.config.index.with_name(f"{self.config.index.name}.articles")
 
     def files(self, uploads: Sequence[Path], *, taken: bool = False) -> Steps:
-        """Files, archives and whole folders, as they were uploaded. Raises ReadError for far too many.
+        """Add uploaded files, archives and folders. Raises ReadError for too many.
 
-        If they may be `taken`, nothing is left where they were.
+        With `taken`, the uploads are deleted once they are copied or refused.
         """
         if len(uploads) > MOST_FILES:
-            _drop(uploads if taken else ())
+            _delete(uploads if taken else ())
             raise ReadError(
                 f"these are {len(uploads):,} files; add at most {MOST_FILES:,} at once, or run pullquote ingest"
             )
 
-        def add(tell: Progress) -> Added:
-            kept, refused = self._kept(uploads)
-            _drop(uploads if taken else ())
-            report = self._ingest(_origins(kept), tell)
-            return Added(report, (*refused, *self._outcomes(kept, report)))
+        def add(progress: Progress) -> Added:
+            stored, refused = self._store_all(uploads)
+            _delete(uploads if taken else ())
+            report = self._ingest(_origins(stored), progress)
+            return Added(report, (*refused, *self._outcomes(stored, report)))
 
         yield from self._in_turn(add)
 
     def text(self, pasted: Pasted) -> Steps:
-        """A pasted text. Raises QuestionError for a date that is none, ReadError where there is no text."""
+        """Add a pasted text. Raises QuestionError for an invalid date, ReadError if there is no text."""
         if not pasted.text.strip():
             raise ReadError("there is no text; paste it into the box")
         day = scope.day(pasted.date)
@@ -118,89 +118,86 @@ class Uploads:
         record = {name: value.strip() for name, value in fields.items() if value.strip()}
         record |= {"date": day.isoformat()} if day else {}
 
-        def add(tell: Progress) -> Added:
+        def add(progress: Progress) -> Added:
             file = self._free(safe_name(f"{pasted.title.strip() or ' '.join(pasted.text.split())[:60]}.json"))
             self.folder.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(record, ensure_ascii=True), "utf-8")
-            kept = {file: pasted.title or "The text"}
-            report = self._ingest(_origins(kept), tell)
-            return Added(report, tuple(self._outcomes(kept, report)))
+            stored = {file: pasted.title or "The text"}
+            report = self._ingest(_origins(stored), progress)
+            return Added(report, tuple(self._outcomes(stored, report)))
 
         yield from self._in_turn(add)
 
     def urls(self, lines: str) -> Steps:
-        """Pages, feeds and sitemaps by their addresses, a line each. Raises ReadError for what is none."""
+        """Add pages, feeds and sitemaps by their addresses, one a line. Raises ReadError for an invalid address."""
         places = list(dict.fromkeys(lines.split()))
-        odd = [place for place in places if not is_url(place)]
-        if odd or not places:
-            given = f"{cut(odd[0])!r} is no address" if odd else "there is no address"
-            raise ReadError(f"{given}; give one that begins with https://, or several, a line each")
+        invalid = [place for place in places if not is_url(place)]
+        if invalid or not places:
+            problem = f"{cut(invalid[0])!r} is no address" if invalid else "there is no address"
+            raise ReadError(f"{problem}; give one that begins with https://, or several, one a line")
 
-        def add(tell: Progress) -> Added:
-            report = self._ingest(places, tell)
+        def add(progress: Progress) -> Added:
+            report = self._ingest(places, progress)
             return Added(report, tuple(_failures(report)))
 
         yield from self._in_turn(add)
 
     def remove(self, article_ids: Sequence[str]) -> int:
-        """Remove articles, and files that were added on the page and are of no other article.
+        """Remove articles, and files added on the page that hold no other article; returns the number of articles.
 
-        Returns how many there were. Raises IndexLocked, IndexMissing or StoreError.
+        Raises IndexLocked, IndexMissing or StoreError.
         """
         with self._turn:
             known = self.index.entries(article_ids)
             gone = len(known) - len(remove(list(known), self.config))
             files = {Path(origin) for entry in known.values() for origin in entry.origins}
-            self._tidy(files, self._by_origin())
+            self._delete_unused(files, self._by_origin())
             return gone
 
     def _in_turn(self, add: Callable[[Progress], Added]) -> Steps:
-        """An addition when its turn comes, in a thread that goes on to its end if nobody waits for it.
+        """Run an addition when its turn comes, in a thread that runs to its end even if the page is closed.
 
-        The thread has the turn, not who waits: a page that is closed neither keeps it nor gives it away early. Raises
-        UnexpectedError for what is not raised on purpose.
+        The thread holds the turn, so that a closed page neither keeps it nor releases it early. Raises UnexpectedError
+        for an error that nobody raised on purpose.
         """
-        told: queue.SimpleQueue[Standing | Added | PullquoteError] = queue.SimpleQueue()
+        steps: queue.SimpleQueue[Standing | Added | PullquoteError] = queue.SimpleQueue()
 
         def run() -> None:
             try:
                 with unexpected("the articles could not be added"), self._turn:
-                    told.put(add(told.put))
+                    steps.put(add(steps.put))
             except PullquoteError as error:
-                told.put(error)
+                steps.put(error)
 
-        threading.Thread(target=run, name="intake", daemon=True).start()
-        while isinstance(step := told.get(), Standing):
+        threading.Thread(target=run, name="upload", daemon=True).start()
+        while isinstance(step := steps.get(), Standing):
             yield step
         if isinstance(step, PullquoteError):
             raise step
         yield step
 
-    def _ingest(self, places: Sequence[str], tell: Progress) -> IngestReport:
-        return ingest(places, self.config, tell, Options(keep=True), self.model)
+    def _ingest(self, places: Sequence[str], progress: Progress) -> IngestReport:
+        return ingest(places, self.config, progress, Options(keep=True), self.model)
 
-    def _kept(self, uploads: Sequence[Path]) -> tuple[dict[Path, str], list[Outcome]]:
-        """The files in which uploads are kept, by what those were called; and those that are not."""
-        kept: dict[Path, str] = {}
+    def _store_all(self, uploads: Sequence[Path]) -> tuple[dict[Path, str], list[Outcome]]:
+        """Copy uploads into the folder: the original name of each copy, and results for those that are refused."""
+        stored: dict[Path, str] = {}
         refused: list[Outcome] = []
-        room = MOST_GIGABYTES * 1000 * MEGABYTE - self._size()
+        sizes = (file.stat().st_size for file in self.folder.iterdir()) if self.folder.exists() else ()
+        room = MOST_GIGABYTES * 1000 * MEGABYTE - sum(sizes)
         for upload in uploads:
             try:
-                file, size = self._keep(upload, room)
+                file, size = self._store(upload, room)
             except (OSError, ReadError) as error:
                 reason = getattr(error, "strerror", None) or str(error)
                 refused.append(Outcome(upload.name, f"was not taken: {reason}", failed=True))
             else:
-                kept[file] = upload.name
+                stored[file] = upload.name
                 room -= size
-        return kept, refused
+        return stored, refused
 
-    def _size(self) -> int:
-        """Bytes of all that is kept."""
-        return sum(file.stat().st_size for file in self.folder.iterdir()) if self.folder.exists() else 0
-
-    def _keep(self, upload: Path, room: int) -> tuple[Path, int]:
-        """A copy of an upload in the folder, and the bytes it takes; the one that is there, if it is the same."""
+    def _store(self, upload: Path, room: int) -> tuple[Path, int]:
+        """The copy of an upload in the folder and the bytes it adds; 0 if the same file is there already."""
         size, limit = upload.stat().st_size, self.config.source_megabytes * MEGABYTE
         if size > limit:
             raise ReadError(f"it is larger than {self.config.source_megabytes} MB; split it, or raise source_megabytes")
@@ -214,7 +211,7 @@ class Uploads:
         return file, size
 
     def _free(self, name: str, same: Path | None = None) -> Path:
-        """A file of this name, or of it with a number, that is not there yet, or is the same."""
+        """A path of this name, with a number if a different file has it already."""
         stem, dot, ending = name.rpartition(".")
         number, file = 1, self.folder / name
         while file.is_symlink() or (file.exists() and not (same and filecmp.cmp(same, file, shallow=False))):
@@ -222,32 +219,32 @@ class Uploads:
             file = self.folder / (f"{stem}-{number}{dot}{ending}" if dot else f"{name}-{number}")
         return file
 
-    def _outcomes(self, kept: dict[Path, str], report: IngestReport) -> list[Outcome]:
-        """What became of each file; those of which there is no article are not kept."""
-        own, copied = held = self._by_origin()
+    def _outcomes(self, stored: dict[Path, str], report: IngestReport) -> list[Outcome]:
+        """The result for each file; files that hold no article are deleted."""
+        own, copied = by_origin = self._by_origin()
         outcomes = []
-        for file, name in kept.items():
+        for file, name in stored.items():
             origin = str(file.resolve())
             reasons = [failure.reason for failure in report.failed if file.name in failure.source]
             notices = [notice.reason for notice in report.notices if file.name in notice.source]
             if own[origin]:
-                told = counted(own[origin], "article")
+                result = counted(own[origin], "article")
             else:
-                told = "is in the index already, word for word" if copied[origin] else "holds no article"
-            outcomes.append(Outcome(name, "; ".join([told, *reasons[:3], *notices[:3]]), failed=bool(reasons)))
-        self._tidy(set(kept), held)
+                result = "is in the index already, word for word" if copied[origin] else "holds no article"
+            outcomes.append(Outcome(name, "; ".join([result, *reasons[:3], *notices[:3]]), failed=bool(reasons)))
+        self._delete_unused(set(stored), by_origin)
         return outcomes
 
-    def _by_origin(self) -> Claimed:
+    def _by_origin(self) -> ByOrigin:
         own, copied = Counter[str](), Counter[str]()
         for entry in self.index.articles():
             own[entry.origin] += 1
             copied.update(copy.origin for copy in entry.copies)
         return own, copied
 
-    def _tidy(self, files: set[Path], held: Claimed) -> None:
-        """Delete those of these files that lie in the folder and of which no article is left."""
-        own, copied = held
+    def _delete_unused(self, files: set[Path], by_origin: ByOrigin) -> None:
+        """Delete the files that are in the folder and that no article or duplicate comes from."""
+        own, copied = by_origin
         home = self.folder.resolve()
         for file in files:
             origin = file.resolve()
@@ -255,13 +252,13 @@ class Uploads:
                 origin.unlink(missing_ok=True)
 
 
-def _drop(files: Iterable[Path]) -> None:
+def _delete(files: Iterable[Path]) -> None:
     for file in files:
         file.unlink(missing_ok=True)
 
 
-def _origins(kept: Iterable[Path]) -> list[str]:
-    return [str(file.resolve()) for file in kept]
+def _origins(stored: Iterable[Path]) -> list[str]:
+    return [str(file.resolve()) for file in stored]
 
 
 def _failures(report: IngestReport) -> Iterator[Outcome]:
@@ -270,7 +267,7 @@ def _failures(report: IngestReport) -> Iterator[Outcome]:
 
 
 def safe_name(name: str) -> str:
-    """A file's name without what could lead elsewhere or be taken for something else, on any system."""
+    """A file name without a path, control characters, or names that are special on any system."""
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
     clean = " ".join(NOT_IN_NAMES.sub(" ", last).split())
     stem, dot, ending = clean.rpartition(".")

@@ -17,7 +17,7 @@ from eval.pairs.schema import QAPair
 from rag.errors import StoreError
 from rag.schema import Article, ArticleEntry, Hit, Passage, Turn
 from tests.ui.server.test_app import _no_open_loops, served  # noqa: F401
-from ui.page.label import LabelDesk, build_label_app
+from ui.page.label import LabelController, build_label_app
 
 HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 TEXT = f"Tea is hot.\n\nIce is cold.\n\n{HOSTILE}"
@@ -55,8 +55,8 @@ class Parrot:
         return [Hit(TEA, 1.0)]
 
 
-def controller(folder: Path, drafts: Sequence[Draft] = DRAFTS) -> LabelDesk:
-    return LabelDesk(drafts, Labels.beside(folder / "p.jsonl"), cast("Any", Parrot()))
+def controller(folder: Path, drafts: Sequence[Draft] = DRAFTS) -> LabelController:
+    return LabelController(drafts, Labels.beside(folder / "p.jsonl"), cast("Any", Parrot()))
 
 
 def fields(pair: QAPair, **changed: Any) -> tuple[Any, ...]:
@@ -70,7 +70,7 @@ def fields(pair: QAPair, **changed: Any) -> tuple[Any, ...]:
     return tuple({**given, **changed}.values())
 
 
-def accepted(controller: LabelDesk) -> list[QAPair]:
+def accepted(controller: LabelController) -> list[QAPair]:
     return [pair for pair in read_pairs(controller.labels.accepted) if isinstance(pair, QAPair)]
 
 
@@ -102,7 +102,7 @@ def test_what_is_wrong_is_told_and_nothing_is_written(tmp_path: Path) -> None:
 
 
 def test_a_broken_index_is_told(tmp_path: Path) -> None:
-    at = LabelDesk(DRAFTS, Labels.beside(tmp_path / "p.jsonl"), cast("Any", Parrot(Shelf(broken=True))))
+    at = LabelController(DRAFTS, Labels.beside(tmp_path / "p.jsonl"), cast("Any", Parrot(Shelf(broken=True))))
     shown = at.accept(1, *fields(COLD, articles=["tea"]))
     assert "the index is broken" in shown[-2]
     assert "the index is broken" in shown[-1]

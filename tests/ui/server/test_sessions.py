@@ -23,7 +23,7 @@ from tests.ui.page.test_browser import CHROMIUM, ask, browser, opened, tab  # no
 from tests.ui.server.test_app import _no_open_loops, served, text  # noqa: F401
 from ui.page.app import build_app
 from ui.page.history import HistoryHandlers
-from ui.page.label import LabelDesk, build_label_app
+from ui.page.label import LabelController, build_label_app
 from ui.page.view import Stores
 from ui.server import sessions as ui_sessions
 from ui.server.accounts import Accounts
@@ -46,7 +46,7 @@ def chat_page(folder: Path, where: str = "on the server") -> gr.Blocks:
 
 
 def label_page(folder: Path) -> gr.Blocks:
-    return build_label_app(LabelDesk([], Labels.beside(folder / "drafts.jsonl"), cast("Any", Parrot())))
+    return build_label_app(LabelController([], Labels.beside(folder / "drafts.jsonl"), cast("Any", Parrot())))
 
 
 def states(page: gr.Blocks) -> list[gr.State]:

@@ -51,8 +51,8 @@ ENTRIES = (
 def test_a_column_sorts_and_sorts_back(by: str, names: list[str]) -> None:
     article_list = ArticleList(Listed(*ENTRIES))  # type: ignore[arg-type]
     view = TableView(by="none").sorted_by(by)
-    assert [e.id for e in article_list.found(view)] == names
-    back = article_list.found(view.sorted_by(by))
+    assert [e.id for e in article_list.matching(view)] == names
+    back = article_list.matching(view.sorted_by(by))
     assert back[0].id == names[-1] or by == "source"
     assert {e.id for e in back} == set(names)
     assert TableView().sorted_by("__class__") == TableView(), "no column"
@@ -60,14 +60,14 @@ def test_a_column_sorts_and_sorts_back(by: str, names: list[str]) -> None:
 
 def test_articles_are_found_by_all_their_words() -> None:
     article_list = ArticleList(Listed(*ENTRIES))  # type: ignore[arg-type]
-    assert [e.id for e in article_list.found(TableView("MOOR 2024-05"))] == ["bread", "harbour"]
-    assert [e.id for e in article_list.found(TableView("wire bre"))] == ["bread"]
-    assert article_list.found(TableView("wire harbour")) == []
-    assert [e.id for e in article_list.found(TableView("source:wire"))] == ["bread"]
-    assert [e.id for e in article_list.found(TableView('source:"the age" date:2024'))] == ["harbour"]
-    assert article_list.found(TableView("date:05")) == [], "a date has it from its beginning"
-    assert article_list.found(TableView("title:wire")) == []
-    assert article_list.found(TableView("id:bread")) == [], "no field of this name, so it is a word"
+    assert [e.id for e in article_list.matching(TableView("MOOR 2024-05"))] == ["bread", "harbour"]
+    assert [e.id for e in article_list.matching(TableView("wire bre"))] == ["bread"]
+    assert article_list.matching(TableView("wire harbour")) == []
+    assert [e.id for e in article_list.matching(TableView("source:wire"))] == ["bread"]
+    assert [e.id for e in article_list.matching(TableView('source:"the age" date:2024'))] == ["harbour"]
+    assert article_list.matching(TableView("date:05")) == [], "a date has it from its beginning"
+    assert article_list.matching(TableView("title:wire")) == []
+    assert article_list.matching(TableView("id:bread")) == [], "no field of this name, so it is a word"
 
 
 def test_articles_are_read_again_when_something_was_written() -> None:

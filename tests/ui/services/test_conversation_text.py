@@ -23,7 +23,6 @@ from ui.services.conversation_text import (
     entries_in,
     entry_of,
     from_text,
-    may_contain,
     renamed,
     search_text,
     searchable,
@@ -357,9 +356,3 @@ def test_the_list_escapes_titles_and_snippets() -> None:
     [where] = Tree(history_html([replace(entry, snippet="<b>ice</b>")])).of("p", "pq-snippet")
     assert where.text == "<b>ice</b>"
     assert "No conversation has these words" in history_html([], "x")
-
-
-def test_a_text_may_contain_words_as_json_escapes_them() -> None:
-    text = to_text(kept(Exchange('He said "no\\yes" to Zoë.')))
-    assert may_contain(text, ['"no\\yes"', "zoë"])
-    assert not may_contain(text, ["zoe"])

@@ -56,14 +56,14 @@ def test_each_dated_article_is_counted_once(days: list[date]) -> None:
         assert sum(bar.articles for bar in bars) == len(days)
     article_list = ArticleList(Listed(*map(dated, days)))  # type: ignore[arg-type]
     for bar in bars[:5]:
-        assert len(article_list.found(TableView(bar.words))) == bar.articles
+        assert len(article_list.matching(TableView(bar.words))) == bar.articles
 
 
 @pytest.mark.parametrize("source", ["The Age", 'The "Age" of Tin', "Übersee & Söhne", "a:b", '"'])
 def test_a_bar_finds_the_articles_of_its_source(source: str) -> None:
     entries = (*ENTRIES, dated(None, source), dated(None, source), dated(None, ""))
     [bar] = [bar for bar in by_source(entries) if bar.name == source]
-    found = ArticleList(Listed(*entries)).found(TableView(bar.words))  # type: ignore[arg-type]
+    found = ArticleList(Listed(*entries)).matching(TableView(bar.words))  # type: ignore[arg-type]
     assert sum(one.source == source for one in found) == bar.articles
 
 

@@ -35,7 +35,7 @@ BREAD = "Bread became dearer in Tavrin on Friday, since the grain ships did not 
 
 @pytest.fixture
 def uploads(config: Config, tmp_path: Path) -> Uploads:
-    """An intake for an index that holds one article, read from a folder."""
+    """Uploads to an index that holds one article, read from a folder."""
     folder = tmp_path / "news"
     folder.mkdir()
     (folder / "first.md").write_text("# First\n\nThe council met on Tuesday and agreed on nothing at all.", "utf-8")
@@ -68,14 +68,14 @@ def kept(uploads: Uploads) -> list[str]:
     return sorted(file.name for file in uploads.folder.iterdir())
 
 
-def told(added: Added) -> dict[str, str]:
+def results(added: Added) -> dict[str, str]:
     return {outcome.name: outcome.told for outcome in added.outcomes}
 
 
 def test_files_become_articles_and_stay_beside_the_index(uploads: Uploads, tmp_path: Path) -> None:
     ferry, bread = upload(tmp_path, "ferry.md", f"# Ferry\n\n{FERRY}"), upload(tmp_path, "bread.txt", BREAD)
     added = done(uploads.files([ferry, bread]))
-    assert told(added) == {"ferry.md": "1 article", "bread.txt": "1 article"}
+    assert results(added) == {"ferry.md": "1 article", "bread.txt": "1 article"}
     assert kept(uploads) == ["bread.txt", "ferry.md"]
     assert titles(uploads)[-2:] == ["First", "bread.txt"] or len(titles(uploads)) == 3
     assert uploads.index.article("ferry.md")
@@ -92,7 +92,7 @@ def test_another_file_of_the_same_name_replaces_nothing(uploads: Uploads, tmp_pa
     assert kept(uploads) == ["story-2.md", "story.md"]
 
 
-def test_what_cannot_be_read_is_told_and_not_kept(uploads: Uploads, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported_and_not_kept(uploads: Uploads, tmp_path: Path) -> None:
     files = [
         upload(tmp_path, "good.md", f"# Ferry\n\n{FERRY}"),
         upload(tmp_path, "broken.json", '{"title": '),
@@ -101,7 +101,7 @@ def test_what_cannot_be_read_is_told_and_not_kept(uploads: Uploads, tmp_path: Pa
         tmp_path / "uploads" / "missing.txt",
     ]
     added = done(uploads.files(files))
-    found = told(added)
+    found = results(added)
     assert found["good.md"] == "1 article"
     assert found["broken.json"].startswith("holds no article")
     assert found["missing.txt"] == "was not taken: No such file or directory"
@@ -115,7 +115,7 @@ def test_an_archive_is_unpacked(uploads: Uploads, tmp_path: Path) -> None:
         zipped.writestr("ferry.md", f"# Ferry\n\n{FERRY}")
         zipped.writestr("../../first.md", f"# Out\n\n{BREAD} {FERRY}")
         zipped.writestr("deep/bread.md", f"# Bread\n\n{BREAD}")
-    assert told(done(uploads.files([archive])))["news.zip"].startswith("2 articles; has a path that leads out")
+    assert results(done(uploads.files([archive])))["news.zip"].startswith("2 articles; has a path that leads out")
     assert kept(uploads) == ["news.zip"]
     assert "Out" not in titles(uploads)
     ids = [entry.id for entry in uploads.index.articles() if "zip" in entry.id]
@@ -126,20 +126,20 @@ def test_an_archive_is_unpacked(uploads: Uploads, tmp_path: Path) -> None:
     assert titles(uploads) == ["First"]
 
 
-def test_what_is_left_out_is_told_and_is_no_failure(uploads: Uploads, tmp_path: Path) -> None:
+def test_an_unpublished_entry_is_reported_and_is_no_failure(uploads: Uploads, tmp_path: Path) -> None:
     posts = [{"title": "Ferry", "text": FERRY}, {"title": "Bread", "text": BREAD, "status": "draft"}]
     added = done(uploads.files([upload(tmp_path, "posts.json", json.dumps(posts))]))
-    assert told(added)["posts.json"].startswith("1 article; 1 entry that is not published was left out")
+    assert results(added)["posts.json"].startswith("1 article; 1 entry that is not published was left out")
     assert not any(outcome.failed for outcome in added.outcomes)
     assert len(added.report.notices) == 1
     added = done(uploads.files([upload(tmp_path, "draft.md", f"---\ndraft: true\n---\n{BREAD}")]))
-    assert told(added)["draft.md"].startswith("holds no article; 1 entry that is not published was left out")
+    assert results(added)["draft.md"].startswith("holds no article; 1 entry that is not published was left out")
     assert not any(outcome.failed for outcome in added.outcomes)
 
 
-def test_a_copy_of_what_is_there_is_told(uploads: Uploads, tmp_path: Path) -> None:
+def test_a_duplicate_is_reported(uploads: Uploads, tmp_path: Path) -> None:
     text = "# First\n\nThe council met on Tuesday and agreed on nothing at all."
-    assert told(done(uploads.files([upload(tmp_path, "again.md", text)]))) == {
+    assert results(done(uploads.files([upload(tmp_path, "again.md", text)]))) == {
         "again.md": "is in the index already, word for word"
     }
     assert titles(uploads) == ["First"]
@@ -172,7 +172,7 @@ def test_a_text_is_pasted(uploads: Uploads, pasted: Pasted) -> None:
     assert (entry.published.isoformat() if entry.published else "") == pasted.date
 
 
-def test_what_is_not_given_is_told_with_the_fix(uploads: Uploads, tmp_path: Path) -> None:
+def test_missing_or_invalid_input_is_reported_with_the_fix(uploads: Uploads, tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="paste it"):
         list(uploads.text(Pasted("  \n")))
     with pytest.raises(QuestionError, match="YYYY-MM-DD"):
@@ -222,7 +222,7 @@ def test_two_readers_add_at_once(uploads: Uploads, tmp_path: Path) -> None:
     assert len(titles(uploads)) == 5
 
 
-def test_another_process_that_writes_is_told(uploads: Uploads, tmp_path: Path) -> None:
+def test_another_process_that_writes_is_reported(uploads: Uploads, tmp_path: Path) -> None:
     with locked(uploads.config.index), pytest.raises(IndexLocked, match="wait until it is done"):
         list(uploads.files([upload(tmp_path, "ferry.md", FERRY)]))
     done(uploads.files([upload(tmp_path, "ferry.md", FERRY)]))
@@ -231,12 +231,12 @@ def test_another_process_that_writes_is_told(uploads: Uploads, tmp_path: Path) -
 def ended() -> None:
     """Wait until nothing is being added any more."""
     for thread in threading.enumerate():
-        if thread.name == "intake":
+        if thread.name == "upload":
             thread.join(30)
             assert not thread.is_alive()
 
 
-def test_one_that_nobody_waits_for_goes_on(uploads: Uploads, tmp_path: Path) -> None:
+def test_an_addition_goes_on_after_its_page_is_closed(uploads: Uploads, tmp_path: Path) -> None:
     steps = uploads.files([upload(tmp_path, "ferry.md", f"# Ferry\n\n{FERRY}")])
     next(steps)
     steps.close()
@@ -247,7 +247,7 @@ def test_one_that_nobody_waits_for_goes_on(uploads: Uploads, tmp_path: Path) -> 
 
 @dataclass
 class Gate:
-    """In the place of `ingest`: waits in the middle of each ingest until it is let through, and counts them."""
+    """Stands for `ingest`: waits in the middle of each ingest until `through` is set, and records them."""
 
     through: threading.Event = field(default_factory=threading.Event)
     begun: list[Sequence[Path | str]] = field(default_factory=list)
@@ -291,7 +291,7 @@ def test_one_that_is_closed_before_its_turn_is_added_as_well(
     with ThreadPoolExecutor(1) as pool, uploads._turn:
         waiting = uploads.files([ferry], taken=True)
         first = pool.submit(next, waiting)
-        while not any(thread.name == "intake" for thread in threading.enumerate()):
+        while not any(thread.name == "upload" for thread in threading.enumerate()):
             assert not first.done()
     first.result(30)
     waiting.close()
@@ -302,7 +302,7 @@ def test_one_that_is_closed_before_its_turn_is_added_as_well(
 
 @pytest.mark.parametrize("error", [RuntimeError("the disk is on fire"), OSError(28, "no space left"), SystemExit(1)])
 @pytest.mark.parametrize("closed", [False, True])
-def test_an_error_that_nobody_expects_is_told_logged_and_holds_up_nobody(
+def test_an_unexpected_error_is_reported_and_logged_and_blocks_nobody(
     uploads: Uploads,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -322,9 +322,9 @@ def test_an_error_that_nobody_expects_is_told_logged_and_holds_up_nobody(
             steps.close()
             ended()
         else:
-            with pytest.raises(UnexpectedError, match="look it up in the server's log") as told_of:
+            with pytest.raises(UnexpectedError, match="look it up in the server's log") as raised:
                 next(steps)
-            assert told_of.value.__cause__ is error
+            assert raised.value.__cause__ is error
             shown = [*_progress(uploads.text(Pasted(FERRY)))][-1]
             assert "look it up in the server's log" in unescape(shown)
     [record, *_] = [record for record in caplog.records if record.name == "ui.services.errors"]
@@ -335,9 +335,9 @@ def test_an_error_that_nobody_expects_is_told_logged_and_holds_up_nobody(
 
 def test_uploads_that_may_be_taken_are_gone_however_it_ends(uploads: Uploads, tmp_path: Path) -> None:
     large = upload(tmp_path, "large.txt", b"a" * (uploads.config.source_megabytes * 1_000_000 + 1))
-    uploads = [large, upload(tmp_path, "ferry.txt", FERRY)]
-    done(uploads.files(uploads, taken=True))
-    assert not any(file.exists() for file in uploads)
+    files = [large, upload(tmp_path, "ferry.txt", FERRY)]
+    done(uploads.files(files, taken=True))
+    assert not any(file.exists() for file in files)
     again = upload(tmp_path, "ferry.txt", FERRY)
     with pytest.raises(ReadError, match="pullquote ingest"):
         list(uploads.files([again] * (MOST_FILES + 1), taken=True))
