@@ -176,8 +176,7 @@ class FullTextIndex:
                 return [(str(searcher.doc(address).get_first("id")), float(score)) for score, address in hits]
         except ValueError as error:
             raise StoreError(
-                f"the full text in {self._folder} is damaged ({error}); delete that folder, it is built again "
-                "automatically"
+                f"the full text in {self._folder} is damaged ({error}); delete that folder: it is rebuilt automatically"
             ) from error
 
     def _term_query(self, term: str, boost: float) -> tantivy.Query:
