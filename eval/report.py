@@ -137,10 +137,7 @@ def write_json(report: Report, file: TextIO) -> None:
 
 
 def _figures_json(figures: Mapping[str, Interval]) -> dict[str, Any]:
-    return {
-        name: {"value": round(f.value, 4), "low": round(f.low, 4), "high": round(f.high, 4), "n": f.n}
-        for name, f in figures.items()
-    }
+    return {name: {key: round(part, 4) for key, part in asdict(f).items()} for name, f in figures.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +360,7 @@ class Bound:
         figure = report.figures.get(self.name)
         if figure is None:
             return f"{self.name} was not measured: no question has the gold for it"
-        if BY_NAME[self.name].higher is False:
-            return f"{self.name} is {figure.value:.4f}, over {self.value}" if figure.value > self.value else ""
-        return f"{self.name} is {figure.value:.4f}, under {self.value}" if figure.value < self.value else ""
+        lower_is_better = BY_NAME[self.name].higher is False
+        if figure.value <= self.value if lower_is_better else figure.value >= self.value:
+            return ""
+        return f"{self.name} is {figure.value:.4f}, {'over' if lower_is_better else 'under'} {self.value}"

@@ -80,7 +80,8 @@ def mean(values: Floats) -> Interval | None:
     value = float(values.mean())
     if _binary(values):
         return Interval(value, *_wilson(value, len(values)), len(values))
-    return Interval(value, *_spread(value, _resampled_means(values, RESAMPLES), len(values)), len(values))
+    samples = _bootstrap(values, np.mean, RESAMPLES, vectorized=True)
+    return Interval(value, *_spread(value, samples, len(values)), len(values))
 
 
 def of_table(statistic: Statistic, table: Floats) -> Interval | None:
@@ -88,7 +89,7 @@ def of_table(statistic: Statistic, table: Floats) -> Interval | None:
     value = statistic(table)
     if np.isnan(value):
         return None
-    samples = _resampled(len(table), RESAMPLES, lambda drawn: statistic(table[drawn]))
+    samples = _bootstrap(np.arange(len(table)), lambda drawn: statistic(table[drawn]), RESAMPLES, vectorized=False)
     return Interval(value, *_spread(value, samples, len(table)), len(table))
 
 
@@ -108,7 +109,7 @@ def paired(a: Floats, b: Floats) -> Difference | None:
     binary = _binary(np.concatenate([a, b]))
     p = _mcnemar(more, less) if binary else _sign_flip_p(b - a)
     means = float(a.mean()), float(b.mean()), float((b - a).mean())
-    limits = _limits(_resampled_means(b - a, PAIRED_RESAMPLES))
+    limits = _limits(_bootstrap(b - a, np.mean, PAIRED_RESAMPLES, vectorized=True))
     test = "McNemar" if binary else "randomisation"
     return Difference(*means, *limits, p, len(a), more, less, more + less, test)
 
@@ -119,7 +120,11 @@ def paired_tables(statistic: Statistic, a: Floats, b: Floats) -> Difference | No
     if np.isnan(values).any():
         return None
     difference = values[1] - values[0]
-    samples = _resampled(len(a), RESAMPLES, lambda drawn: statistic(b[drawn]) - statistic(a[drawn]))
+
+    def resampled(drawn: Positions) -> float:
+        return statistic(b[drawn]) - statistic(a[drawn])
+
+    samples = _bootstrap(np.arange(len(a)), resampled, RESAMPLES, vectorized=False)
     p = _swapped_rows_p(statistic, a, b)
     differing = int(((a != b) & ~(np.isnan(a) & np.isnan(b))).any(axis=1).sum())
     return Difference(*values, difference, *_limits(samples), p, len(a), 0, 0, differing, "randomisation")
@@ -204,43 +209,37 @@ def _mcnemar(more: int, less: int) -> float:
 
 
 def _sign_flip_p(differences: Floats) -> float:
-    def size(signs: Floats, axis: int) -> Floats:  # noqa: ARG001 - SciPy asks for it; signs lie along the last one
+    def effect(signs: Floats, axis: int) -> Floats:  # noqa: ARG001 - SciPy asks for it; signs lie along the last one
         total: Floats = np.abs(signs @ differences)
         return total
 
-    return _randomisation_p(len(differences), PAIRED_RESAMPLES, size, vectorized=True)
+    return _randomisation_p(len(differences), PAIRED_RESAMPLES, effect, vectorized=True)
 
 
 def _swapped_rows_p(statistic: Statistic, a: Floats, b: Floats) -> float:
-    def size(signs: Floats) -> float:
+    def effect(signs: Floats) -> float:
         swapped = signs[:, None] < 0
         difference = statistic(np.where(swapped, a, b)) - statistic(np.where(swapped, b, a))
         return math.inf if math.isnan(difference) else abs(difference)  # undefined: no evidence of a difference
 
-    return _randomisation_p(len(a), RESAMPLES, size, vectorized=False)
+    return _randomisation_p(len(a), RESAMPLES, effect, vectorized=False)
 
 
-def _randomisation_p(n: int, most: int, size: Callable[..., Any], *, vectorized: bool) -> float:
+def _randomisation_p(n: int, most: int, effect: Callable[..., Any], *, vectorized: bool) -> float:
     """Two-sided p-value of a difference: the share of random signs, -1 swapping a question's runs, that reach it.
 
-    `size` is the absolute difference for n signs. All signs are tried for few questions, and drawn for many.
+    `effect` gives the absolute difference for n signs. All signs are tried for few questions, and drawn for many.
     """
     if n == 1:  # SciPy needs two; a single question shows nothing
         return 1.0
     signs, generator = np.ones(n), np.random.default_rng(SEED)
-    options: dict[str, Any] = {"vectorized": vectorized, "alternative": "greater"}
+    options: dict[str, Any] = {"vectorized": vectorized, "alternative": "greater", "batch": _batch(n)}
     if n <= EXACT:
-        exact = stats.permutation_test((signs,), size, permutation_type="samples", n_resamples=2**n, **options)
+        exact = stats.permutation_test((signs,), effect, permutation_type="samples", n_resamples=2**n, **options)
         return float(exact.pvalue)
-    # Drawn by permutation_test, 100,000 questions take 60 times as long.
-    drawn = stats.monte_carlo_test(
-        signs,
-        lambda size: generator.choice((-1.0, 1.0), size),
-        size,
-        n_resamples=_resamples(n, most),
-        batch=_batch(n),
-        **options,
-    )
+    options["n_resamples"] = _resamples(n, most)
+    # With the samples of permutation_test, 100,000 questions take 60 times as long.
+    drawn = stats.monte_carlo_test(signs, lambda size: generator.choice((-1.0, 1.0), size), effect, **options)
     return float(drawn.pvalue)
 
 
@@ -273,30 +272,15 @@ def _batch(n: int) -> int:
     return max(1, BATCH_NUMBERS // n)
 
 
-def _resampled_means(values: Floats, most: int) -> Floats:
-    return _bootstrap(values, np.mean, most, vectorized=True)
-
-
-def _resampled(n: int, most: int, of_rows: Callable[[Positions], float]) -> Floats:
-    """A statistic of rows drawn with replacement."""
-    return _bootstrap(np.arange(n), of_rows, most, vectorized=False)
-
-
 def _bootstrap(sample: npt.NDArray[Any], statistic: Callable[..., Any], most: int, *, vectorized: bool) -> Floats:
+    """The statistic of resamples drawn with replacement."""
     n = len(sample)
     if n == 1:  # SciPy needs two; a single question is the same in every resample
         return np.array([statistic(sample)])
     with warnings.catch_warnings():
         # A resample in which the statistic is not defined is NaN, and left out by `_limits`.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        result = stats.bootstrap(
-            (sample,),
-            statistic,
-            vectorized=vectorized,
-            n_resamples=_resamples(n, most),
-            batch=_batch(n),
-            method="percentile",
-            rng=SEED,
-        )
+        options: dict[str, Any] = {"n_resamples": _resamples(n, most), "batch": _batch(n), "vectorized": vectorized}
+        result = stats.bootstrap((sample,), statistic, method="percentile", rng=SEED, **options)
     samples: Floats = result.bootstrap_distribution
     return samples

@@ -60,7 +60,7 @@ def markdown(cost: StreamCost) -> str:
         [
             f"| a stream of {cost.tokens:,} tokens | bare | through the chain |",
             "|---|---|---|",
-            f"| all tokens after the first | {cost.bare:.2f} s | {cost.told:.2f} s, {cost.added:.2f} ms more each |",
+            f"| all tokens after the first | {cost.bare:.2f} s | {cost.told:.2f} s, {cost.added:.2f} ms/token more |",
             f"| from the request to the first token | {cost.bare_first:.3f} s | {cost.told_first:.3f} s |",
         ]
     )

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Self, TypedDict
+from typing import Any, Self
 
 from eval.pairs import datasets
 from eval.pairs.schema import QAPair
 from ingest.content.values import one_line
-from rag.chain import checked
+from rag.chain import Scope, checked
 from rag.errors import QuestionError, ReadError
 from rag.schema import ArticleEntry, Copy, Failure, Span, Turn
 from rag.store.index import Index
@@ -114,13 +114,7 @@ def _add(names: dict[str, str], name: str, article_id: str) -> None:
     names[name] = article_id if names.get(name, article_id) == article_id else ""
 
 
-class Day(TypedDict, total=False):
-    """Keyword arguments of `Chain.ask`: the day of asking."""
-
-    today: date
-
-
-def asking_day(pair: QAPair, default: date | None = None) -> Day:
+def asking_day(pair: QAPair, default: date | None = None) -> Scope:
     """The day a pair was asked on, or the default; empty without either, which means today."""
     day = pair.asked_on or default
     return {"today": day} if day else {}

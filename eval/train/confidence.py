@@ -56,7 +56,7 @@ class Example:
     held_out: bool
 
 
-def examples(folders: Sequence[Path]) -> Iterator[Example]:
+def ask_all(folders: Sequence[Path]) -> Iterator[Example]:
     """Ask every corpus its own questions and the others'."""
     pairs = {folder: _sample(folder) for folder in folders}
     for folder in folders:
@@ -65,9 +65,8 @@ def examples(folders: Sequence[Path]) -> Iterator[Example]:
             ingest([folder / "articles.jsonl"], config)
             chain = Chain.from_config(config)
             names = ArticleNames.of(chain.index.articles())
-            foreign = [
-                pair for other in folders if other != folder for pair in pairs[other][: MAX_PAIRS // len(folders)]
-            ]
+            share = MAX_PAIRS // len(folders)
+            foreign = [pair for other in folders if other != folder for pair in pairs[other][:share]]
             for pair in pairs[folder]:
                 own = replace(pair, articles=names.to_ids(pair.articles))
                 yield _example(chain, folder.name, own, OWN if pair.answerable else NEAR_MISS)
@@ -107,7 +106,7 @@ def table(examples: Sequence[Example], curve: Confidence, threshold: float) -> I
 def main() -> None:
     """Fit the curve on the folders of the command line, write it, and print its table."""
     folders = [Path(argument) for argument in sys.argv[1:]]
-    asked = list(examples(folders))
+    asked = list(ask_all(folders))
     curve = fit([example for example in asked if not example.held_out])
     fitted = {
         "intercept": curve.intercept,

@@ -1,4 +1,4 @@
-"""`pullquote eval`: how good the answers are, on people's own question-answer pairs."""
+"""`pullquote eval`: measures the quality of answers on question-answer pairs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 
 ModelUrl = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="Its server: http://localhost:11434/v1; a key goes into PULLQUOTE_API_KEY."),
+    typer.Option(metavar="URL", help="Its server, such as http://localhost:11434/v1; set a key in PULLQUOTE_API_KEY."),
 ]
 TABLE = (
     "hit@1,recall@10,ndcg@10,evidence@10,answer_in_100_words,answer_in_250_words,right,words,citation_support,"
@@ -55,9 +54,9 @@ class _RunByDefault(TyperGroup):
     """`pullquote eval PAIRS` is `pullquote eval run PAIRS`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """What is neither a command nor a request for help is the pairs, or an option about them."""
-        named = args and (args[0] in self.commands or args[0] == "--help")
-        return super().parse_args(ctx, args if named or not args else ["run", *args])
+        """Insert `run` unless the first argument is a command or --help."""
+        explicit = not args or args[0] in self.commands or args[0] == "--help"
+        return super().parse_args(ctx, args if explicit else ["run", *args])
 
 
 eval_app = typer.Typer(
@@ -76,29 +75,16 @@ class Server:
 
     @classmethod
     def of(cls, option: str, name: str | None, url: str | None) -> Server | None:
-        """From the options --<option> and --<option>-url; None if neither is given."""
+        """From --<option> and --<option>-url, which need each other; None without them."""
         if bool(name) != bool(url):
-            raise typer.BadParameter(f"--{option} and --{option}-url go together: a model, and its server's address")
+            raise typer.BadParameter(f"--{option} and --{option}-url go together: a model and its server")
         return cls(name, url) if name and url else None
 
     def load(self) -> LanguageModel:
-        """Connects to nothing yet."""
+        """The model's client; it does not connect yet."""
         from rag.models.servers import load_llm
 
         return load_llm(self.name, self.url, api_key())
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the command line asks to be measured, and how."""
-
-    pairs: Path
-    sample: int | None
-    rows: Path | None
-    resume: bool
-    strict: bool
-    judge: Server | None
-    today: date | None
 
 
 @eval_app.command()
@@ -110,36 +96,35 @@ def run(
     index: IndexDir = None,
     corpus: Annotated[
         list[Path] | None,
-        typer.Option(metavar="PATH", help="Ingest these articles into a temporary index, and ask that."),
+        typer.Option(metavar="PATH", help="Ingest these articles into a temporary index and ask it."),
     ] = None,
-    sample: Annotated[int | None, typer.Option(min=1, help="Ask only so many, the same ones each time.")] = None,
-    rows: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a line of JSON for each question.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run that wrote --rows stopped.")] = False,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one page.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Ask nothing if a pair is broken.")] = False,
+    sample: Annotated[int | None, typer.Option(min=1, help="Ask a fixed sample of this size.")] = None,
+    rows: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a line of JSON per question.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run that wrote --rows.")] = False,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as an HTML page.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail if a pair is invalid.")] = False,
     fail_under: Annotated[
         list[str] | None, typer.Option(metavar="NAME=BOUND", help="Exit 1 if a figure is worse: recall@10=0.9.")
     ] = None,
     judge: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Have a language model judge each answer as well.")
+        str | None, typer.Option(metavar="MODEL", help="Have a language model score each answer, too.")
     ] = None,
     judge_url: ModelUrl = None,
     today: Annotated[
-        str, typer.Option(metavar="DATE", help="What “last week” counts from in pairs without a day of their own.")
+        str, typer.Option(metavar="DATE", help="The day of asking, for pairs without one of their own.")
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Ask every question of PAIRS (`run` may be left out), and report how good the answers are."""
+    """Ask every question of PAIRS and report the quality of the answers; `run` may be omitted."""
     bounds = _bounds(fail_under or ())
     _check_files(pairs, rows, html, resume=resume)
     with errors_as_lines():
         if html:
             _check_writable(html)
-        judged = Server.of("judge", judge, judge_url)
-        asked = Asked(pairs, sample, rows, resume, strict, judged, scope.day(today))
+        server, day = Server.of("judge", judge, judge_url), scope.day(today)
         with _config(index, corpus or []) as config:
-            report = _measured(config, asked)
-        _tell(report, as_json=as_json, html=html)
+            report = _evaluate(config, pairs, sample, server, strict=strict, rows=rows, resume=resume, today=day)
+        _print_report(report, as_json=as_json, html=html)
     _exit_if_failed(report, bounds)
 
 
@@ -154,7 +139,7 @@ def _bounds(texts: Sequence[str]) -> list[Bound]:
 
 def _check_files(pairs: Path, rows: Path | None, html: Path | None, *, resume: bool) -> None:
     if resume and not rows:
-        raise typer.BadParameter("--resume needs the --rows file of the run to go on with; add --rows FILE")
+        raise typer.BadParameter("--resume needs the --rows file of the run to continue; add --rows FILE")
     files = [path.resolve() for path in (pairs, rows, html) if path]
     if len(set(files)) < len(files):
         raise typer.BadParameter("PAIRS, --rows and --html have to be different files")
@@ -174,11 +159,11 @@ def _exit_if_failed(report: Report, bounds: Sequence[Bound]) -> None:
 
 @eval_app.command()
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A.json", help="What `pullquote eval … --json` printed before.")],
-    b: Annotated[Path, typer.Argument(metavar="B.json", help="The same, after the change.")],
+    a: Annotated[Path, typer.Argument(metavar="A.json", help="Output of `pullquote eval … --json` before the change.")],
+    b: Annotated[Path, typer.Argument(metavar="B.json", help="The same after the change.")],
     as_json: AsJson = False,
 ) -> None:
-    """Tell whether B is better or worse than A, or whether no difference is shown."""
+    """Compare two reports: where B is better or worse than A, and where no difference is shown."""
     from eval.report import SavedReport, compared_json, compared_table
     from eval.report import compare as run_compare
 
@@ -193,16 +178,16 @@ def compare(
 
 @eval_app.command()
 def table(
-    reports: Annotated[list[Path], typer.Argument(metavar="REPORT.json...", help="What `--json` printed.")],
-    figures: Annotated[str, typer.Option(help="Which figures, with commas between.")] = TABLE,
+    reports: Annotated[list[Path], typer.Argument(metavar="REPORT.json...", help="Outputs of `--json`.")],
+    figures: Annotated[str, typer.Option(help="Figures, separated by commas.")] = TABLE,
 ) -> None:
-    """Print reports side by side, as a Markdown table."""
+    """Print reports side by side as a Markdown table."""
     from eval.metrics import BY_NAME
     from eval.report import SavedReport, side_by_side
 
     names = [name.strip() for name in figures.split(",")]
     if unknown := [name for name in names if name not in BY_NAME]:
-        raise typer.BadParameter(f"no figure is called {unknown[0]!r}; there are: {', '.join(BY_NAME)}")
+        raise typer.BadParameter(f"no figure is called {unknown[0]!r}; use {', '.join(BY_NAME)}")
     with errors_as_lines():
         say(side_by_side([SavedReport.load(path) for path in reports], names))
 
@@ -210,12 +195,12 @@ def table(
 @eval_app.command("make-pairs")
 def make_pairs(
     index: IndexDir = None,
-    count: Annotated[int, typer.Option(min=1, help="At most so many pairs.")] = 100,
-    seed: Annotated[int, typer.Option(help="Another number, other pairs.")] = 1,
-    llm: Annotated[str | None, typer.Option(metavar="MODEL", help="Have a language model write questions.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Maximum number of pairs.")] = 100,
+    seed: Annotated[int, typer.Option(help="Seed of the random choice.")] = 1,
+    llm: Annotated[str | None, typer.Option(metavar="MODEL", help="Have a language model write the questions.")] = None,
     llm_url: ModelUrl = None,
 ) -> None:
-    """Make pairs from the indexed articles, a line of JSON each: sentences with a number or a name left out."""
+    """Generate pairs from the indexed articles as lines of JSON: sentences with a number or a name blanked out."""
     from eval.pairs.generation import cloze_pairs, written_pairs
     from rag.store.index import Index
 
@@ -241,12 +226,12 @@ def _print_pairs(pairs: Iterable[QAPair | Failure]) -> None:
 @eval_app.command()
 def label(
     drafts: Annotated[
-        Path, typer.Argument(metavar="DRAFTS", help="Pairs, as `eval` reads them, or the chat's feedback.jsonl.")
+        Path, typer.Argument(metavar="DRAFTS", help="Pairs as `eval` reads them, or the chat's feedback.jsonl.")
     ],
     index: IndexDir = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 7861,
 ) -> None:
-    """Open a page to accept, correct or reject pairs one by one; what is accepted is written beside DRAFTS."""
+    """Open a page to accept, correct or reject pairs one by one; accepted pairs are written beside DRAFTS."""
     from eval.pairs.labelling import Draft, Labels, read_drafts
     from eval.pairs.reading import ArticleNames
     from rag.chain import Chain
@@ -254,24 +239,24 @@ def label(
     from ui.server.app import Service, Site, serve
 
     with errors_as_lines():
-        found = list(read_drafts(drafts))
-        failures = [failure for failure in found if isinstance(failure, Failure)]
+        entries = list(read_drafts(drafts))
+        failures = [failure for failure in entries if isinstance(failure, Failure)]
         print_failures(failures, len(failures))
-        if len(failures) == len(found):
-            raise ReadError(f"no pair to decide on in {drafts}; make some: pullquote eval make-pairs > pairs.jsonl")
+        if len(failures) == len(entries):
+            raise ReadError(f"no pair to label in {drafts}; make some: pullquote eval make-pairs > pairs.jsonl")
         say("Loading the model and the index …", err=True)
         chain = Chain.from_config(Config.load(index=index))
         names = ArticleNames.of(chain.index.articles())
-        read = [draft.with_article_ids(names) for draft in found if isinstance(draft, Draft)]
+        pairs = [draft.with_article_ids(names) for draft in entries if isinstance(draft, Draft)]
         labels = Labels.beside(drafts)
-        controller = LabelController(read, labels, chain, names)
+        controller = LabelController(pairs, labels, chain, names)
         with labels.locked():
             serve(lambda: Site(build_label_app(controller)), Service(port=port), announce)
 
 
 @contextmanager
 def _config(index: Path | None, corpus: Sequence[Path]) -> Iterator[Config]:
-    """Settings with the index to ask: the one given, or a temporary one of the corpus."""
+    """Settings with the index to ask: the given one, or a temporary one of the corpus."""
     config = Config.load(index=index)
     if not corpus:
         yield config
@@ -289,42 +274,41 @@ def _config(index: Path | None, corpus: Sequence[Path]) -> Iterator[Config]:
 
 
 def _as_articles(path: Path, folder: Path) -> Path:
-    """The path, or a file made of the articles that a set in a format of its own brings along."""
+    """The path, or a file of the articles contained in a public set."""
     from eval.pairs.datasets import articles_of
 
-    found = articles_of(path) if path.exists() else None
-    if found is None:
+    articles = articles_of(path) if path.exists() else None
+    if articles is None:
         return path
     folder.mkdir()
-    made = folder / f"{path.stem}.jsonl"
-    with made.open("w", encoding="utf-8") as file:
-        file.writelines(f"{json.dumps(article)}\n" for article in found)
-    return made
+    converted = folder / f"{path.stem}.jsonl"
+    with converted.open("w", encoding="utf-8") as file:
+        file.writelines(f"{json.dumps(article)}\n" for article in articles)
+    return converted
 
 
-def _measured(config: Config, asked: Asked) -> Report:
+def _evaluate(
+    config: Config, path: Path, sample: int | None, server: Server | None, *, strict: bool, **options: Any
+) -> Report:
     from eval.judge import Judge
     from eval.pairs.reading import ArticleNames, check_pairs, read_pairs, sampled, survey
     from eval.run import Progress, evaluate
     from rag.chain import Chain
     from rag.store.index import Index
 
-    if asked.pairs.exists() and not (asked.pairs.is_file() or asked.pairs.is_dir()):
-        raise ReadError(f"{asked.pairs} is no file that can be read twice; save the pairs to one")
-    identity = _identity(asked.pairs, asked.sample)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ReadError(f"{path} cannot be read twice; save the pairs to a file")
+    identity = _identity(path, sample)
     names = ArticleNames.of(Index(config.index, config.embedding_model).articles())
-    found = survey(check_pairs(read_pairs(asked.pairs), names), asked.sample)
-    print_failures(found.failures, found.excluded)
-    if asked.strict and found.excluded:
-        raise ReadError(f"{found.excluded:,} pairs cannot be asked; mend them, or leave --strict away to skip them")
-    if found.excluded:
-        complain(f"pairs left out: {found.excluded:,}; --strict makes that an error")
+    surveyed = survey(check_pairs(read_pairs(path), names), sample)
+    print_failures(surveyed.failures, surveyed.excluded)
+    if strict and surveyed.excluded:
+        raise ReadError(f"{surveyed.excluded:,} pairs cannot be asked; correct them, or omit --strict to skip them")
+    if surveyed.excluded:
+        complain(f"pairs excluded: {surveyed.excluded:,}; --strict makes that an error")
     chain = Chain.from_config(config)
-    judge = Judge(asked.judge.load()) if asked.judge else None
-    with (
-        judge or nullcontext(),
-        progress(found.pairs) as advance,
-    ):
+    judge = Judge(server.load()) if server else None
+    with judge or nullcontext(), progress(surveyed.pairs) as advance:
         asked_before = 0
 
         def show(now: Progress) -> None:
@@ -332,24 +316,24 @@ def _measured(config: Config, asked: Asked) -> Report:
             advance(now.asked - asked_before)
             asked_before = now.asked
 
-        pairs = sampled(read_pairs(asked.pairs), found.cut)
-        report = evaluate(chain, pairs, asked.rows, resume=asked.resume, judge=judge, today=asked.today, progress=show)
+        pairs = sampled(read_pairs(path), surveyed.cut)
+        report = evaluate(chain, pairs, judge=judge, progress=show, **options)
     return replace(report, setup={**report.setup, "pairs": identity})
 
 
 def _identity(path: Path, sample: int | None) -> dict[str, Any]:
-    """The pairs' name and content, so that a report says what it was measured on."""
+    """The name and a digest of the pairs, for the report."""
     from eval.pairs.datasets import display_name
 
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_file() and os.access(file, os.R_OK):  # whether it can be read is told by who reads it
+        if file.is_file() and os.access(file, os.R_OK):  # unreadable files are reported by the reader
             with file.open("rb") as content:
                 digest.update(hashlib.file_digest(content, "sha256").digest())
     return {"name": display_name(path), "content": digest.hexdigest()[:16], "sample": sample}
 
 
-def _tell(report: Report, *, as_json: bool, html: Path | None) -> None:
+def _print_report(report: Report, *, as_json: bool, html: Path | None) -> None:
     from eval.report import counted, text_table, write_json
 
     if html:
@@ -363,12 +347,12 @@ def _tell(report: Report, *, as_json: bool, html: Path | None) -> None:
 
 
 def _check_writable(path: Path) -> None:
-    """Better before an hour of asking than after it."""
-    there = path.exists()
+    """Raises ReadError now rather than after an hour of asking."""
+    existed = path.exists()
     try:
         with path.open("a"):
             pass
-        if not there:
+        if not existed:
             path.unlink()
     except OSError as error:
         raise ReadError(f"cannot write the page to {path} ({error.strerror}); give another --html") from error

@@ -15,8 +15,8 @@ def test_the_table() -> None:
     cost = StreamCost(1000, 0.5, 3.0, 0.002, 0.1)
     assert cost.added == pytest.approx(2.5)
     assert markdown(cost).splitlines()[2:] == [
-        "| all tokens after the first | 0.50 s | 3.00 s, 2.50 ms a token more |",
-        "| from asking the model to its first token | 0.002 s | 0.100 s |",
+        "| all tokens after the first | 0.50 s | 3.00 s, 2.50 ms/token more |",
+        "| from the request to the first token | 0.002 s | 0.100 s |",
     ]
 
 

@@ -17,7 +17,7 @@ from ui.page.app import build_app
 def test_the_table() -> None:
     lines = markdown(PageCost(20, 400, 1, 0.05, 0.9, 1.4, 1.8, 21.04)).splitlines()
     assert lines[0] == "| 20 users, 400 questions in 21.0 s, 1 failed | seconds |"
-    assert lines[-1] == "| all at once, longest | 1.800 |"
+    assert lines[-1] == "| all users at once, longest | 1.800 |"
 
 
 @pytest.mark.slow
