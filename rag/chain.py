@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import abc, deque
 from collections.abc import Collection, Sequence
@@ -31,6 +32,8 @@ from rag.retrieval.rewrite import Plan, plan_query
 from rag.retrieval.scoring import QuestionProfile
 from rag.schema import NO_FILTERS, Answer, Copy, Draft, Extra, Filters, Hit, Query, ReadFilter, Stage, Statement, Turn
 from rag.store.index import Index
+
+log = logging.getLogger(__name__)
 
 LONGEST_QUESTION = 2000
 MAX_HITS_FACTOR = 2
@@ -140,6 +143,7 @@ class Chain:
         clock.end("understand")
         finding, applied, notice = self._find(plan, read)
         clock.end("retrieve")
+        log.info("searched %r: %d passages, confidence %.2f", query.question, len(finding.hits), finding.confidence)
         answer = base = Answer(
             question,
             NO_ANSWER,

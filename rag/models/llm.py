@@ -6,6 +6,7 @@ Knows nothing of servers and protocols, which are in `servers`, and of what the 
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 import time
@@ -24,6 +25,8 @@ from rag.models.prompts import Prompt
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM, ChatMessage
 
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
 """After which a reader gets an empty piece, so that it can stop although the model sends nothing."""
@@ -96,6 +99,7 @@ class LanguageModel:
         pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         reply = _Reply(self, prompt, pieces.put)
         threading.Thread(target=reply.run, name="language model", daemon=True).start()
+        log.info("asked %s with a prompt of %d characters", self.name, len(prompt.system) + len(prompt.user))
         last_heard = time.monotonic()
         try:
             while (piece := _next_piece(pieces)) is not None:
