@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal
 
 from eval.matching import YES_OR_NO, contains, is_yes_or_no, normalized
@@ -136,11 +137,11 @@ def _citations(pair: QAPair, row: Row) -> dict[str, float]:
     scores = {}
     cited = row.citations
     if cited and (pair.articles or pair.evidence):
-        scores["citation_precision"] = _mean([c.article in pair.articles or _shows(c, pair.evidence) for c in cited])
+        scores["citation_precision"] = fmean([c.article in pair.articles or _shows(c, pair.evidence) for c in cited])
     if cited and (pair.evidence or not is_yes_or_no(pair.answers)):
-        scores["citation_support"] = _mean([supports(c, pair) for c in cited])
+        scores["citation_support"] = fmean([supports(c, pair) for c in cited])
     if pair.articles:
-        scores["citation_recall"] = _mean([gold in {c.article for c in cited} for gold in pair.articles])
+        scores["citation_recall"] = fmean([gold in {c.article for c in cited} for gold in pair.articles])
     return scores
 
 
@@ -152,7 +153,7 @@ def _answer_form(row: Row) -> dict[str, float]:
         "bad_markers": float(sum(not 1 <= number <= len(row.citations) for number in markers)),
         "unmarked": unmarked(row.answer),
     }
-    return scores | ({"quote_exact": _mean([c.exact for c in row.citations])} if row.citations else {})
+    return scores | ({"quote_exact": fmean([c.exact for c in row.citations])} if row.citations else {})
 
 
 def distinct(articles: Iterable[str]) -> list[str]:
@@ -193,7 +194,7 @@ def average_precision(ranked: Sequence[str], gold: Collection[str]) -> float:
 def evidence_recall_at(hits: Sequence[RetrievedPassage], evidence: Sequence[str], k: int) -> float:
     """Share of the gold quotes in the first k hits; the sentences of a quote may be in different hits."""
     texts = [_plain(hit.text) for hit in hits[:k]]
-    return _mean([all(any(s in text for text in texts) for s in _sentences(quote)) for quote in evidence])
+    return fmean([all(any(s in text for text in texts) for s in _sentences(quote)) for quote in evidence])
 
 
 def exact_match(said: str, gold: str) -> float:
@@ -246,7 +247,7 @@ def unmarked(answer: str) -> float:
     if not spans:
         return 0.0
     ends = [start for start, _ in spans[1:]] + [len(answer)]
-    return _mean([not MARKER.search(answer, start, end) for (start, _), end in zip(spans, ends, strict=True)])
+    return fmean([not MARKER.search(answer, start, end) for (start, _), end in zip(spans, ends, strict=True)])
 
 
 def _shows(cited: CitedQuote, evidence: Iterable[str]) -> bool:
@@ -266,7 +267,3 @@ def _plain(text: str) -> str:
 
 def _harmonic(common: int, said: int, gold: int) -> float:
     return 2 * common / (said + gold) if common else float(said == gold == 0)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

@@ -1,1 +1,1 @@
-"""Speed and quality in one run, beside a plain recipe or a bare model."""
+"""Benchmarks of speed and quality beside a plain recipe or a bare model."""

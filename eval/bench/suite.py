@@ -177,7 +177,7 @@ def pooled(curves: Iterable[Curve]) -> Curve:
     bands: defaultdict[int, list[tuple[float, float, int]]] = defaultdict(list)
     for point in (point for curve in curves for point in curve):
         bands[_band(point[0])].append(point)
-    return [_together(points) for _, points in sorted(bands.items())]
+    return [_merge_points(points) for _, points in sorted(bands.items())]
 
 
 def markdown(suite: Suite) -> str:
@@ -290,9 +290,9 @@ def _measured(this: QASet, others: Sequence[QASet], step: Callable[[], object]) 
 
     chain = Chain.from_config(this.config)
     run = _SetRun(chain, PlainRecipe(this.recipe, this.config.embedding_model))
-    elsewhere = _some(pair for other in others for pair in other.pairs() if pair.history)
+    elsewhere = _random_sample(pair for other in others for pair in other.pairs() if pair.history)
     conversations = [pair.history for pair in elsewhere]
-    own = [] if conversations else _some(pair for pair in this.first_questions() if pair.answers)
+    own = [] if conversations else _random_sample(pair for pair in this.first_questions() if pair.answers)
     for pair in this.pairs():
         run.ask(pair, unrelated(pair, conversations, own))
         step()
@@ -316,7 +316,7 @@ def _measured(this: QASet, others: Sequence[QASet], step: Callable[[], object]) 
     )
 
 
-def _some(pairs: Iterable[QAPair]) -> list[QAPair]:
+def _random_sample(pairs: Iterable[QAPair]) -> list[QAPair]:
     """A random sample of POOL pairs, always the same."""
     chance = random.Random(SEED)
     return heapq.nsmallest(POOL, pairs, key=lambda _: chance.random())
@@ -327,7 +327,7 @@ def _band(confidence: float) -> int:
     return min(int(round(confidence, 6) * 10), 9)
 
 
-def _together(points: Sequence[tuple[float, float, int]]) -> tuple[float, float, int]:
+def _merge_points(points: Sequence[tuple[float, float, int]]) -> tuple[float, float, int]:
     confidence, right, counts = np.array(points).T
     n = counts.sum()
     return float(confidence @ counts / n), float(right @ counts / n), int(n)

@@ -20,6 +20,10 @@ INSUFFICIENT = "insufficient information"
 QRELS = ("test", "dev", "train")
 
 
+def _failed(where: str, reason: str) -> tuple[str, Failure]:
+    return where, Failure(where, f"{reason}; correct or delete it")
+
+
 def load_json(path: Path) -> Any | None:
     """The content of a .json file; None for other files, and for JSON Lines."""
     if path.suffix.lower() != ".json":
@@ -39,8 +43,7 @@ def json_pairs(name: str, content: Any) -> Entries:
         yield from squad_pairs(name, content["data"])
     elif isinstance(content, list):
         for number, entry in enumerate(content, 1):
-            where = f"{name}, entry {number}"
-            yield where, _entry(where, entry)
+            yield _entry(f"{name}, entry {number}", entry)
     else:
         raise ReadError(f"{name} is neither a list of pairs nor a set in SQuAD's format; see the README for formats")
 
@@ -53,10 +56,7 @@ def squad_pairs(name: str, data: Iterable[Any]) -> Entries:
             asked = [(p["context"], qa) for p in article["paragraphs"] for qa in p["qas"]]
             title = article["title"]
         except (KeyError, TypeError) as error:
-            yield (
-                where,
-                Failure(where, f"is not in SQuAD's format ({error!r}); correct or delete it"),
-            )
+            yield _failed(where, f"is not in SQuAD's format ({error!r})")
             continue
         for position, (context, qa) in enumerate(asked, 1):
             yield _squad_entry(title, context, qa, f"{where}, question {position}")
@@ -74,7 +74,7 @@ def _squad_entry(title: str, context: str, qa: Any, where: str) -> tuple[str, An
             "answers": [answer["text"] for answer in qa["answers"]] if answerable else [],
         }
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        return where, Failure(where, f"is not in SQuAD's format ({error!r}); correct or delete it")
+        return _failed(where, f"is not in SQuAD's format ({error!r})")
     return where, fields
 
 
@@ -111,7 +111,7 @@ def beir_pairs(folder: Path) -> Entries:
             yield where, {"id": query["_id"], "question": query.get("text"), "articles": documents}
     for query_id in relevant:
         where = f"{display_name(file)}, query {query_id}"
-        yield where, Failure(where, "is judged, but missing from queries.jsonl; add or delete it")
+        yield _failed(where, "is judged, but missing from queries.jsonl")
 
 
 def articles_of(path: Path) -> Iterator[dict[str, Any]] | None:
@@ -159,12 +159,12 @@ def _multihop_articles(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, A
     ]
 
 
-def _entry(where: str, entry: Any) -> Any:
+def _entry(where: str, entry: Any) -> tuple[str, Any]:
     """An entry of a list, converted if it is MultiHop-RAG's."""
     try:
-        return multihop_pair(entry) if isinstance(entry, Mapping) and "query" in entry else entry
+        return where, multihop_pair(entry) if isinstance(entry, Mapping) and "query" in entry else entry
     except (KeyError, TypeError, AttributeError) as error:
-        return Failure(where, f"is not in MultiHop-RAG's format ({error!r}); correct or delete it")
+        return _failed(where, f"is not in MultiHop-RAG's format ({error!r})")
 
 
 def _sentence(context: str, answers: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -186,10 +186,7 @@ def _qrels(file: Path) -> Iterator[tuple[str, tuple[str, str] | Failure]]:
                 query, document, score = cells[0], cells[-2], float(cells[-1])
             except (ValueError, IndexError):
                 if line.strip() and number > 1:  # the first one is the header
-                    yield (
-                        where,
-                        Failure(where, "is not query, document and score with tabs between; correct or delete it"),
-                    )
+                    yield _failed(where, "is not query, document and score with tabs between")
             else:
                 if score > 0 and len(cells) in (3, 4):
                     yield where, (query, document)
@@ -199,7 +196,7 @@ def _lines(path: Path) -> Entries:
     with path.open("rb") as lines:
         for where, entry in parse_json_lines(display_name(path), lines):
             valid = isinstance(entry, (dict, Failure))
-            yield where, entry if valid else Failure(where, "is not an object; correct or delete it")
+            yield (where, entry) if valid else _failed(where, "is not an object")
 
 
 def parse_json_lines(name: str, lines: Iterable[bytes]) -> Entries:
@@ -211,7 +208,7 @@ def parse_json_lines(name: str, lines: Iterable[bytes]) -> Entries:
             if text:
                 yield where, json.loads(text)
         except (ValueError, RecursionError) as error:
-            yield where, Failure(where, f"is not JSON ({error}); correct or delete it")
+            yield _failed(where, f"is not JSON ({error})")
 
 
 def is_json(line: str | bytes) -> bool:

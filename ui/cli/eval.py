@@ -7,16 +7,15 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from eval.pairs.schema import QAPair
 from rag.config import Config, api_key
 from rag.errors import ConfigError, ReadError
 from rag.schema import Failure
@@ -66,25 +65,13 @@ eval_app = typer.Typer(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """A language model and the address of its API."""
+def _language_model(option: str, name: str | None, url: str | None) -> LanguageModel | None:
+    """The model of --<option> at --<option>-url, which need each other; None without them. Does not connect yet."""
+    if bool(name) != bool(url):
+        raise typer.BadParameter(f"--{option} and --{option}-url go together: a model and its server")
+    from rag.models.servers import load_llm
 
-    name: str
-    url: str
-
-    @classmethod
-    def of(cls, option: str, name: str | None, url: str | None) -> Server | None:
-        """From --<option> and --<option>-url, which need each other; None without them."""
-        if bool(name) != bool(url):
-            raise typer.BadParameter(f"--{option} and --{option}-url go together: a model and its server")
-        return cls(name, url) if name and url else None
-
-    def load(self) -> LanguageModel:
-        """The model's client; it does not connect yet."""
-        from rag.models.servers import load_llm
-
-        return load_llm(self.name, self.url, api_key())
+    return load_llm(name, url, api_key()) if name and url else None
 
 
 @eval_app.command()
@@ -121,9 +108,9 @@ def run(
     with errors_as_lines():
         if html:
             _check_writable(html)
-        server, day = Server.of("judge", judge, judge_url), scope.day(today)
+        model, day = _language_model("judge", judge, judge_url), scope.day(today)
         with _config(index, corpus or []) as config:
-            report = _evaluate(config, pairs, sample, server, strict=strict, rows=rows, resume=resume, today=day)
+            report = _evaluate(config, pairs, sample, model, strict=strict, rows=rows, resume=resume, today=day)
         _print_report(report, as_json=as_json, html=html)
     _exit_if_failed(report, bounds)
 
@@ -202,25 +189,18 @@ def make_pairs(
 ) -> None:
     """Generate pairs from the indexed articles as lines of JSON: sentences with a number or a name blanked out."""
     from eval.pairs.generation import cloze_pairs, written_pairs
+    from eval.pairs.reading import pair_json
     from rag.store.index import Index
 
     with errors_as_lines():
-        config, server = Config.load(index=index), Server.of("llm", llm, llm_url)
+        config, model = Config.load(index=index), _language_model("llm", llm, llm_url)
         opened = Index(config.index, config.embedding_model)
-        if server:
-            _print_pairs(written_pairs(opened, server.load().complete, count, seed))
-        else:
-            _print_pairs(cloze_pairs(opened, count, seed))
-
-
-def _print_pairs(pairs: Iterable[QAPair | Failure]) -> None:
-    from eval.pairs.reading import pair_json
-
-    for pair in pairs:
-        if isinstance(pair, Failure):
-            print_failures([pair], 1)
-        else:
-            print_json(pair_json(pair), indent=None)
+        pairs = written_pairs(opened, model.complete, count, seed) if model else cloze_pairs(opened, count, seed)
+        for pair in pairs:
+            if isinstance(pair, Failure):
+                print_failures([pair], 1)
+            else:
+                print_json(pair_json(pair), indent=None)
 
 
 @eval_app.command()
@@ -288,7 +268,7 @@ def _as_articles(path: Path, folder: Path) -> Path:
 
 
 def _evaluate(
-    config: Config, path: Path, sample: int | None, server: Server | None, *, strict: bool, **options: Any
+    config: Config, path: Path, sample: int | None, model: LanguageModel | None, *, strict: bool, **options: Any
 ) -> Report:
     from eval.judge import Judge
     from eval.pairs.reading import ArticleNames, check_pairs, read_pairs, sampled, survey
@@ -307,7 +287,7 @@ def _evaluate(
     if surveyed.excluded:
         complain(f"pairs excluded: {surveyed.excluded:,}; --strict makes that an error")
     chain = Chain.from_config(config)
-    judge = Judge(server.load()) if server else None
+    judge = Judge(model) if model else None
     with judge or nullcontext(), progress(surveyed.pairs) as advance:
         asked_before = 0
 
