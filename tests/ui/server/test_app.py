@@ -229,7 +229,7 @@ def test_without_a_login_only_the_login_page_is_served() -> None:
 def test_serving_ends_quietly_on_an_interrupt() -> None:
     code = """
 from tests.ui.server.test_app import tiny_page
-from ui.server import Service, Site, serve
+from ui.server.app import Service, Site, serve
 serve(lambda: Site(tiny_page()), Service(port=0), lambda url: print(url, flush=True))
 """
     here = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
