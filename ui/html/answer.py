@@ -92,7 +92,7 @@ def question_html(question: str) -> str:
 
 def empty_html(articles: int, passages: int) -> str:
     """The chat before the first question."""
-    return render("answer.html", "empty", f"{counted(articles, 'article')} ({counted(passages, 'passage')})")
+    return render("answer.html", "empty", articles, passages)
 
 
 def answer_html(answer: Answer, turn: int, *, done: bool = True) -> str:
