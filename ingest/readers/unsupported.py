@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from ingest.content.archives import ZIP_STARTS, zip_file
 from ingest.content.types import Content
 from ingest.readers.feeds import root_name
-from ingest.readers.registry import EPUB, FEED, JSON, JSON_LINES, PARQUET, PDF, TEXT, WORD, Kind
+from ingest.readers.registry import FEED, JSON, JSON_LINES, TEXT, Kind
 from rag.errors import ReadError
 
 SAMPLE = 16_384
@@ -238,7 +238,7 @@ BINARY = "a binary file of no known format"
 
 def refusal(content: Content, kind: Kind | None) -> str:
     """Why a content of this kind cannot be read, by what it holds; empty if it can be, as far as this shows."""
-    if kind in (PARQUET, PDF, WORD, EPUB):
+    if kind and kind.binary:
         return ""
     start = content.start(SAMPLE)
     named = _by_magic(start) or _by_members(content, start)

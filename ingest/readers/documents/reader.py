@@ -23,7 +23,7 @@ def from_document(content: Content, options: Options) -> Read:
     kind = document_kind(content, content.start(_PDF_WITHIN))
     if kind not in _READERS:
         old = content.start(len(_OLD_WORD)) == _OLD_WORD
-        what = "is an old or a protected Office file" if old else "is no PDF, no Word document and no e-book"
+        what = "is an old or a protected Office file" if old else "is not a PDF, a Word document or an e-book"
         raise ReadError(f"{what}; save it as .docx without a password, as .pdf, or as .txt")
     items = _READERS[kind](content, options)
     # The chapters of a book are parts of one text.

@@ -21,6 +21,7 @@ from ingest.readers.documents.article import stated_title
 from ingest.readers.documents.epub import page_blocks
 from ingest.readers.documents.pdf import Hints, Words, paragraphs, without_furniture
 from ingest.readers.documents.reader import document_kind, from_document
+from ingest.readers.registry import ISOLATED_READERS, PDF
 from ingest.readers.sandbox import Sandbox
 from rag.errors import ReadError
 from rag.schema import Article, Failure, Notice
@@ -257,7 +258,7 @@ def test_reading_a_pdf_leaves_no_files_and_no_noise(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert not list(home.rglob("*"))
-    # PDFium is unpacked here; the worker gives a folder of its own for it.
+    # PDFium is unpacked here; the sandbox gives a folder of its own for it.
     assert {path.name for path in temporary.iterdir()} <= {"kreuzberg-pdfium"}
     assert {path.name for path in tmp_path.iterdir()} == {"home", "temporary", "a.pdf"}
 
@@ -479,25 +480,21 @@ SEEDS = (
 
 
 @pytest.fixture(scope="module")
-def worker() -> object:
-    with Sandbox(Options(limits=Limits(seconds=20))) as own:
+def sandbox() -> object:
+    with Sandbox(Options(limits=Limits(seconds=20)), ISOLATED_READERS) as own:
         yield own
 
 
-def test_a_pdf_that_makes_the_library_panic_costs_one_source(worker: Sandbox) -> None:
+def test_a_pdf_that_makes_the_library_panic_costs_one_source(sandbox: Sandbox) -> None:
     # Its lock stays poisoned: the process that it happened in can read no PDF any more.
-    with pytest.raises(ReadError, match="crash"):
-        list(
-            worker.read(
-                "ingest.readers.documents.reader:from_document", content(pdf([STORY], {"CreationDate": "D:202é0305"}))
-            )
-        )
-    assert len(list(worker.read("ingest.readers.documents.reader:from_document", content(pdf([STORY]))))) == 1
+    with pytest.raises(ReadError, match="crashed"):
+        list(sandbox.read(PDF.reader, content(pdf([STORY], {"CreationDate": "D:202é0305"}))))
+    assert len(list(sandbox.read(PDF.reader, content(pdf([STORY]))))) == 1
 
 
 @settings(max_examples=250)
 @given(seed=st.sampled_from(SEEDS), randomness=st.integers(0, 10**9))
-def test_broken_documents_fail_as_they_should(worker: Sandbox, seed: bytes, randomness: int) -> None:
+def test_broken_documents_fail_as_they_should(sandbox: Sandbox, seed: bytes, randomness: int) -> None:
     draw = random.Random(randomness)
     data = bytearray(seed[: draw.randrange(len(seed))] if draw.random() < 0.3 else seed)
     for _ in range(draw.choice([0, 1, 3, 20])):
@@ -505,7 +502,7 @@ def test_broken_documents_fail_as_they_should(worker: Sandbox, seed: bytes, rand
             data[draw.randrange(len(data))] = draw.randrange(256)
     found, problem = list[Article | Failure](), ""
     try:
-        found = list(worker.read("ingest.readers.documents.reader:from_document", content(bytes(data))))
+        found = list(sandbox.read(PDF.reader, content(bytes(data))))
     except ReadError as error:
         problem = str(error)
     assert "took longer" not in problem
