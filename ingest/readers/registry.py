@@ -226,6 +226,7 @@ PLACES = (
 """What holds sources instead of being one."""
 SUFFIXES = tuple(suffix for kind in KINDS for suffix in kind.suffixes)
 
+_BINARY = tuple(kind for kind in KINDS if kind.binary)
 _NAME_DECIDES = (CSV, HTML, MAIL, MAILBOX)
 """Kinds whose suffix or media type outweighs how the text begins."""
 
@@ -240,9 +241,7 @@ def kind_of(content: Content, media_type: str = "") -> Kind | None:
     named = next((kind for kind in KINDS if suffix in kind.suffixes), None)
     named = named or next((kind for kind in KINDS if media_type in kind.media_types), None)
     evidence = Evidence(start, _text(start), document_kind(content, start), named)
-    for kind in sorted(KINDS[::-1], key=lambda kind: not kind.binary):
-        if named in _NAME_DECIDES and not kind.binary:
-            break
+    for kind in _BINARY if named in _NAME_DECIDES else (*_BINARY, *reversed(KINDS)):
         if kind.recognize and kind.recognize(evidence):
             return kind
     return None if named == FEED else named
