@@ -518,7 +518,7 @@ def test_links_without_other_text_are_found_in_one_walk() -> None:
     page = html_page._page(
         '<ul><li><a href="/a">One</a><li><a href="/b">Two</a>, three</ul><div> <a>x</a> · <a>y</a></div>'
     )
-    linked = sorted((element.tag, "".join(element.itertext())) for element in html_page._all_links(page))
+    linked = sorted((element.tag, "".join(element.itertext())) for element in html_page._link_blocks(page))
     assert linked == [("div", " x · y"), ("li", "One")]
 
 
