@@ -213,7 +213,7 @@ def test_entries_without_a_text_say_what_they_have() -> None:
     assert found == [
         Failure(
             "a.json, entry 1",
-            "has no text under a name that is known; say which field it is with --map text=NAME; "
+            "has no text under a known name; say which field it is with --map text=NAME; "
             "it has: Hdl, Verf, f0, f1, f2, f3, f4, f5, f6, f7",
         ),
         Failure(
@@ -365,7 +365,7 @@ def test_a_line_over_the_limit_fails_alone() -> None:
     data = f'{line}\n{{"text": "{"x" * 500}"}}\n{line}'
     found = read(from_jsonl, "a.jsonl", data, Options(limits=Limits(bytes=100)))
     assert [type(item) for item in found] == [Article, Failure, Article]
-    assert found[1] == Failure("a.jsonl, line 2", "is longer than 100 bytes; mend or delete the line")
+    assert found[1] == Failure("a.jsonl, line 2", "is longer than 100 bytes; correct or delete the line")
     wide = read(from_jsonl, "a.jsonl", data.encode("utf-16"), Options(limits=Limits(bytes=100)))
     assert [type(item) for item in wide] == [Article, Failure, Article]
 
@@ -453,7 +453,7 @@ def test_csv_with_fields_too_long_or_no_header() -> None:
     long = "word " * (LONGEST_ARTICLE // 4)
     found = of_csv(f"title,text\nA,{long}\nB,Two\n")
     assert [type(item) for item in found] == [Failure, Article]
-    with pytest.raises(ReadError, match=r"no column that is named like a text; .* it has: 1, The pier was closed"):
+    with pytest.raises(ReadError, match=r"no column with a known name for the text; .* it has: 1, The pier was closed"):
         of_csv(f"1,{TEXT}\n2,{OTHER}\n")
     with pytest.raises(ReadError, match="no columns"):
         of_csv("")
@@ -516,9 +516,9 @@ def test_parquet_text_as_bytes() -> None:
 def test_parquet_that_is_none() -> None:
     data = parquet({"title": ["A"], "text": [TEXT]})
     for broken in (b"", b"PAR1", data[:-9], data[:40], b"PAR1" + b"\xff" * 200 + b"PAR1", data[:9] + data[50:]):
-        with pytest.raises(ReadError, match="is not Parquet, or broken"):
+        with pytest.raises(ReadError, match="is broken, or not Parquet"):
             read(from_parquet, "a.parquet", broken)
-    with pytest.raises(ReadError, match="no column that is named like a text"):
+    with pytest.raises(ReadError, match="no column with a known name for the text"):
         read(from_parquet, "a.parquet", parquet({"n": [1]}))
     with pytest.raises(ReadError, match="no field 'body'"):
         read(from_parquet, "a.parquet", data, Options(fields={"text": "body"}))
