@@ -359,7 +359,7 @@ def test_a_bomb_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     "data", [b"", b"<rss><channel></channel></rss>", b"Just text.", b"<html><body>x", b"\x1f\x8b\x08zz"]
 )
 def test_what_holds_no_entry(data: bytes) -> None:
-    with pytest.raises(ReadError, match="holds no entry of a feed; give"):
+    with pytest.raises(ReadError, match="is a feed without entries; give"):
         read(data)
 
 
@@ -371,7 +371,7 @@ def test_what_holds_no_entry(data: bytes) -> None:
     ],
 )
 def test_what_feedparser_stumbles_over(inside: str) -> None:
-    with pytest.raises(ReadError, match=r"is no feed that can be read \(\w+Error: .*\); give"):
+    with pytest.raises(ReadError, match=r"is a feed that cannot be parsed \(\w+Error: .*\); give"):
         read(f"<rss><channel><item><title>x</title>{inside}</item></channel></rss>")
 
 
@@ -452,7 +452,7 @@ def test_a_sitemap_that_is_not_well_formed() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"<urlset></urlset>", b"<urlset><url><loc>x</loc></url></urlset>", b"no XML"])
 def test_a_sitemap_without_addresses(data: bytes) -> None:
-    with pytest.raises(ReadError, match="without any address; give"):
+    with pytest.raises(ReadError, match="without any URL; give"):
         sitemap_pages(data, "")
 
 
