@@ -161,11 +161,12 @@ def split_mbox(file: BinaryIO) -> Iterator[bytes | None]:
 def _article(content: Content, message: Message) -> Article | Failure:
     body = _read_part(message)
     name, address = _name_and_address(_header(message, "from"))
+    list_name, list_address = _name_and_address(_header(message, "list-id"))
     fields = {
         "id": _header(message, "message-id").strip("<> "),
         "title": _header(message, "subject"),
         "author": name or address,
-        "source": _list_name(message) or name or address or file_name(content.name),
+        "source": list_name or list_address or name or address or file_name(content.name),
         "date": _COMMENT.sub(" ", _header(message, "date")),
         "language": _header(message, "content-language"),
         "url": next(iter(_LINK.findall(_header(message, "archived-at") or _header(message, "list-post"))), ""),
@@ -206,11 +207,6 @@ def _name_and_address(value: str) -> tuple[str, str]:
     """The name and the address in a header such as From; without angle brackets, all of it is the address."""
     found = _ADDRESS.search(value)
     return (found[1].strip("\"' "), found[2].strip()) if found else ("", one_line(_COMMENT.sub(" ", value)))
-
-
-def _list_name(message: Message) -> str:
-    name, address = _name_and_address(_header(message, "list-id"))
-    return name or address
 
 
 @dataclass(slots=True)

@@ -40,9 +40,9 @@ class Kind:
     """One kind of source: its display name, suffixes, reader, and a description of what is read.
 
     `recognize` decides by the first bytes; without it, only name and media type do. A `binary` kind is recognized
-    whatever the name says. A `certain` kind is read wherever it is found; others begin like many files that hold no
-    article. `extra` is the optional dependency group it needs, `module` the module that comes with that. An `isolated`
-    kind is read in the sandbox, because its parser may hang or crash.
+    whatever the name says. A `binary` or `certain` kind is read wherever it is found; others begin like many files that
+    hold no article. `extra` is the optional dependency group it needs, `module` the module that comes with that. An
+    `isolated` kind is read in the sandbox, because its parser may hang or crash.
     """
 
     name: str
@@ -142,7 +142,6 @@ PARQUET = Kind(
     "an article a row",
     recognize=lambda evidence: evidence.data.startswith(b"PAR1"),
     binary=True,
-    certain=True,
     extra="parquet",
     module="pyarrow",
 )
@@ -154,7 +153,6 @@ PDF = Kind(
     ("application/pdf",),
     lambda evidence: evidence.document == "pdf",
     binary=True,
-    certain=True,
     isolated=True,
     extra="documents",
     module="kreuzberg",
@@ -166,7 +164,6 @@ WORD = Kind(
     "paragraphs, lists and tables; title, author, date, language",
     recognize=lambda evidence: evidence.document == "docx",
     binary=True,
-    certain=True,
     isolated=True,
 )
 EPUB = Kind(
@@ -177,7 +174,6 @@ EPUB = Kind(
     ("application/epub+zip",),
     lambda evidence: evidence.document == "epub",
     binary=True,
-    certain=True,
     isolated=True,
 )
 MAIL = Kind(
@@ -240,7 +236,7 @@ def kind_of(content: Content, media_type: str = "") -> Kind | None:
     suffix = PurePosixPath(content.name).suffix.lower()
     named = next((kind for kind in KINDS if suffix in kind.suffixes), None)
     named = named or next((kind for kind in KINDS if media_type in kind.media_types), None)
-    evidence = Evidence(start, _text(start), document_kind(content, start), named)
+    evidence = Evidence(start, text_of(start), document_kind(content, start), named)
     for kind in _BINARY if named in _NAME_DECIDES else (*_BINARY, *reversed(KINDS)):
         if kind.recognize and kind.recognize(evidence):
             return kind
@@ -249,7 +245,7 @@ def kind_of(content: Content, media_type: str = "") -> Kind | None:
 
 def is_wanted(name: str, kind: Kind | None) -> bool:
     """Whether a file that was only found, not asked for by its name, is read."""
-    return bool(kind and kind.certain) or PurePosixPath(name).suffix.lower() in (*SUFFIXES, *ARCHIVES)
+    return bool(kind and (kind.binary or kind.certain)) or PurePosixPath(name).suffix.lower() in (*SUFFIXES, *ARCHIVES)
 
 
 def is_archive(start: bytes) -> bool:
@@ -257,7 +253,8 @@ def is_archive(start: bytes) -> bool:
     return start.startswith((*ZIP_STARTS, GZIP_START))
 
 
-def _text(start: bytes) -> str:
+def text_of(start: bytes) -> str:
+    """A file's first bytes as text with \\n as its line end, in UTF-16 if they begin so, else in UTF-8."""
     is_wide = start.startswith((b"\xff\xfe", b"\xfe\xff"))
     text = start.decode("utf-16" if is_wide else "utf-8-sig", "replace")
     return text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff")

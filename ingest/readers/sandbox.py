@@ -1,4 +1,4 @@
-"""Runs the readers of risky formats in a separate process, where a hang or crash costs one source and not the run.
+"""Runs risky readers in a separate process, where a hang or a crash costs one source and not the run.
 
 The process receives a source's bytes and returns articles as JSON over pipes: data, never code, and validated here. It
 starts in an empty folder of its own, with no secrets in its environment. This module does not know which readers exist.

@@ -7,9 +7,10 @@ look at what the words say.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntFlag
+from itertools import groupby
 from typing import Any
 
 from ingest.content.blocks import QUESTION_END, SENTENCE_END, Block
@@ -278,15 +279,16 @@ class _Reader:
             self._lists[-1].all_links &= paragraph.linked
         self._paragraphs.append(paragraph)
 
-    def _paragraph(self, part: _Part) -> _Paragraph:
+    def _paragraph(self, lines: Sequence[tuple[str, _Style]]) -> _Paragraph:
         innermost = self._open[-1] if self._open else ""
         in_item = innermost in _ITEMS or innermost in _CELLS
-        marks = [self._is_marked_line(text, style, in_item=in_item) for text, style in part.lines]
-        linked = all(style & _Style.LABEL for _, style in part.lines)
+        marks = [self._is_marked_line(text, style, in_item=in_item) for text, style in lines]
+        linked = all(style & _Style.LABEL for _, style in lines)
         always = self._in.heading > 0 or self._in.marked > 0 or all(marks) or (linked and not self._in.items)
-        lines = () if always else tuple(number for number, marked in enumerate(marks) if marked)
+        marked_lines = () if always else tuple(number for number, marked in enumerate(marks) if marked)
         listed = self._in.list if self._in.listed else 0
-        return _Paragraph(Block(part.text, always, listed, lines), self._in.heading > 0, linked)
+        text = "\n".join(line for line, _ in lines)
+        return _Paragraph(Block(text, always, listed, marked_lines), self._in.heading > 0, linked)
 
     def _is_marked_line(self, text: str, style: _Style, *, in_item: bool) -> bool:
         """Whether a line is a heading set in bold, or an interview question."""
@@ -295,47 +297,28 @@ class _Reader:
         return bool(style & _Style.STRONG) and not in_item and not SENTENCE_END.search(text)
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Clean text between blank lines, and each of its lines with the style that all of it has."""
+def _parts(pieces: Iterable[tuple[str, _Style]]) -> Iterator[list[tuple[str, _Style]]]:
+    """The text between blank lines, as clean lines, each with the style that all of it has."""
+    for is_text, lines in groupby(_lines(pieces), key=lambda line: bool(line[0].strip())):
+        cleaned = ((line, style) for raw, style in lines for line in clean(raw).split("\n") if is_text and line)
+        if part := [(line, style if _LETTER.search(line) else _Style.PLAIN) for line, style in cleaned]:
+            yield part
 
-    text: str
-    lines: tuple[tuple[str, _Style], ...]
 
-
-def _parts(pieces: Iterable[tuple[str, _Style]]) -> Iterator[_Part]:
-    raw, current, style = list[tuple[str, _Style]](), list[str](), _ALL
+def _lines(pieces: Iterable[tuple[str, _Style]]) -> Iterator[tuple[str, _Style]]:
+    line, style = "", _ALL
     for text, text_style in pieces:
-        first, *more = text.split("\n")
-        for fresh, line in ((False, first), *((True, line) for line in more)):
-            if fresh:
-                raw.append(("".join(current), style))
-                current, style = [], _ALL
-            current.append(line)
-            if style and _LETTER.search(line):
+        for number, part in enumerate(text.split("\n")):
+            if number:
+                yield line, style
+                line, style = "", _ALL
+            line += part
+            if style and _LETTER.search(part):
                 style &= text_style
-    raw.append(("".join(current), style))
-    yield from _split_at_blanks(raw)
+    yield line, style
 
 
 _ALL = _Style.LABEL | _Style.STRONG | _Style.STRESSED
-
-
-def _split_at_blanks(raw: Iterable[tuple[str, _Style]]) -> Iterator[_Part]:
-    lines = list[tuple[str, _Style]]()
-    for line, style in (*raw, ("", _Style.PLAIN)):
-        if line.strip():
-            lines.append((line, style))
-        elif lines:
-            if part := _part(lines):
-                yield part
-            lines = []
-
-
-def _part(lines: Iterable[tuple[str, _Style]]) -> _Part | None:
-    cleaned = ((line, style) for raw, style in lines for line in clean(raw).split("\n"))
-    kept = tuple((line, style if _LETTER.search(line) else _Style.PLAIN) for line, style in cleaned if line)
-    return _Part("\n".join(line for line, _ in kept), kept) if kept else None
 
 
 def _row(cells: list[list[_Paragraph]], table: int) -> Iterator[_Paragraph]:

@@ -20,7 +20,7 @@ from rag.errors import ReadError
 FIRST_YEAR = 1500
 """Earlier dates are a program's zero, not dates of publication."""
 _ADDRESS = re.compile(r"https?://[^\s/?#]+\S*", re.IGNORECASE)
-NOT_LETTERS = re.compile(r"[\W_]+")
+_NOT_LETTERS = re.compile(r"[\W_]+")
 _ARTICLE_TYPE = re.compile(r"article|posting|report|review|story", re.IGNORECASE)
 _NOT_PUBLICATION = re.compile(r"modif|updat|comment|relat|teaser", re.IGNORECASE)
 _DATE_METAS = (
@@ -93,7 +93,7 @@ def _metas(page: Any) -> dict[str, str]:
     for meta in page.iter("meta"):
         name = meta.get("property") or meta.get("name") or meta.get("itemprop") or meta.get("http-equiv") or ""
         if value := one_line(meta.get("content") or ""):
-            found.setdefault(NOT_LETTERS.sub("", name).lower(), value)
+            found.setdefault(_NOT_LETTERS.sub("", name).lower(), value)
     return found
 
 

@@ -19,7 +19,7 @@ from ingest.content.types import Content, Options, Read, whole
 from ingest.content.values import clean, one_line
 from ingest.readers.dump import captions_of, unwrapped
 from ingest.readers.html.elements import BLOCKS, UNSEEN, blocks_of, is_unseen
-from ingest.readers.html.metadata import NOT_LETTERS, call_trafilatura, json_ld, metadata_of
+from ingest.readers.html.metadata import call_trafilatura, json_ld, metadata_of
 from ingest.readers.html.text import SPACE, SPACE_IN_LINE, bounded_markup, html_blocks, looks_like_html, parsed
 from rag.errors import ReadError
 from rag.schema import Notice
@@ -129,15 +129,12 @@ def _decoded(data: bytes) -> str:
 
 
 def _declared(data: bytes) -> str:
-    found = _CHARSET.search(data[:4096])
-    if not found:
-        return ""
-    try:
-        name = codecs.lookup((found[1] or found[2]).decode("ascii", "ignore")).name
-    except (LookupError, ValueError):
-        return ""
-    name = _WIDER.get(name, name)
-    return name if _CODECS.match(name) else ""
+    """The encoding that a page declares, as browsers read it; empty for none, or no text encoding."""
+    if declared := _CHARSET.search(data[:4096]):
+        with suppress(LookupError, ValueError):
+            name = codecs.lookup((declared[1] or declared[2]).decode("ascii", "ignore")).name
+            return _WIDER.get(name, name) if _CODECS.match(_WIDER.get(name, name)) else ""
+    return ""
 
 
 def _is_unicode(data: bytes) -> bool:
@@ -287,7 +284,7 @@ class _Counts:
     has_link: bool = False
 
     def add(self, text: str | None, in_link: bool) -> None:
-        length = len(NOT_LETTERS.sub("", text)) if text else 0
+        length = sum(map(str.isalnum, text or ""))
         self.shown += length
         self.linked += length if in_link else 0
 

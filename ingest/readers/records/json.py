@@ -13,13 +13,12 @@ import orjson
 from ingest.articles.fields import pick
 from ingest.content.encoding import decode, encoding_of, is_wide
 from ingest.content.types import Content, Options, Read, TakeApart, whole
-from ingest.content.values import one_line
 from ingest.readers.records.record import (
-    MOST_NAMED,
     Numbered,
     articles_of,
     blocks_here,
     flattened,
+    listed,
     summary_of,
     words_of,
 )
@@ -88,8 +87,9 @@ def _records(value: Any, mapping: Mapping[str, str]) -> list[Any]:
     if len(lists) > 1:
         lists = {name: items for name, items in lists.items() if any(_has_text(item, mapping) for item in items[:20])}
     if len(lists) > 1:
-        names = ", ".join(one_line(name)[:60] for name in list(lists)[:MOST_NAMED])
-        raise ReadError(f"has several lists of objects ({names}); save the one with the articles as a file of its own")
+        raise ReadError(
+            f"has several lists of objects ({listed(lists)}); save the one with the articles as a file of its own"
+        )
     return next(iter(lists.values()), [value])
 
 

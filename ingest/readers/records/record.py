@@ -64,12 +64,17 @@ class _Parsed:
     extra: dict[str, Any]
     record: Mapping[str, Any]
 
-    def markup(self) -> Iterator[str]:
+    def markup(self) -> list[str]:
         """All its markup, as _Rendered will be asked for it."""
-        yield from filter(looks_like_html, (self.text, self.summary))
-        others = islice(self.extra.values(), MOST_FIELDS)
-        for value in (*(self.fields[name] for name in _TEXT_FIELDS if name in self.fields), *others):
-            yield from _markup_in(value)
+        found = [text for text in (self.text, self.summary) if looks_like_html(text)]
+
+        def collect(markup: Sequence[str]) -> list[list[Block]]:
+            found.extend(markup)
+            return [[]]
+
+        for value in (*map(self.fields.get, _TEXT_FIELDS), *islice(self.extra.values(), MOST_FIELDS)):
+            _plain(value, _Rendered(collect))
+        return found
 
 
 class _Rendered:
@@ -333,14 +338,3 @@ def _plain(value: Any, rendered: _Rendered, levels: int = LEVELS) -> Any:
         inside = islice(value.items(), MOST_ITEMS)
         return {key: _plain(item, rendered) if isinstance(item, str) else item for key, item in inside}
     return [_plain(item, rendered, levels - 1) for item in value[:MOST_ITEMS]] if isinstance(value, list) else value
-
-
-def _markup_in(value: Any, levels: int = LEVELS) -> Iterator[str]:
-    """The markup that _plain will meet in a value."""
-    if isinstance(value, str):
-        if "<" in value and looks_like_html(text := value[:LONGEST_MARKUP]):
-            yield text
-    elif isinstance(value, Mapping) and levels:
-        yield from (text for item in islice(value.values(), MOST_ITEMS) for text in _markup_in(item, 0))
-    elif isinstance(value, list) and levels:
-        yield from (text for item in value[:MOST_ITEMS] for text in _markup_in(item, levels - 1))

@@ -1,4 +1,4 @@
-"""The process that reads hostile formats: whatever happens in it, the one that asks goes on."""
+"""The sandbox: whatever happens in its process, the parent process goes on."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def assert_it_still_works(own: Sandbox) -> None:
     assert len(list(own.read("strange:echo", content()))) == 2
 
 
-def test_what_is_read_comes_back_as_it_is(strange: Sandbox) -> None:
+def test_items_come_back_unchanged(strange: Sandbox) -> None:
     for text in ("The pier is closed.", "Zażółć 港 \U0001f600 \u2028 end", "x" * 900_000):
         article, failure = strange.read("strange:echo", content(text))
         assert article == Article(
@@ -131,7 +131,7 @@ def test_what_is_read_comes_back_as_it_is(strange: Sandbox) -> None:
         assert failure == Failure("part", "is broken")
 
 
-def test_what_a_reader_refuses_is_said_and_costs_no_new_process(strange: Sandbox) -> None:
+def test_an_error_of_a_reader_does_not_restart_the_process(strange: Sandbox) -> None:
     assert_it_still_works(strange)
     first = strange._process
     with pytest.raises(ReadError, match="is no such thing; give another"):
@@ -140,7 +140,7 @@ def test_what_a_reader_refuses_is_said_and_costs_no_new_process(strange: Sandbox
     assert strange._process is first
 
 
-def test_a_reader_that_hangs_is_ended(folder: Path) -> None:
+def test_a_reader_that_hangs_is_killed(folder: Path) -> None:
     with sandbox(folder, seconds=0.7) as own:
         with pytest.raises(ReadError, match=r"took longer than 0\.7 s.*source_seconds"):
             list(own.read("strange:hang", content()))
@@ -172,7 +172,7 @@ def test_a_process_that_was_killed_is_started_again(strange: Sandbox) -> None:
     assert_it_still_works(strange)
 
 
-def test_what_a_reader_prints_goes_nowhere(strange: Sandbox, capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_of_a_reader_is_discarded(strange: Sandbox, capfd: pytest.CaptureFixture[str]) -> None:
     [article] = strange.read("strange:chatter", content())
     assert isinstance(article, Article)
     assert article.text == "b''input"
@@ -186,7 +186,7 @@ def test_a_surrogate_keeps_its_place(strange: Sandbox) -> None:
     assert article.text == "a?b"
 
 
-def test_the_process_knows_no_keys_and_works_in_a_folder_of_its_own(
+def test_the_process_has_no_secrets_and_its_own_folder(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("PULLQUOTE_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY"):
@@ -207,7 +207,7 @@ def test_the_process_knows_no_keys_and_works_in_a_folder_of_its_own(
     assert not Path(place).exists()
 
 
-def test_modules_in_the_folder_that_one_stands_in_are_not_imported(
+def test_modules_in_the_current_folder_are_not_imported(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("json.py", "ingest.py", "queue.py", "sitecustomize.py"):
@@ -218,12 +218,12 @@ def test_modules_in_the_folder_that_one_stands_in_are_not_imported(
     assert not (tmp_path / "imported").exists()
 
 
-def test_only_readers_of_the_table_run(strange: Sandbox) -> None:
+def test_only_listed_readers_run(strange: Sandbox) -> None:
     with pytest.raises(KeyError):
         list(strange.read("os:abort", content()))
 
 
-def test_what_is_larger_than_may_be_is_not_sent_nor_taken(folder: Path) -> None:
+def test_requests_and_replies_have_a_size_limit(folder: Path) -> None:
     with sandbox(folder, size=1_000) as own:
         with pytest.raises(ReadError, match="larger than 1,000 bytes"):
             list(own.read("strange:echo", content("x" * 1_001)))
@@ -244,14 +244,14 @@ def test_closing_ends_the_process(folder: Path) -> None:
     own.close()
 
 
-def test_the_process_ends_with_the_one_that_asks(strange: Sandbox) -> None:
+def test_the_process_ends_with_its_parent(strange: Sandbox) -> None:
     assert_it_still_works(strange)
     assert strange._process
     strange._process._requests.close()
     assert strange._process._popen.wait(10) == 0
 
 
-def test_ctrl_c_is_not_for_the_process(strange: Sandbox) -> None:
+def test_ctrl_c_does_not_end_the_process(strange: Sandbox) -> None:
     assert_it_still_works(strange)
     first = strange._process
     assert first
