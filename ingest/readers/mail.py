@@ -16,7 +16,7 @@ from email.errors import MessageError
 from email.headerregistry import HeaderRegistry
 from email.message import Message
 from email.policy import EmailPolicy
-from functools import partial
+from functools import lru_cache, partial
 from io import BytesIO
 from typing import BinaryIO
 
@@ -75,24 +75,31 @@ _NOT_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_es
 
 
 class _LenientPolicy(EmailPolicy):
-    """The standard library's header decoding; a malformed header that it fails on stays as it is written."""
+    """The standard library's header decoding, for malformed headers too."""
 
     def header_fetch_parse(self, name: str, value: str) -> str:
-        # Raw bytes beyond ASCII, which no header may have, are UTF-8 or Western.
-        data = value[:LONGEST_HEADER].encode("utf-8", "surrogateescape")
-        try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError:
-            text = data.decode("cp1252", "replace")
-        try:
-            return str(super().header_fetch_parse(name, text))
-        except _HEADER_ERRORS:
-            return text
+        return _decoded_header(name, value[:LONGEST_HEADER])
 
 
-# Every header is parsed as plain text. The library's address and date parsers are stricter than real mail: of 28
-# senders they lost 7 names ("Moor, Ada <…>", "Bay Times [Harbour] <…>"), of 25 dates 10 (ISO 8601, no time of day).
-_POLICY = _LenientPolicy(header_factory=HeaderRegistry(use_default_map=False))
+_PARSE_HEADER = HeaderRegistry(use_default_map=False)
+"""Parses every header as plain text. The library's address and date parsers are stricter than real mail: of 28 senders
+they lost 7 names ("Moor, Ada <…>", "Bay Times [Harbour] <…>"), of 25 dates 10 (ISO 8601, no time of day)."""
+
+
+@lru_cache(256)
+def _decoded_header(name: str, value: str) -> str:
+    """A header with its encoded words decoded; one that the library fails on stays as it is written."""
+    # Raw bytes beyond ASCII, which no header may have, are UTF-8 or Western.
+    data = value.encode("utf-8", "surrogateescape")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = data.decode("cp1252", "replace")
+    text = text.replace("\r", "").replace("\n", "")
+    # The library takes up to seconds for a long header, so it gets only those that need decoding.
+    with suppress(*_HEADER_ERRORS):
+        return str(_PARSE_HEADER(name, text)) if "=?" in text else text
+    return text
 
 
 NOT_MAIL = "is not an e-mail message that can be parsed; save it again as .eml, or save its text as .txt"
@@ -101,7 +108,7 @@ NOT_MAIL = "is not an e-mail message that can be parsed; save it again as .eml, 
 def from_eml(content: Content, options: Options) -> Read:
     """One message as one article. Raises ReadError if it is not a message or cannot be parsed."""
     try:
-        message = message_from_bytes(whole(content, options), policy=_POLICY)
+        message = message_from_bytes(whole(content, options), policy=_LenientPolicy())
     except UNREADABLE as error:
         raise ReadError(NOT_MAIL) from error
     if _KNOWN_HEADERS.isdisjoint(name.lower() for name in message.keys()):  # noqa: SIM118 - not a mapping

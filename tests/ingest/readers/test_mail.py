@@ -95,6 +95,8 @@ def test_a_message_of_a_list() -> None:
         (b"=?x-unknown?q?caf=C3=A9?=", "café"),
         (b"=?idna?q?abc?= =?hex?q?41?=", "abc41"),
         (b"=?utf-8?q?not ended", "=?utf-8?q?not ended"),
+        (b"=?utf-8?q?=E2=82?= =?utf-8?q?=AC_5?=", "€ 5"),
+        (b"Re:=?utf-8?q?caf=C3=A9_?=now", "Re:café now"),
         (b"folded\n\tover lines", "folded over lines"),
     ],
 )
@@ -108,6 +110,8 @@ def test_titles_in_any_encoding(raw: bytes, shown: str) -> None:
         ("Ada Moor <ada@bay.example>", "Ada Moor"),
         ("=?utf-8?q?Moor=2C_Ad=C3=A1?= <ada@bay.example>", "Moor, Adá"),
         ("<ada@bay.example>", "ada@bay.example"),
+        ("Moor, Ada <ada@bay.example>", "Moor, Ada"),
+        ("Bay Times [Harbour] <ada@bay.example>", "Bay Times [Harbour]"),
         ("ada@bay.example (Ada Moor)", "ada@bay.example"),
         ("", "pier.eml"),
     ],
@@ -116,6 +120,11 @@ def test_authors(raw: str, author: str) -> None:
     article = eml(f"From: {raw}\nSubject: x\n\nText.")
     assert article.source == author
     assert article.author == ("" if not raw else author)
+
+
+def test_a_long_hostile_header_takes_no_long_time() -> None:
+    title = eml(f"From: a@b.example\nSubject: {'a=?x?q?' * 100_000}\n\nText.").title
+    assert title.startswith("a=?x?q?")
 
 
 def test_missing_fields_come_from_the_file_name() -> None:
