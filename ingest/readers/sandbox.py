@@ -103,7 +103,8 @@ class Sandbox:
     def blocks(self, markup: Sequence[str], allowance: Allowance | None = None) -> list[list[Block]]:
         """The blocks of each text, as html_blocks returns them. Raises ReadError."""
         data = json.dumps(markup).encode()
-        return self._send({"reader": BLOCKS, "options": _as_json(self._options)}, data, _blocks, allowance)
+        request = {"reader": BLOCKS, "options": _as_json(self._options)}
+        return self._send(request, data, lambda texts: [list(map(_block, blocks)) for blocks in texts], allowance)
 
     def _send(
         self, request: Mapping[str, Any], data: bytes, parse: Callable[[Any], T], allowance: Allowance | None
@@ -228,10 +229,6 @@ def _parsed(reply: bytes, parse: Callable[[Any], T]) -> tuple[T, str]:
         return parse(message["items"]), str(message["problem"])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ReadError(_CRASHED) from error
-
-
-def _blocks(items: Any) -> list[list[Block]]:
-    return [[_block(block) for block in blocks] for blocks in items]
 
 
 def _block(data: Mapping[str, Any]) -> Block:

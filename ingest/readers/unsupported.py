@@ -209,14 +209,11 @@ def refusal(content: Content, kind: Kind | None) -> str:
     if kind and kind.binary:
         return ""
     start = content.start(SAMPLE)
-    known = _by_magic(start) or _by_members(content, start)
+    known = next((known for at, marks, known in _MAGIC if start[at : at + 20].startswith(marks)), None)
+    known = known or _by_members(content, start)
     if not known and not start.startswith((*ZIP_STARTS, b"\x1f\x8b")):
         known = _by_text(content.name, start, kind)
     return f"is {known[0]}, which cannot be read yet; {known[1]}" if known else ""
-
-
-def _by_magic(start: bytes) -> Format | None:
-    return next((known for at, marks, known in _MAGIC if start[at : at + 20].startswith(marks)), None)
 
 
 def _by_members(content: Content, start: bytes) -> Format | None:

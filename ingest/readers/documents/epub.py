@@ -140,8 +140,8 @@ def page_blocks(markup: str) -> list[Block]:
         # Elements that web pages do not have are blocks.
         name = element.tag.lower()
         element.tag = name if name in _KNOWN else _SYNONYMS.get(name, "div")
-    return blocks_of(root, _SPACE, _is_unread)
 
+    def is_unread(element: _Element) -> bool:
+        return element.tag in _UNREAD or not _NOTES.isdisjoint((element.get("epub:type"), element.get("role")))
 
-def _is_unread(element: _Element) -> bool:
-    return element.tag in _UNREAD or not _NOTES.isdisjoint((element.get("epub:type"), element.get("role")))
+    return blocks_of(root, _SPACE, is_unread)

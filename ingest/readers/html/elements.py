@@ -7,7 +7,7 @@ look at what the words say.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntFlag
 from itertools import groupby
@@ -119,9 +119,9 @@ class _Depths:
             self.lists_so_far += by > 0 and not self.lists
             self.lists += by
         self.items += by * (tag in _ITEMS)
-        self.strong += by * _is_strong(element)
-        self.stressed += by * _is_stressed(element)
-        self.heading += by * _is_heading(element)
+        self.strong += by * _is_set(element, _STRONG, "#b")
+        self.stressed += by * _is_set(element, _STRESSED, "#i")
+        self.heading += by * (tag in _HEADINGS or element.get("role") == "heading")
         self.label += by * _is_label(element)
         self.question += by * _is_question(element)
         self.marked += by * (_is_marked(element) or (self.question > 0 and element.get("itemprop") == "name"))
@@ -137,10 +137,6 @@ class _Depths:
         if self.strong or self.stressed:
             style |= _Style.STRESSED
         return style | _Style.STRONG if self.strong else style
-
-
-def _is_heading(element: Any) -> bool:
-    return element.tag in _HEADINGS or element.get("role") == "heading"
 
 
 def _is_marked(element: Any) -> bool:
@@ -172,12 +168,9 @@ def _is_question(element: Any) -> bool:
     return "question" in named and "question" in _NAMES.split(named)
 
 
-def _is_strong(element: Any) -> bool:
-    return element.tag in _STRONG or (element.tag == "hi" and "#b" in (element.get("rend") or ""))
-
-
-def _is_stressed(element: Any) -> bool:
-    return element.tag in _STRESSED or (element.tag == "hi" and "#i" in (element.get("rend") or ""))
+def _is_set(element: Any, tags: Collection[str], rendering: str) -> bool:
+    """Whether an element sets its text so, by one of HTML's tags or by trafilatura's <hi rend="…">."""
+    return element.tag in tags or (element.tag == "hi" and rendering in (element.get("rend") or ""))
 
 
 @dataclass(slots=True)

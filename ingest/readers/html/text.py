@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from ingest.content.blocks import BETWEEN, Block
+from ingest.content.blocks import Block
 from ingest.readers.html.elements import BLOCKS, BREAKS, blocks_of, is_unseen
 
 LONGEST_TAG = 4_000
@@ -29,11 +29,6 @@ _TOKEN = re.compile(
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ufffe\uffff]")
 SPACE, SPACE_IN_LINE = re.compile(r"\s+"), re.compile(r"[^\S\n]+")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[\da-f]{1,6}|[a-z][a-z\d]{1,30});", re.IGNORECASE)
-
-
-def html_text(markup: str) -> str:
-    """A page or fragment as clean text, with a blank line between paragraphs, items and rows."""
-    return BETWEEN.join(block.text for block in html_blocks(markup))
 
 
 def html_blocks(markup: str) -> list[Block]:

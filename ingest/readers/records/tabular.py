@@ -123,10 +123,11 @@ def _columns(table: Any, size: int, options: Options) -> list[str]:
     if not 0 <= unpacked <= MOST_EXPANDED * size:
         raise ReadError(f"{BROKEN_PARQUET} (it would be {unpacked:,} bytes); save it again")
     mapped = {path.split(".")[0] for path in options.fields.values()} | set(options.fields.values())
-    fields = [
-        field for field in table.schema_arrow if _is_readable(field.type, field.name in mapped or _is_known(field.name))
+    names = [
+        field.name
+        for field in table.schema_arrow
+        if _is_readable(field.type, field.name in mapped or _can_be_text(field.name))
     ]
-    names = [field.name for field in fields]
     _check_names(names, options.fields)
     return names
 
@@ -136,7 +137,7 @@ def _unpacked(table: Any) -> int:
     return sum(table.metadata.row_group(i).total_byte_size for i in range(table.metadata.num_row_groups))
 
 
-def _is_known(name: str) -> bool:
+def _can_be_text(name: str) -> bool:
     return "text" in pick({name: "x"}, {})[0] or plain_name(name) in SUMMARIES
 
 

@@ -14,7 +14,7 @@ from ingest.articles.passages import split
 from ingest.content.types import Content, Limits, Options
 from ingest.content.values import clean
 from ingest.readers.html.page import MOST_ELEMENTS, from_html
-from ingest.readers.html.text import LONGEST_TAG, html_text, looks_like_html, unescaped
+from ingest.readers.html.text import LONGEST_TAG, html_blocks, looks_like_html, unescaped
 from rag.errors import ReadError
 from rag.schema import Article, Failure
 
@@ -53,6 +53,10 @@ PAGE = f"""<!DOCTYPE html>
 def content(data: str | bytes, url: str = "", **known: str) -> Content:
     kept = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     return Content("pages/the_pier.html", "/x", lambda: io.BytesIO(kept), len(kept), url, known)
+
+
+def html_text(markup: str) -> str:
+    return "\n\n".join(block.text for block in html_blocks(markup))
 
 
 def article(data: str | bytes, url: str = "", **known: str) -> Article:
