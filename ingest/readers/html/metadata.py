@@ -89,12 +89,12 @@ def _title(page: Any, title: str, site: str) -> str:
 
 def _metas(page: Any) -> dict[str, str]:
     """The first content of each meta element, by its name in lower case without punctuation."""
-    found: dict[str, str] = {}
+    contents: dict[str, str] = {}
     for meta in page.iter("meta"):
         name = meta.get("property") or meta.get("name") or meta.get("itemprop") or meta.get("http-equiv") or ""
         if value := one_line(meta.get("content") or ""):
-            found.setdefault(_NOT_LETTERS.sub("", name).lower(), value)
-    return found
+            contents.setdefault(_NOT_LETTERS.sub("", name).lower(), value)
+    return contents
 
 
 def _canonical(page: Any, metas: Mapping[str, str]) -> str:

@@ -66,15 +66,15 @@ class _Parsed:
 
     def markup(self) -> list[str]:
         """All its markup, as _Rendered will be asked for it."""
-        found = [text for text in (self.text, self.summary) if looks_like_html(text)]
+        parts = [text for text in (self.text, self.summary) if looks_like_html(text)]
 
         def collect(markup: Sequence[str]) -> list[list[Block]]:
-            found.extend(markup)
+            parts.extend(markup)
             return [[]]
 
         for value in (*map(self.fields.get, _TEXT_FIELDS), *islice(self.extra.values(), MOST_FIELDS)):
             _plain(value, _Rendered(collect))
-        return found
+        return parts
 
 
 class _Rendered:
@@ -270,8 +270,8 @@ def flattened(record: Mapping[str, Any], mapping: Mapping[str, str]) -> tuple[di
     if isinstance(text, Mapping):
         inside = text if {"title", "text"} <= pick(text, {})[0].keys() else None
     else:
-        things = (value for value in record.values() if isinstance(value, Mapping))
-        inside = next((thing for thing in things if words_of(pick(thing, {})[0].get("text"))), None)
+        objects = (value for value in record.values() if isinstance(value, Mapping))
+        inside = next((inner for inner in objects if words_of(pick(inner, {})[0].get("text"))), None)
     if inside is None:
         return fields, extra
     return pick({**{key: value for key, value in record.items() if value is not inside}, **inside}, mapping)
