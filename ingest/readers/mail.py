@@ -1,20 +1,22 @@
-"""E-mail → articles: a message (.eml), or a file of many (.mbox).
+"""E-mail → articles: a single message (.eml) or a mailbox of many (.mbox).
 
-What somebody else wrote, and is quoted in a reply, is left out, and so are signatures: neither would be quoted with the
-right author. Attachments are named, not read.
+Quoted replies and signatures are left out: quoted from here, they would be attributed to the wrong author.
+Attachments are listed by name and not read.
 """
 
 from __future__ import annotations
 
-import binascii
 import codecs
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes
+from email.errors import MessageError
+from email.headerregistry import HeaderRegistry
 from email.message import Message
-from functools import partial
+from email.policy import EmailPolicy
+from functools import lru_cache, partial
 from io import BytesIO
 from typing import BinaryIO
 
@@ -30,28 +32,26 @@ from rag.errors import ReadError
 from rag.schema import Article, Failure, Span
 
 LONGEST_MESSAGE = 50 * MEGABYTE
-"""Bytes, with its attachments; most servers take half as much."""
+"""Bytes of a message with its attachments; most servers accept half as much."""
 LONGEST_LINE = MEGABYTE
 LONGEST_HEADER = 10_000
 MOST_ATTACHMENTS = 20
-SUBSTANCE = 0.5
-"""The plain text of a message is read if it has so many words for each of its HTML: often it only says to see that."""
+PLAIN_SHARE = 0.5
+"""The plain-text version is read if it has at least this share of the HTML version's words: many only point to it."""
 
 UNREADABLE = (ValueError, TypeError, RecursionError)
-"""What the parser raises on parameters that contradict themselves, and on parts within parts without end."""
+"""What the parser raises on contradictory parameters and on endlessly nested parts."""
+_HEADER_ERRORS = (*UNREADABLE, ArithmeticError, AssertionError, AttributeError, LookupError, MessageError)
+"""What the standard library's header parser raises on some malformed headers, by accident rather than by design."""
 
-_KNOWN = frozenset("from date subject message-id received return-path to mime-version".split())
-_FIELD = re.compile(rb"[!-9;-~]+:")
-_ESCAPED = re.compile(rb">+From ")
-_FOLD = re.compile(r"\r?\n[ \t]*")
-_ENCODED = re.compile(r"=\?([^?\s*]{1,40})(?:\*[^?\s]*)?\?([qQbB])\?([^?]*)\?=")
-_BETWEEN_ENCODED = re.compile(r"(\?=)\s+(?==\?)")
+_KNOWN_HEADERS = frozenset("from date subject message-id received return-path to mime-version".split())
+_HEADER_START = re.compile(rb"[!-9;-~]+:")
+_ESCAPED_FROM = re.compile(rb">+From ")
 _ADDRESS = re.compile(r"(?<![^<>])([^<>]*+)<([^<>]*+)>")
 _COMMENT = re.compile(r"\([^()]*\)")
 _LINK = re.compile(r"https?://[^\s<>\"]+")
-_NO_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 _QUOTED = re.compile(r"[ ]?>")
-_MARKS = re.compile(r"^(?:[ ]?>)+ ?", re.MULTILINE)
+_QUOTE_PREFIX = re.compile(r"^(?:[ ]?>)+ ?", re.MULTILINE)
 _PARAGRAPH = re.compile(r"\n{2,}")
 _SERVICE = re.compile(
     r"\W*(?:(?:view|read|open|see) (?:this |the )?(?:e-?mail |newsletter |message )?"
@@ -63,65 +63,101 @@ _SERVICE = re.compile(
     r"|(?:manage|update|change) (?:your )?(?:e-?mail |subscription )?(?:preferences|settings|subscription)\b)",
     re.IGNORECASE,
 )
-"""How a line begins that a newsletter's program adds."""
+"""How the lines begin that newsletter software adds (view in browser, unsubscribe)."""
 LONGEST_SERVICE = 300
 _UNSENT = frozenset(
     "draft drafts trash spam entwurf entwürfe papierkorb brouillons corbeille borradores papelera".split()
 )
-"""Labels of Gmail, in the account's language, for what was not sent, deleted, or is not wanted."""
+"""Gmail's labels for drafts, deleted mail and spam, in the language of the account."""
 _HEX, _EXPUNGED = re.compile(r"[\da-fA-F]{4}"), 0x0008
-_NO_TEXT_CODECS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
+_NOT_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
+"""Python codecs that are no character set of a message; some take quadratic time."""
+
+
+class _LenientPolicy(EmailPolicy):
+    """The standard library's header decoding, for malformed headers too."""
+
+    def header_fetch_parse(self, name: str, value: str) -> str:
+        return _decoded_header(name, value[:LONGEST_HEADER])
+
+
+_PARSE_HEADER = HeaderRegistry(use_default_map=False)
+"""Parses every header as plain text. The library's address and date parsers are stricter than real mail: of 28 senders
+they lost 7 names ("Moor, Ada <…>", "Bay Times [Harbour] <…>"), of 25 dates 10 (ISO 8601, no time of day)."""
+
+
+@lru_cache(256)
+def _decoded_header(name: str, value: str) -> str:
+    """A header with its encoded words decoded; one that the library fails on stays as it is written."""
+    # Raw bytes beyond ASCII, which no header may have, are UTF-8 or Western.
+    data = value.encode("utf-8", "surrogateescape")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = data.decode("cp1252", "replace")
+    text = text.replace("\r", "").replace("\n", "")
+    # The library takes up to seconds for a long header, so it gets only those that need decoding.
+    with suppress(*_HEADER_ERRORS):
+        return str(_PARSE_HEADER(name, text)) if "=?" in text else text
+    return text
+
+
+NOT_MAIL = "is not an e-mail message that can be parsed; save it again as .eml, or save its text as .txt"
 
 
 def from_eml(content: Content, options: Options) -> Read:
-    """One message as one article. Raises ReadError if it is none."""
-    message = _parsed(read_bytes(content, options))
-    if message is None or not _KNOWN & {name.lower() for name in message.keys()}:  # noqa: SIM118 - it is no mapping
-        raise ReadError("is no e-mail message that can be taken apart; save it again as .eml, or as .txt")
-    if is_unsent_or_deleted(message) and not options.include_drafts:
-        yield Unpublished(header(message, "message-id").strip("<> ") or content.name)
+    """One message as one article. Raises ReadError if it is not a message or cannot be parsed."""
+    try:
+        message = message_from_bytes(read_bytes(content, options), policy=_LenientPolicy())
+    except UNREADABLE as error:
+        raise ReadError(NOT_MAIL) from error
+    if _KNOWN_HEADERS.isdisjoint(name.lower() for name in message.keys()):  # noqa: SIM118 - not a mapping
+        raise ReadError(NOT_MAIL)
+    if _is_unsent_or_deleted(message) and not options.include_drafts:
+        yield Unpublished(_header(message, "message-id").strip("<> ") or content.name)
         return
     try:
         yield _article(content, message)
-        letters = sum(part.get_content_type() == "message/rfc822" for part in message.walk())
-        if letters > 1:
-            yield several_documents_notice(content.name, letters)
+        forwarded = sum(part.get_content_type() == "message/rfc822" for part in message.walk())
+        if forwarded > 1:
+            yield several_documents_notice(content.name, forwarded)
     except UNREADABLE as error:
         if isinstance(error, TypeError) and raised_in_package(error):
             raise
-        raise ReadError("cannot be taken apart; save it alone, as text") from error
+        raise ReadError("cannot be parsed; save its text as .txt") from error
 
 
 def messages(content: Content) -> Iterator[Content | Failure]:
-    """Each message of an mbox file, to be read by itself. Raises ReadError if it is no mbox."""
+    """The messages of an mbox file, each as a content of its own. Raises ReadError if it is not an mbox."""
     with content.open() as file:
         for number, data in enumerate(split_mbox(file), 1):
             name = f"{content.name}, message {number}"
             if data is None:
-                yield Failure(name, f"is larger than {LONGEST_MESSAGE:,} bytes; save it alone, as text")
+                yield Failure(name, f"is larger than {LONGEST_MESSAGE:,} bytes; save its text as .txt")
             else:
                 yield replace(content, name=name, open=partial(BytesIO, data), size=len(data))
 
 
 def split_mbox(file: BinaryIO) -> Iterator[bytes | None]:
-    """The messages of an mbox; None for one that is too long. Raises ReadError if it does not begin as one does.
+    """The messages of an mbox; None for one that is too long. Raises ReadError if the file is not an mbox.
 
-    One begins at a line "From …" that follows a blank line, or is the first, and is followed by a field.
+    A message begins at a "From …" line that is the first line or follows a blank one, and precedes a header. By hand,
+    because the standard library's mailbox needs a file on disk and splits at any "From " line.
     """
     line, after_blank = file.readline(LONGEST_LINE), True
     if not line.startswith(b"From "):
-        raise ReadError("is no mbox: its first line does not begin with From; give single messages as .eml")
+        raise ReadError("is not an mbox: its first line does not begin with From; save single messages as .eml")
     lines, size, started = list[bytes](), 0, False
     while line:
         following = file.readline(LONGEST_LINE)
-        if after_blank and line.startswith(b"From ") and (not started or _FIELD.match(following)):
+        if after_blank and line.startswith(b"From ") and (not started or _HEADER_START.match(following)):
             if started:
                 yield b"".join(lines) if size <= LONGEST_MESSAGE else None
             lines, size, started = [], 0, True
         else:
             size += len(line)
             if size <= LONGEST_MESSAGE:
-                lines.append(line[1:] if _ESCAPED.match(line) else line)
+                lines.append(line[1:] if _ESCAPED_FROM.match(line) else line)
             else:
                 lines.clear()
         after_blank = not line.strip()
@@ -129,42 +165,36 @@ def split_mbox(file: BinaryIO) -> Iterator[bytes | None]:
     yield b"".join(lines) if size <= LONGEST_MESSAGE else None
 
 
-def _parsed(data: bytes) -> Message | None:
-    try:
-        return message_from_bytes(data)
-    except UNREADABLE:
-        return None
-
-
 def _article(content: Content, message: Message) -> Article | Failure:
-    said = _contents(message)
-    title, name, address = header(message, "subject"), *_sender(message)
+    body = _read_part(message)
+    name, address = _name_and_address(_header(message, "from"))
+    list_name, list_address = _name_and_address(_header(message, "list-id"))
     fields = {
-        "id": header(message, "message-id").strip("<> "),
-        "title": title,
+        "id": _header(message, "message-id").strip("<> "),
+        "title": _header(message, "subject"),
         "author": name or address,
-        "source": _list_name(message) or name or address or file_name(content.name),
-        "date": _COMMENT.sub(" ", header(message, "date")),
-        "language": header(message, "content-language"),
-        "url": next(iter(_LINK.findall(header(message, "archived-at") or header(message, "list-post"))), ""),
+        "source": list_name or list_address or name or address or file_name(content.name),
+        "date": _COMMENT.sub(" ", _header(message, "date")),
+        "language": _header(message, "content-language"),
+        "url": next(iter(_LINK.findall(_header(message, "archived-at") or _header(message, "list-post"))), ""),
     }
-    text = join_blocks(said.blocks)
-    named = {"attachments": said.attached[:MOST_ATTACHMENTS]}
-    return make_article(content, text, fields, named, (*captions_of(text.text), *_service_lines(text.text)))
+    text = join_blocks(body.blocks)
+    extra = {"attachments": body.attachments[:MOST_ATTACHMENTS]}
+    return make_article(content, text, fields, extra, (*captions_of(text.text), *_service_lines(text.text)))
 
 
-def is_unsent_or_deleted(message: Message) -> bool:
-    """Do the fields in which Gmail, Thunderbird, Outlook and mutt keep a message's state say that it is no letter?"""
-    labels = {label.strip().lower() for label in header(message, "x-gmail-labels").split(",")}
-    mozilla = header(message, "x-mozilla-status")
+def _is_unsent_or_deleted(message: Message) -> bool:
+    """Whether Gmail, Thunderbird, Outlook or mutt marked the message as a draft, deleted or spam."""
+    labels = {label.strip().lower() for label in _header(message, "x-gmail-labels").split(",")}
+    mozilla = _header(message, "x-mozilla-status")
     is_deleted = bool(_HEX.fullmatch(mozilla)) and bool(int(mozilla, 16) & _EXPUNGED)
-    flags = header(message, "x-status")
+    flags = _header(message, "x-status")
     is_flagged = len(flags) <= len("ADFT") and not {"D", "T"}.isdisjoint(flags)
-    return not labels.isdisjoint(_UNSENT) or is_deleted or is_flagged or header(message, "x-unsent") == "1"
+    return not labels.isdisjoint(_UNSENT) or is_deleted or is_flagged or _header(message, "x-unsent") == "1"
 
 
 def _service_lines(text: str) -> Iterator[Span]:
-    """Short lines on how the message is sent: found, but not quoted, for they are none of its author's words."""
+    """Spans of the short lines about how a newsletter is sent: searchable but not quoted, being nobody's words."""
     start, goes_on = 0, False
     for line in text.split("\n"):
         end = start + len(line)
@@ -175,43 +205,75 @@ def _service_lines(text: str) -> Iterator[Span]:
         start = end + 1
 
 
-def header(message: Message, name: str) -> str:
-    """A field as one line of text, decoded; empty if there is none."""
-    return _decoded(_raw(message, name))
+def _header(message: Message, name: str) -> str:
+    """A header as one line of decoded text; empty if the message has none of that name."""
+    return one_line(message.get(name, ""))
 
 
-def _raw(message: Message, name: str) -> str:
-    value = next((value for key, value in message.raw_items() if key.lower() == name), "")
-    return _FOLD.sub(" ", str(value)[:LONGEST_HEADER])
+def _name_and_address(value: str) -> tuple[str, str]:
+    """The name and the address in a header such as From; without angle brackets, all of it is the address."""
+    found = _ADDRESS.search(value)
+    return (found[1].strip("\"' "), found[2].strip()) if found else ("", one_line(_COMMENT.sub(" ", value)))
 
 
-def _decoded(value: str) -> str:
-    """Without the encodings of RFC 2047; bytes beyond ASCII, which no header may have, are UTF-8 or Western."""
-    data = value.encode("utf-8", "surrogateescape")
-    try:
-        value = data.decode("utf-8")
-    except UnicodeDecodeError:
-        value = data.decode("cp1252", "replace")
-    return one_line(_ENCODED.sub(_decoded_word, _BETWEEN_ENCODED.sub(r"\1", value)))
+@dataclass(slots=True)
+class _Body:
+    """The text of a message or of a part of it, and the names of its attachments."""
+
+    blocks: list[Block] = field(default_factory=list)
+    attachments: list[str] = field(default_factory=list)
 
 
-def _decoded_word(match: re.Match[str]) -> str:
-    charset, encoding, text = match.groups()
-    data = text.encode("ascii", "replace")
-    return _text(_base64(data) if encoding in "bB" else binascii.a2b_qp(data, header=True), charset)
+def _read_part(part: Message) -> _Body:
+    """A part with all its parts.
+
+    By hand, because get_body gives one part alone: a letter can have several texts and forwarded messages.
+    """
+    kind = part.get_content_type()
+    name = _attachment_name(part)
+    if name or (not part.is_multipart() and kind not in {"text/plain", "text/html"}):
+        return _Body(attachments=[name or kind])
+    if not part.is_multipart():
+        is_flowed = str(part.get_param("format", "")).lower() == "flowed"
+        return _Body(html_blocks(_text(part)) if kind == "text/html" else plain_blocks(_text(part), flowed=is_flowed))
+    parts = [inner for inner in part.get_payload() if isinstance(inner, Message)]
+    if kind == "multipart/alternative":
+        return _best([_read_part(inner) for inner in parts])
+    body = _Body()
+    for inner in parts[:1] if kind in {"multipart/related", "multipart/signed"} else parts:
+        if kind == "message/rfc822" and (title := _header(inner, "subject")):
+            body.blocks.append(Block(title, unquotable=True))
+        read = _read_part(inner)
+        body.blocks += read.blocks
+        body.attachments += read.attachments
+    return body
 
 
-def _base64(data: bytes) -> bytes:
-    """What can be decoded of it, whatever is wrong with its end."""
-    letters = _NO_BASE64.sub(b"", data)
-    letters = letters[:-1] if len(letters) % 4 == 1 else letters
-    return binascii.a2b_base64(letters + b"=" * (-len(letters) % 4))
+def _best(versions: list[_Body]) -> _Body:
+    """Of several versions of the same text: the first, usually the plain one, unless a later one says far more."""
+    words = [sum(len(block.text.split()) for block in version.blocks) for version in versions]
+    enough = (body for body, count in zip(versions, words, strict=True) if count and count >= PLAIN_SHARE * max(words))
+    return next(enough, _Body())
 
 
-def _text(data: bytes, charset: str) -> str:
+def _attachment_name(part: Message) -> str:
+    """The file name of a part that is an attachment; empty for a part that is text of the message."""
+    name = one_line(part.get_filename())
+    is_attachment = (part.get_content_disposition() or "").startswith("attachment")
+    return name or (part.get_content_type() if is_attachment else "")
+
+
+def _text(part: Message) -> str:
+    """A part's text, by its declared charset if that is one, else by a guess; get_content raises on unknown ones."""
+    data = part.get_payload(decode=True)
+    text = _decoded(data if isinstance(data, bytes) else b"", str(part.get_content_charset() or "utf-8"))
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _decoded(data: bytes, charset: str) -> str:
     with suppress(LookupError, ValueError):
         codec = codecs.lookup(charset).name.replace("-", "_")
-        if codec not in _NO_TEXT_CODECS and (codec != "ascii" or data.isascii()):
+        if codec not in _NOT_CHARSETS and (codec != "ascii" or data.isascii()):
             return data.decode(codec, "replace")
     try:
         return decode(data)
@@ -219,91 +281,17 @@ def _text(data: bytes, charset: str) -> str:
         return data.decode("cp1252", "replace")
 
 
-def _sender(message: Message) -> tuple[str, str]:
-    """Name and address of who wrote it."""
-    raw = _raw(message, "from")
-    found = _ADDRESS.search(raw)
-    if not found:
-        return "", _decoded(_COMMENT.sub(" ", raw))
-    return _decoded(found[1].strip(' "\t')).strip("\"' "), one_line(found[2])
-
-
-def _list_name(message: Message) -> str:
-    raw = _raw(message, "list-id")
-    found = _ADDRESS.search(raw)
-    if not found:
-        return _decoded(raw)
-    return _decoded(found[1].strip(' "\t')).strip("\"' ") or one_line(found[2])
-
-
-@dataclass(slots=True)
-class _Said:
-    """What a message, or a part of one, says; and the names of what is attached to it."""
-
-    blocks: list[Block] = field(default_factory=list)
-    attached: list[str] = field(default_factory=list)
-
-
-def _contents(message: Message) -> _Said:
-    kind = message.get_content_type()
-    name = _file(message)
-    if name or (not message.is_multipart() and kind not in {"text/plain", "text/html"}):
-        return _Said(attached=[name or kind])
-    if not message.is_multipart():
-        return _Said(_leaf(message, kind))
-    parts = [part for part in message.get_payload() if isinstance(part, Message)]
-    if kind == "multipart/alternative":
-        return _best([_contents(part) for part in parts])
-    said = _Said()
-    for part in parts[:1] if kind in {"multipart/related", "multipart/signed"} else parts:
-        if kind == "message/rfc822" and (title := header(part, "subject")):
-            said.blocks.append(Block(title, unquotable=True))
-        inner = _contents(part)
-        said.blocks += inner.blocks
-        said.attached += inner.attached
-    return said
-
-
-def _leaf(message: Message, kind: str) -> list[Block]:
-    if kind == "text/html":
-        return html_blocks(_body(message))
-    return plain_blocks(_body(message), flowed=str(message.get_param("format", "")).lower() == "flowed")
-
-
-def _best(parts: list[_Said]) -> _Said:
-    """Of several forms of the same: the first, plain one, unless a later one says far more."""
-    words = [sum(len(block.text.split()) for block in part.blocks) for part in parts]
-    enough = (part for part, count in zip(parts, words, strict=True) if count and count >= SUBSTANCE * max(words))
-    return next(enough, _Said())
-
-
-def _file(message: Message) -> str:
-    """The name of a part that is a file beside the text; empty for the text."""
-    disposition = str(message.get("content-disposition", "")).strip().lower()
-    name = message.get_filename() or ""
-    if not name and not disposition.startswith("attachment"):
-        return ""
-    return _decoded(str(name)) or message.get_content_type()
-
-
-def _body(message: Message) -> str:
-    # Only as bytes: as text, it would have been decoded already, and what did not fit have been lost.
-    data = message.get_payload(decode=True)
-    text = _text(data if isinstance(data, bytes) else b"", str(message.get_content_charset() or "utf-8"))
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
 def plain_blocks(text: str, *, flowed: bool = False) -> list[Block]:
-    """Plain text as paragraphs, without its signature, and without what it quotes.
+    """The paragraphs of plain text, without signature and quoted replies.
 
-    If it is all quoted, that is kept, but marked: it is found, and not quoted again.
+    If all of it is a quote, that is kept but marked: searchable, never quoted.
     """
     lines = _without_signature(text.split("\n"))
     lines = list(_unflowed(lines)) if flowed else lines
     own = _paragraphs(unwrapped(clean("\n".join(_without_quotes(lines)))))
     if own:
         return own
-    quoted = _paragraphs(unwrapped(clean(_MARKS.sub("", "\n".join(lines)))))
+    quoted = _paragraphs(unwrapped(clean(_QUOTE_PREFIX.sub("", "\n".join(lines)))))
     return [replace(block, unquotable=True) for block in quoted]
 
 
@@ -317,7 +305,7 @@ def _without_signature(lines: list[str]) -> list[str]:
 
 
 def _unflowed(lines: Iterable[str]) -> Iterator[str]:
-    """Lines that end with a space go on in the next one (RFC 3676)."""
+    """Joins format=flowed lines: one that ends with a space continues in the next (RFC 3676)."""
     begun = ""
     for line in lines:
         quoted = line.startswith(">")
@@ -334,7 +322,7 @@ def _unflowed(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _without_quotes(lines: Iterable[str]) -> list[str]:
-    """Without lines that begin with ">", and without the line that says whose words those are."""
+    """The lines without those that begin with ">", and without the line that introduces them."""
     kept = list[str]()
     in_quote = False
     for line in lines:
@@ -348,7 +336,7 @@ def _without_quotes(lines: Iterable[str]) -> list[str]:
 
 
 def _drop_attribution(lines: list[str]) -> None:
-    """ "On 5 March 2024, Ada wrote:", at the end of the lines, on one or two of them."""
+    """Drops "On 5 March 2024, Ada wrote:", one line or two, from the end of the lines."""
     end = len(lines)
     while end and not lines[end - 1].strip():
         end -= 1

@@ -1,10 +1,14 @@
-"""The kinds of sources that can be read: how each is known, what reads it, and what is read of it."""
+"""The kinds of sources that can be read: how each is recognized, and which reader reads it.
+
+A new kind is one file with its reader, and one `Kind` in KINDS. The first bytes of a source are the evidence, its name
+and media type the fallback.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import PurePosixPath
@@ -21,11 +25,24 @@ from ingest.readers.text import from_markdown, from_text
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of source.
+class Evidence:
+    """What a kind is recognized by: a source's first bytes, also as text, and the kind that its name suggests."""
 
-    `what` says what is read of it. `extra` is the package's extra that it needs, and `module` the module that comes
-    with it. One that is `isolated` is read in a process of its own, since what reads it may hang or crash.
+    data: bytes
+    text: str
+    document: str
+    """ "pdf", "docx", "epub" or empty."""
+    named: Kind | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of source: its display name, suffixes, reader, and a description of what is read.
+
+    `recognize` decides by the first bytes; without it, only name and media type do. A `binary` kind is recognized
+    whatever the name says. A `binary` or `certain` kind is read wherever it is found; others begin like many files that
+    hold no article. `extra` is the optional dependency group it needs, `module` the module that comes with that. An
+    `isolated` kind is read in the sandbox, because its parser may hang or crash.
     """
 
     name: str
@@ -33,14 +50,52 @@ class Kind:
     read: Reader
     what: str
     media_types: tuple[str, ...] = ()
+    recognize: Callable[[Evidence], bool] | None = None
+    binary: bool = False
+    certain: bool = False
+    isolated: bool = False
     extra: str = ""
     module: str = ""
-    isolated: bool = False
 
     @property
     def missing(self) -> str:
         """The extra that has yet to be installed; empty if the kind can be read."""
         return self.extra if self.module and not find_spec(self.module) else ""
+
+    @property
+    def reader(self) -> str:
+        """The reader's name in the sandbox, as module:function."""
+        return f"{self.read.__module__}:{self.read.__name__}"
+
+
+# Possessive quantifiers and one place to start from, so that no file causes catastrophic backtracking.
+_HTML = re.compile(
+    r"\s*+(?:<\?xml[^>]*+>\s*+)?+(?:<!--(?>.*?-->)\s*+)*+<(!doctype\s+html|html|head|body)\b", re.I | re.S
+)
+_JSON = re.compile(r'\s*(\{\s*["}]|\[\s*[\[{"\]])')
+_FRONT_MATTER = re.compile(
+    r"---[ \t]*+\n[^\n:]*+:(?>.*?\n---)[ \t]*+\n|\+\+\+\n[^\n=]*+=(?>.*?\n\+\+\+)[ \t]*+\n", re.S
+)
+_HEADERS = re.compile(r"([!-9;-~]+:.*\n([ \t].*\n)*)+\n")
+_MAIL_HEADER = re.compile(r"^(message-id|mime-version|received|return-path):", re.I | re.M)
+
+
+def _is_mail(text: str) -> bool:
+    headers = _HEADERS.match(text)
+    return bool(headers and _MAIL_HEADER.search(headers[0]))
+
+
+def _is_json_lines(evidence: Evidence) -> bool:
+    """Whether the first line is an object by itself, and another object begins after it."""
+    first, _, rest = evidence.text.lstrip().partition("\n")
+    if not _JSON.match(first) or not first.startswith("{"):
+        return False
+    is_named = evidence.named == JSON_LINES
+    try:
+        json.loads(first)
+    except (ValueError, RecursionError):
+        return is_named
+    return rest.lstrip().startswith("{") or is_named
 
 
 TEXT = Kind("Text", (".txt", ".text"), from_text, "one article, or each of a scraped dump", ("text/plain",))
@@ -50,6 +105,7 @@ MARKDOWN = Kind(
     from_markdown,
     "the text as it is shown; front matter as fields",
     ("text/markdown",),
+    lambda evidence: bool(_FRONT_MATTER.match(evidence.text)),
     isolated=True,
 )
 HTML = Kind(
@@ -58,6 +114,8 @@ HTML = Kind(
     from_html,
     "the article without the page around it; title, author, date, site, language",
     ("text/html", "application/xhtml+xml"),
+    lambda evidence: bool(_HTML.match(evidence.text)),
+    certain=True,
     isolated=True,
 )
 JSON = Kind(
@@ -66,24 +124,47 @@ JSON = Kind(
     from_json,
     "an article, a list of them, or an object that holds such a list",
     ("application/json", "application/feed+json"),
+    lambda evidence: bool(_JSON.match(evidence.text)),
 )
 JSON_LINES = Kind(
-    "JSON Lines", (".jsonl", ".ndjson"), from_jsonl, "an article a line, however many", ("application/x-ndjson",)
+    "JSON Lines",
+    (".jsonl", ".ndjson"),
+    from_jsonl,
+    "an article a line, however many",
+    ("application/x-ndjson",),
+    _is_json_lines,
 )
 CSV = Kind("CSV", (".csv", ".tsv"), from_csv, "an article a row, below a line of headings", ("text/csv",))
-PARQUET = Kind("Parquet", (".parquet",), from_parquet, "an article a row", extra="parquet", module="pyarrow")
+PARQUET = Kind(
+    "Parquet",
+    (".parquet",),
+    from_parquet,
+    "an article a row",
+    recognize=lambda evidence: evidence.data.startswith(b"PAR1"),
+    binary=True,
+    extra="parquet",
+    module="pyarrow",
+)
 PDF = Kind(
     "PDF",
     (".pdf",),
     from_document,
     "paragraphs without running heads and page numbers; title, author, date",
     ("application/pdf",),
+    lambda evidence: evidence.document == "pdf",
+    binary=True,
+    isolated=True,
     extra="documents",
     module="kreuzberg",
-    isolated=True,
 )
 WORD = Kind(
-    "Word", (".docx",), from_document, "paragraphs, lists and tables; title, author, date, language", isolated=True
+    "Word",
+    (".docx",),
+    from_document,
+    "paragraphs, lists and tables; title, author, date, language",
+    recognize=lambda evidence: evidence.document == "docx",
+    binary=True,
+    isolated=True,
 )
 EPUB = Kind(
     "EPUB",
@@ -91,6 +172,8 @@ EPUB = Kind(
     from_document,
     "the chapters in order, as one article; title, author, publisher, date, language",
     ("application/epub+zip",),
+    lambda evidence: evidence.document == "epub",
+    binary=True,
     isolated=True,
 )
 MAIL = Kind(
@@ -99,21 +182,34 @@ MAIL = Kind(
     from_eml,
     "a letter without what it quotes; subject, sender, date; attachments by name",
     ("message/rfc822",),
+    lambda evidence: _is_mail(evidence.text),
+    certain=True,
     isolated=True,
 )
-MAILBOX = Kind("Mailbox", (".mbox",), from_eml, "each letter in it", ("application/mbox",), isolated=True)
+MAILBOX = Kind(
+    "Mailbox",
+    (".mbox",),
+    from_eml,
+    "each letter in it",
+    ("application/mbox",),
+    lambda evidence: evidence.text.startswith("From ") and _is_mail(evidence.text.partition("\n")[2]),
+    certain=True,
+    isolated=True,
+)
 FEED = Kind(
     "Feed",
     (".rss", ".atom", ".xml"),
     from_feed,
     "RSS or Atom in a file: of each entry what the feed itself says",
     ("application/rss+xml", "application/atom+xml", "application/xml", "text/xml"),
+    lambda evidence: is_feed(evidence.data),
+    certain=True,
     isolated=True,
 )
 KINDS = (TEXT, MARKDOWN, HTML, JSON, JSON_LINES, CSV, PARQUET, PDF, WORD, EPUB, MAIL, MAILBOX, FEED)
+"""From the general to the special: the last one that recognizes a source is its kind."""
 
-SURE = (HTML, PARQUET, PDF, WORD, EPUB, MAIL, MAILBOX, FEED)
-"""What is known by its content beyond doubt; much else begins like text or JSON, and holds no article."""
+ISOLATED_READERS = frozenset(kind.reader for kind in KINDS if kind.isolated)
 ARCHIVES = (".zip", ".gz")
 PLACES = (
     ("Archive", ARCHIVES, "each file in it that is of a kind above"),
@@ -126,81 +222,39 @@ PLACES = (
 """What holds sources instead of being one."""
 SUFFIXES = tuple(suffix for kind in KINDS for suffix in kind.suffixes)
 
-# Possessive, and with one place to start from, so that no file can make them try again and again.
-_HTML = re.compile(
-    r"\s*+(?:<\?xml[^>]*+>\s*+)?+(?:<!--(?>.*?-->)\s*+)*+<(!doctype\s+html|html|head|body)\b", re.I | re.S
-)
-_JSON = re.compile(r'\s*(\{\s*["}]|\[\s*[\[{"\]])')
-_FRONT_MATTER = re.compile(
-    r"---[ \t]*+\n[^\n:]*+:(?>.*?\n---)[ \t]*+\n|\+\+\+\n[^\n=]*+=(?>.*?\n\+\+\+)[ \t]*+\n", re.S
-)
-_HEADERS = re.compile(r"([!-9;-~]+:.*\n([ \t].*\n)*)+\n")
-_MAIL = re.compile(r"^(message-id|mime-version|received|return-path):", re.I | re.M)
+_BINARY = tuple(kind for kind in KINDS if kind.binary)
+_NAME_DECIDES = (CSV, HTML, MAIL, MAILBOX)
+"""Kinds whose suffix or media type outweighs how the text begins."""
 
 
 def kind_of(content: Content, media_type: str = "") -> Kind | None:
-    """What a content is, by its first bytes where these leave no doubt, else by its name, else by its media type.
+    """A content's kind: by its first bytes where these are conclusive, else by its name, else by its media type.
 
-    None if it is nothing that can be read.
+    None if it is of no kind that can be read.
     """
     start = content.start()
     suffix = PurePosixPath(content.name).suffix.lower()
     named = next((kind for kind in KINDS if suffix in kind.suffixes), None)
     named = named or next((kind for kind in KINDS if media_type in kind.media_types), None)
-    return _by_magic(content, start) or _by_text(start, named) or (None if named == FEED else named)
+    evidence = Evidence(start, text_of(start), document_kind(content, start), named)
+    for kind in _BINARY if named in _NAME_DECIDES else (*_BINARY, *reversed(KINDS)):
+        if kind.recognize and kind.recognize(evidence):
+            return kind
+    return None if named == FEED else named
 
 
 def is_wanted(name: str, kind: Kind | None) -> bool:
-    """Is a file among others, which nobody asked for by its name, to be read?"""
-    return kind in SURE or PurePosixPath(name).suffix.lower() in (*SUFFIXES, *ARCHIVES)
+    """Whether a file that was only found, not asked for by its name, is read."""
+    return bool(kind and (kind.binary or kind.certain)) or PurePosixPath(name).suffix.lower() in (*SUFFIXES, *ARCHIVES)
 
 
 def is_archive(start: bytes) -> bool:
-    """Does this begin a zip or a gzip file? A Word file or an EPUB is a zip too."""
+    """Whether these first bytes begin a zip or a gzip file. Word files and EPUBs are zips too."""
     return start.startswith((*ZIP_STARTS, GZIP_START))
 
 
-def _by_magic(content: Content, start: bytes) -> Kind | None:
-    if start.startswith(b"PAR1"):
-        return PARQUET
-    return {"pdf": PDF, "docx": WORD, "epub": EPUB}.get(document_kind(content, start))
-
-
-def _by_text(start: bytes, named: Kind | None) -> Kind | None:
-    """By how a text begins; CSV and Markdown without front matter are known by their names alone."""
-    if named in (CSV, HTML, MAIL, MAILBOX):
-        return named
-    text = _text(start)
-    tests: Sequence[tuple[Kind, bool]] = (
-        (FEED, is_feed(start)),
-        (HTML, bool(_HTML.match(text))),
-        (MAILBOX, text.startswith("From ") and _is_mail(text.partition("\n")[2])),
-        (MAIL, _is_mail(text)),
-        (MARKDOWN, bool(_FRONT_MATTER.match(text))),
-        (JSON_LINES, _is_json_lines(text, named)),
-        (JSON, bool(_JSON.match(text))),
-    )
-    return next((kind for kind, holds in tests if holds), None)
-
-
-def _text(start: bytes) -> str:
-    wide = start.startswith((b"\xff\xfe", b"\xfe\xff"))
-    text = start.decode("utf-16" if wide else "utf-8-sig", "replace")
+def text_of(start: bytes) -> str:
+    """A file's first bytes as text with \\n as its line end, in UTF-16 if they begin so, else in UTF-8."""
+    is_wide = start.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = start.decode("utf-16" if is_wide else "utf-8-sig", "replace")
     return text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff")
-
-
-def _is_mail(text: str) -> bool:
-    headers = _HEADERS.match(text)
-    return bool(headers and _MAIL.search(headers[0]))
-
-
-def _is_json_lines(text: str, named: Kind | None) -> bool:
-    """Is the first line an object by itself, and does another one begin after it?"""
-    first, _, rest = text.lstrip().partition("\n")
-    if not _JSON.match(first) or not first.startswith("{"):
-        return False
-    try:
-        json.loads(first)
-    except (ValueError, RecursionError):
-        return named == JSON_LINES
-    return rest.lstrip().startswith("{") or named == JSON_LINES

@@ -1,7 +1,7 @@
-"""Hostile formats are read in a process of its own: a hang, a crash or a bomb costs one source, not the run.
+"""Runs risky readers in a separate process, where a hang or a crash costs one source and not the run.
 
-The other process gets the bytes of a source and gives articles back, as JSON over pipes: what it sends is data, never
-code, and is checked. It is started without keys in its environment, in an empty folder of its own.
+The process receives a source's bytes and returns articles as JSON over pipes: data, never code, and validated here. It
+starts in an empty folder of its own, with no secrets in its environment. This module does not know which readers exist.
 """
 
 from __future__ import annotations
@@ -32,31 +32,19 @@ from rag.schema import Article, Failure, Notice, Span
 
 T = TypeVar("T")
 
-READERS = frozenset(
-    {
-        "ingest.readers.documents.reader:from_document",
-        "ingest.readers.feeds:from_feed",
-        "ingest.readers.text:from_markdown",
-        "ingest.readers.html.page:from_html",
-        "ingest.readers.mail:from_eml",
-    }
-)
-"""The readers that may run there, as module:function."""
 BLOCKS = "ingest.readers.html.text:html_blocks"
-"""What takes the markup in records apart, of which many are sent at once."""
+"""The function that parses the markup found in records, many texts in one request."""
 ROOT = str(Path(__file__).resolve().parents[2])
 MEMORY = 4 << 30
-"""Bytes that reading may take beside what the process has at its start, where the system can limit it."""
+"""Bytes that reading may use on top of what the process has at its start, where the system can limit it."""
 LARGEST_REPLY = 3
-"""How many times as large as a source may be, what was read from it may be."""
-STARTING = 60.0
-"""Seconds that the process may take to start."""
-LEAST = 0.1
-"""Seconds that any request may take."""
-WATCH = 0.1
-"""Seconds from one look at the clock to the next."""
+"""Limit of a reply's size, as a multiple of the largest source."""
+START_TIMEOUT = 60.0
+MIN_TIMEOUT = 0.1
+"""Seconds that any request gets, however little its source has left."""
+WATCH_INTERVAL = 0.1
 GRACE = 10
-"""Seconds beyond its limit after which a process that nobody ends any more ends itself."""
+"""Seconds past its limit after which the process ends itself, should nobody else do so."""
 
 _START = """
 import sys
@@ -65,21 +53,21 @@ from ingest.readers.sandbox import main
 main()
 """
 _LENGTHS = struct.Struct(">QQ")
-_KEPT = frozenset(
+_KEPT_VARIABLES = frozenset(
     "PATH HOME USERPROFILE APPDATA LOCALAPPDATA SYSTEMROOT SYSTEMDRIVE WINDIR COMSPEC LANG LANGUAGE TZ "
     "LD_LIBRARY_PATH DYLD_LIBRARY_PATH DYLD_FALLBACK_LIBRARY_PATH PYTHONHOME PYTHONPATH PYTHONUSERBASE "
     "PYTHONDONTWRITEBYTECODE".split()
 )
-"""The only variables that the process gets: any other can hold a key."""
+"""The only environment variables that the process gets: any other may hold a secret."""
 
 
 class Sandbox:
-    """Runs readers in one other process, which is started when it is needed, and again after it was killed.
+    """Runs readers in one other process, started on the first request and again after it was killed.
 
-    Not for several threads at once. `readers` are those that may run, `paths` where their modules lie.
+    Not thread-safe. `readers` are those that may run, as module:function, `paths` the folders of their modules.
     """
 
-    def __init__(self, options: Options, readers: Collection[str] = READERS, paths: Iterable[str] = (ROOT,)) -> None:
+    def __init__(self, options: Options, readers: Collection[str], paths: Iterable[str] = (ROOT,)) -> None:
         self._options = options
         self._readers = readers
         self._paths = tuple(paths)
@@ -93,47 +81,47 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """End the process; the next read starts another."""
+        """Ends the process; the next request starts another."""
         if self._process:
             self._process.end()
             self._process = None
 
     def read(self, reader: str, content: Content, budget: Budget | None = None, options: Options | None = None) -> Read:
-        """What a reader makes of a source, within what is left to the source that it is, or is in.
+        """The items that a reader makes of a source, within the time and size that `budget` leaves it.
 
-        Raises ReadError if it cannot be read, takes too long, or crashes its reader.
+        Raises ReadError if the source cannot be read, takes too long, or crashes the reader.
         """
         if reader not in self._readers:
             raise KeyError(reader)
         data = read_bytes(content, self._options)
-        about = {"name": content.name, "origin": content.origin, "url": content.url, "metadata": dict(content.metadata)}
-        told = {"reader": reader, "content": about, "options": _plain(options or self._options)}
-        yield from self._asked(told, data, lambda items: [_item(item, content) for item in items], budget)
+        about = {"name": content.name, "origin": content.origin, "url": content.url, "known": dict(content.metadata)}
+        request = {"reader": reader, "content": about, "options": _as_json(options or self._options)}
+        yield from self._send(request, data, lambda items: [_item(item, content) for item in items], budget)
 
     def blocks(self, markup: Sequence[str], budget: Budget | None = None) -> list[list[Block]]:
-        """The blocks of each of some texts with markup, as html_blocks gives them. Raises ReadError."""
+        """The blocks of each text, as html_blocks returns them. Raises ReadError."""
         data = json.dumps(markup).encode()
-        return self._asked({"reader": BLOCKS, "options": _plain(self._options)}, data, _blocks, budget)
+        request = {"reader": BLOCKS, "options": _as_json(self._options)}
+        return self._send(request, data, lambda texts: [list(map(_block, blocks)) for blocks in texts], budget)
 
-    def _asked(self, told: Mapping[str, Any], data: bytes, parse: Callable[[Any], T], budget: Budget | None) -> T:
+    def _send(self, request: Mapping[str, Any], data: bytes, parse: Callable[[Any], T], budget: Budget | None) -> T:
         if budget:
             budget.check()
         if self._process is None:
             self._process = _Process(self._paths)
         process, answered = self._process, False
         if not process.ready:
-            # The first start is no fault of the source; those after a crash are.
+            # The first start does not count against the source; a restart after its crash does.
             started = time.monotonic()
             process.start()
             if budget and not self._started:
                 budget.seconds += time.monotonic() - started
             self._started = True
         limits = self._options.limits
-        seconds = min(limits.seconds, max(budget.seconds_left(), LEAST)) if budget else limits.seconds
+        seconds = min(limits.seconds, max(budget.seconds_left(), MIN_TIMEOUT)) if budget else limits.seconds
         try:
-            found, problem = _parsed(
-                process.ask(json.dumps(told).encode(), data, replace(limits, seconds=seconds)), parse
-            )
+            reply = process.ask(json.dumps(request).encode(), data, replace(limits, seconds=seconds))
+            result, problem = _parsed(reply, parse)
             answered = True
         except ReadError:
             if budget:
@@ -144,17 +132,17 @@ class Sandbox:
                 self.close()
         if problem:
             raise ReadError(problem)
-        return found
+        return result
 
 
 class _Process:
-    """The other process, and the folder that it works in."""
+    """The other process and its working folder."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="pullquote-", ignore_cleanup_errors=True)
-        # Libraries unpack parts of themselves into the folder for temporary files, where others could put their own.
+        # Libraries unpack code into the temporary folder, where other users could plant theirs.
         own = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), self._folder.name)
-        kept = {key: value for key, value in os.environ.items() if key in _KEPT or key.startswith("LC_")}
+        kept = {key: value for key, value in os.environ.items() if key in _KEPT_VARIABLES or key.startswith("LC_")}
         self._popen = subprocess.Popen(  # noqa: S603 - our own interpreter, our own code
             [sys.executable, "-P", "-c", _START, *paths],
             stdin=subprocess.PIPE,
@@ -171,25 +159,25 @@ class _Process:
         self._watcher.start()
 
     def start(self) -> None:
-        """Wait until it can be asked. Raises ReadError if that takes too long, or it ends."""
-        self._within(STARTING, lambda: _frame(self._replies, 0))
+        """Waits until it takes requests. Raises ReadError if that takes too long, or if it ends."""
+        self._within(START_TIMEOUT, lambda: _receive(self._replies, 0))
         self.ready = True
 
     def ask(self, request: bytes, data: bytes, limits: Limits) -> bytes:
-        """Its answer. Raises ReadError if none comes in time, or at all."""
-        return self._within(limits.seconds, lambda: self._answer(request, data, LARGEST_REPLY * limits.bytes))
+        """The reply to a request. Raises ReadError if none arrives in time, or at all."""
+        return self._within(limits.seconds, lambda: self._reply(request, data, LARGEST_REPLY * limits.bytes))
 
-    def _answer(self, request: bytes, data: bytes, largest: int) -> bytes | None:
+    def _reply(self, request: bytes, data: bytes, largest: int) -> bytes | None:
         self._requests.writelines((_LENGTHS.pack(len(request), len(data)), request, data))
         self._requests.flush()
-        return _frame(self._replies, largest)
+        return _receive(self._replies, largest)
 
-    def _within(self, seconds: float, answer: Callable[[], bytes | None]) -> bytes:
+    def _within(self, seconds: float, receive: Callable[[], bytes | None]) -> bytes:
         reply = None
         self._deadline = time.monotonic() + seconds
         # The pipe breaks when the process ends.
         with suppress(OSError):
-            reply = answer()
+            reply = receive()
         with self._lock:
             self._deadline = math.inf
         if self._late:
@@ -199,8 +187,8 @@ class _Process:
         return reply
 
     def _watch(self) -> None:
-        """One thread all along: to start one for each source would take longer than many a source."""
-        while not self._ended.wait(WATCH):
+        """Kills the process past its deadline; one long-lived thread, since starting one per source is slower."""
+        while not self._ended.wait(WATCH_INTERVAL):
             with self._lock:
                 if time.monotonic() > self._deadline:
                     self._late = True
@@ -217,11 +205,11 @@ class _Process:
         self._folder.cleanup()
 
 
-_CRASHED = "made its reader crash; it may be broken: open it, and save it anew or in another format"
+_CRASHED = "crashed its reader and may be broken; open it, and save it again or in another format"
 
 
-def _frame(stream: BinaryIO, largest: int) -> bytes | None:
-    """The next message; None at the end, or if it is longer than may be."""
+def _receive(stream: BinaryIO, largest: int) -> bytes | None:
+    """The next message; None at the end of the stream, or if the message is too long."""
     head = stream.read(_LENGTHS.size)
     if len(head) < _LENGTHS.size:
         return None
@@ -231,21 +219,17 @@ def _frame(stream: BinaryIO, largest: int) -> bytes | None:
 
 
 def _parsed(reply: bytes, parse: Callable[[Any], T]) -> tuple[T, str]:
-    """What an answer says that was read, and why nothing was. Raises ReadError if it is no answer."""
+    """The items of a reply, and the reader's error message, if any. Raises ReadError if the reply is malformed."""
     try:
-        answer = json.loads(reply)
-        return parse(answer["items"]), str(answer["problem"])
+        message = json.loads(reply)
+        return parse(message["items"]), str(message["problem"])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ReadError(_CRASHED) from error
 
 
-def _blocks(items: Any) -> list[list[Block]]:
-    return [[_block(block) for block in blocks] for blocks in items]
-
-
 def _block(data: Mapping[str, Any]) -> Block:
     lines = tuple(int(number) for number in data["unquotable_lines"])
-    return Block(str(data["text"]), bool(data["unquotable"]), int(data["list_number"]), lines)
+    return Block(str(data["text"]), bool(data["marked"]), int(data["listed"]), lines)
 
 
 def _item(data: Mapping[str, Any], content: Content) -> Item:
@@ -270,35 +254,35 @@ def _spans(pairs: Iterable[Sequence[Any]]) -> tuple[Span, ...]:
     return tuple((int(start), int(end)) for start, end in pairs)
 
 
-def _plain(value: Any) -> Any:
-    """Settings, and articles, as JSON has them."""
+def _as_json(value: Any) -> Any:
+    """Dataclasses as dicts, nested ones included."""
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: _as_json(getattr(value, field.name)) for field in fields(value)}
     return dict(value) if isinstance(value, Mapping) else value
 
 
 def main() -> None:
-    """What the other process does: one request after another, until nobody asks any more."""
-    requests, replies = _taken(0, os.O_RDONLY, "rb"), _taken(1, os.O_WRONLY, "wb")
-    # Ctrl-C is for the process that asks; it ends this one.
+    """Runs in the other process: handles one request after another until the pipe is closed."""
+    requests, replies = _claimed(0, os.O_RDONLY, "rb"), _claimed(1, os.O_WRONLY, "wb")
+    # Ctrl-C is for the parent process, which then ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _limit_memory()
-    _send(replies, b"")
+    _write(replies, b"")
     while head := requests.read(_LENGTHS.size):
         length, size = _LENGTHS.unpack(head)
-        reply = _answer(json.loads(requests.read(length)), requests.read(size))
-        # A surrogate would not be text; its place is kept, so that spans stay right.
+        reply = _handle(json.loads(requests.read(length)), requests.read(size))
+        # A lone surrogate cannot be encoded; it is replaced by one character, so that spans stay right.
         body = json.dumps(reply, ensure_ascii=False, default=date.isoformat).encode("utf-8", "replace")
-        _send(replies, body)
+        _write(replies, body)
 
 
-def _send(stream: BinaryIO, body: bytes) -> None:
+def _write(stream: BinaryIO, body: bytes) -> None:
     stream.writelines((_LENGTHS.pack(len(body), 0), body))
     stream.flush()
 
 
-def _taken(descriptor: int, mode: int, name: str) -> BinaryIO:
-    """A standard stream for ourselves; whoever reads or prints meanwhile has none."""
+def _claimed(descriptor: int, mode: int, name: str) -> BinaryIO:
+    """A standard stream for this module alone; a library that reads or prints gets the null device."""
     own = cast("BinaryIO", os.fdopen(os.dup(descriptor), name))
     nothing = os.open(os.devnull, mode)
     os.dup2(nothing, descriptor)
@@ -318,7 +302,7 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
-def _answer(request: Mapping[str, Any], data: bytes) -> dict[str, Any]:
+def _handle(request: Mapping[str, Any], data: bytes) -> dict[str, Any]:
     settings = request["options"]
     options = Options(**{**settings, "limits": Limits(**settings["limits"])})
     _end_after(options.limits.seconds + GRACE)
@@ -332,13 +316,13 @@ def _answer(request: Mapping[str, Any], data: bytes) -> dict[str, Any]:
 
 def _read(request: Mapping[str, Any], data: bytes, options: Options) -> Iterator[Any]:
     module, function = request["reader"].split(":")
-    found: Any = getattr(importlib.import_module(module), function)
+    loaded: Any = getattr(importlib.import_module(module), function)
     if request["reader"] == BLOCKS:
-        yield from ([_plain(block) for block in found(markup)] for markup in json.loads(data))
+        yield from ([_as_json(block) for block in loaded(markup)] for markup in json.loads(data))
         return
-    reader: Reader = found
+    reader: Reader = loaded
     content = Content(open=lambda: io.BytesIO(data), size=len(data), **request["content"])
-    yield from ({"type": type(item).__name__, **_plain(item)} for item in reader(content, options))
+    yield from ({"type": type(item).__name__, **_as_json(item)} for item in reader(content, options))
 
 
 def _end_after(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Plain text and Markdown → articles."""
+"""Readers of plain text and Markdown."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from ingest.readers.html.text import html_blocks
 from rag.errors import ReadError
 
 _PLUSES = re.compile(r"^\+\+\+[ ]*$\n?", re.MULTILINE)
+_DASHES = re.compile(r"^---[ ]*$\n?", re.MULTILINE)
 _FIELD = re.compile(r"\s*+[\w -]{1,64}:")
 
 
@@ -53,9 +54,9 @@ def _scraped(text: str, content: Content, options: Options) -> Read:
 
 
 def from_markdown(content: Content, options: Options) -> Read:
-    """Markdown, with or without YAML front matter (id, title, date, source, author, url, language).
+    """Markdown, with or without YAML or TOML front matter (id, title, date, source, author, url, language).
 
-    The text is what the markup shows, without pictures; headings and the like are in it, but are not quoted.
+    The text is that of the rendered page, without pictures; headings are part of it but never quoted.
     """
     text = decode(read_bytes(content, options))
     yield from with_notices(content.name, _markdown(text, content, options), text)
@@ -70,42 +71,46 @@ def _markdown(text: str, content: Content, options: Options) -> Read:
     if len(body) > LONGEST_ARTICLE:
         yield make_article(content, body, {})
         return
-    title, blocks = _shown(body)
+    title, blocks = _rendered(body)
     title = one_line(fields.get("title")) or title
-    shown = join_blocks(block for block in blocks if not (block.unquotable and block.text == title))
-    yield make_article(content, shown, {**fields, "title": title}, extra, captions_of(shown.text))
+    joined_text = join_blocks(block for block in blocks if not (block.unquotable and block.text == title))
+    yield make_article(content, joined_text, {**fields, "title": title}, extra, captions_of(joined_text.text))
 
 
 LONGEST_FRONT_MATTER, DEEPEST_FRONT_MATTER = 50_000, 20
-"""Characters, and levels of lists and maps, of the fields before a text."""
+"""Characters and nesting levels of front matter."""
 
 
 def _front_matter(text: str) -> tuple[Mapping[str, Any], str]:
-    """The YAML between the first two lines of three dashes, or the TOML between those of three +, and what follows."""
-    if text.startswith("+++\n"):
-        return _toml_front_matter(text)
-    parts = re.split(r"^---[ ]*$\n?", text, maxsplit=2, flags=re.MULTILINE)
+    """The fields of YAML between --- lines or TOML between +++ lines, and the text after them."""
+    is_toml = text.startswith("+++\n")
+    parts = (_PLUSES if is_toml else _DASHES).split(text, maxsplit=2)
     if len(parts) < 3 or parts[0].strip():
         return {}, text
-    if len(parts[1]) > LONGEST_FRONT_MATTER:
+    name, lines = ("TOML", "+++") if is_toml else ("YAML", "---")
+    if len(parts[1]) > LONGEST_FRONT_MATTER and not is_toml:
         if not _FIELD.match(parts[1]):
             return {}, text
         problem = f"its front matter is longer than {LONGEST_FRONT_MATTER:,} characters"
-        raise ReadError(f"{problem}; shorten what stands between the --- lines")
+        raise ReadError(f"{problem}; shorten the part between the {lines} lines")
     try:
-        _check_structure(parts[1])
-        # The base loader leaves every value the text it is: a title "No", an id "010".
-        fields = yaml.load(parts[1], yaml.BaseLoader)  # noqa: S506 - it builds nothing but strings, lists and maps
+        fields = tomllib.loads(parts[1]) if is_toml else _yaml(parts[1])
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
-        problem = " ".join(str(error).split())
-        raise ReadError(f"its front matter is not YAML ({problem}); mend what stands between the --- lines") from error
+        problem = f"its front matter is not {name} ({' '.join(str(error).split())})"
+        raise ReadError(f"{problem}; correct the part between the {lines} lines") from error
     return (fields, parts[2]) if isinstance(fields, Mapping) else ({}, text)
 
 
-def _check_structure(front_matter: str) -> None:
-    """Before anything is built: an alias stands for all that its anchor holds, so that a few lines can be gigabytes.
+def _yaml(front_matter: str) -> Any:
+    _check_structure(front_matter)
+    # The base loader keeps every value as text: a title "No", an id "010".
+    return yaml.load(front_matter, yaml.BaseLoader)  # noqa: S506 - it builds nothing but strings, lists and maps
 
-    Raises ReadError for aliases and for what is nested too deeply, YAMLError for what is no YAML.
+
+def _check_structure(front_matter: str) -> None:
+    """Rejects aliases before anything is built, since each repeats its anchor: a few lines can become gigabytes.
+
+    Raises ReadError for aliases and for deep nesting, YAMLError for invalid YAML.
     """
     levels = 0
     for event in yaml.parse(front_matter, yaml.BaseLoader):
@@ -116,21 +121,8 @@ def _check_structure(front_matter: str) -> None:
             raise ReadError(f"its front matter is nested more than {DEEPEST_FRONT_MATTER} levels deep; flatten it")
 
 
-def _toml_front_matter(text: str) -> tuple[Mapping[str, Any], str]:
-    parts = _PLUSES.split(text, maxsplit=2)
-    if len(parts) < 3:
-        return {}, text
-    try:
-        return tomllib.loads(parts[1]), parts[2]
-    except (ValueError, RecursionError) as error:
-        problem = " ".join(str(error).split())
-        raise ReadError(
-            f"its front matter is not TOML ({problem}); correct what stands between the +++ lines"
-        ) from error
-
-
-def _shown(text: str) -> tuple[str, list[Block]]:
-    """The first heading of the first level, and all that Markdown shows: it is read as the page that it stands for."""
+def _rendered(text: str) -> tuple[str, list[Block]]:
+    """The first top-level heading, and the blocks of the HTML that Markdown renders to."""
     parser = MarkdownIt("commonmark").enable("table")
     tokens = parser.parse(text)
     headings = (inside for opening, inside in pairwise(tokens) if (opening.type, opening.tag) == ("heading_open", "h1"))

@@ -1,4 +1,4 @@
-"""Formats that are recognised by their content and cannot be read: the name of each, and what to do with it."""
+"""Formats that are recognized but not supported: how each is known, what it is called, and what to do with it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import PurePosixPath
 from ingest.content.archives import ZIP_STARTS, zip_file
 from ingest.content.types import Content
 from ingest.readers.feeds import root_name
-from ingest.readers.registry import EPUB, FEED, JSON, JSON_LINES, PARQUET, PDF, TEXT, WORD, Kind
+from ingest.readers.registry import FEED, JSON, JSON_LINES, TEXT, Kind, text_of
 from rag.errors import ReadError
 
 SAMPLE = 16_384
-"""Bytes of a file by which its format is known."""
+"""Bytes of a file from which its format is recognized."""
 MOST_CONTROLS = 0.02
-"""Share of control characters: with more, a file is no text in any encoding."""
+"""Share of control characters above which a file is no text in any encoding."""
 FEWEST_LINES, MOST_LINES = 5, 200
-"""Lines by which a program's source or a log is known."""
-MOSTLY = 0.6
+"""Lines from which source code or a log is recognized."""
+ENOUGH_LINES = 0.6
 """Share of those lines that have to look like it."""
 
 _DOCUMENT = "save it as .docx or .txt"
@@ -32,10 +32,10 @@ _PAGE = "save the page as .html"
 _RECORDS = "save its articles as .json or .csv"
 _WIRE = "convert it to JSON, or save its text as .txt"
 
-Named = tuple[str, str]
-"""What a format is called in a message, and what to do with a file of it."""
+Format = tuple[str, str]
+"""A format's name in messages, and what to do with a file of it."""
 
-_MAGIC: Sequence[tuple[int, tuple[bytes, ...], Named]] = (
+_MAGIC: Sequence[tuple[int, tuple[bytes, ...], Format]] = (
     (0, (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",), (
         "an old or a protected Office file (.doc, .xls, .ppt, .msg)",
         "save it as .docx without a password, as .pdf, or as .txt")),
@@ -79,43 +79,31 @@ _MAGIC: Sequence[tuple[int, tuple[bytes, ...], Named]] = (
     (0, (b"MZ\x90\0", b"MZ\0", b"MZP\0"), ("a program for Windows", _AS_TEXT)),
     (0, (b"OTTO\0", b"wOFF", b"wOF2", b"\0\1\0\0\0"), ("a font", _AS_TEXT)),
 )  # fmt: skip
-"""(offset, what stands there, format)."""
+"""(offset, signatures at that offset, format)."""
 
-_ZIPS: Sequence[tuple[re.Pattern[str], Named]] = (
+_ZIPS: Sequence[tuple[re.Pattern[str], Format]] = (
     (re.compile(r"\A(?:xl/workbook\.(xml|bin))"), ("an Excel workbook", _SHEET)),
     (re.compile(r"\A(?:ppt/presentation\.xml)"), ("a PowerPoint presentation", "save it as .pdf")),
-    (
-        re.compile(r"\A(?:visio/document\.xml|FixedDocSeq\.fdseq)"),
-        ("a Visio drawing or an XPS document", "save it as .pdf"),
-    ),
-    (
-        re.compile(r"\A(?:(Index/)?[^/]+\.iwa|Index\.zip|index\.(apxl|xml\.gz))"),
-        ("a document of Pages, Numbers or Keynote", "export it as .docx, .csv or .pdf"),
-    ),
-    (
-        re.compile(r"\A(?:META-INF/MANIFEST\.MF|AndroidManifest\.xml|.*\.dist-info/WHEEL)"),
-        ("a program's package", _AS_TEXT),
-    ),
+    (re.compile(r"\A(?:visio/document\.xml|FixedDocSeq\.fdseq)"), (
+        "a Visio drawing or an XPS document", "save it as .pdf")),
+    (re.compile(r"\A(?:(Index/)?[^/]+\.iwa|Index\.zip|index\.(apxl|xml\.gz))"), (
+        "a document of Pages, Numbers or Keynote", "export it as .docx, .csv or .pdf")),
+    (re.compile(r"\A(?:META-INF/MANIFEST\.MF|AndroidManifest\.xml|.*\.dist-info/WHEEL)"), (
+        "a program's package", _AS_TEXT)),
     (re.compile(r"\A(?:archive/[^/]+\.warc(\.gz)?)"), ("a web archive (WACZ)", "save its pages as .html")),
-)
+)  # fmt: skip
 _OPEN_DOCUMENT = b"application/vnd.oasis.opendocument."
 
-_TEXTS: Sequence[tuple[re.Pattern[str], Named]] = (
+_TEXTS: Sequence[tuple[re.Pattern[str], Format]] = (
     (re.compile(r"\A\{\\rtf"), ("an RTF document", _DOCUMENT)),
-    (
-        re.compile(r"\A(?:.*\n){0,30}?TY  - \w+[ ]*\n(?:.*\n){0,3}?[A-Z][A-Z\d]  - "),
-        ("an RIS file of references", _REFERENCES),
-    ),
-    (
-        re.compile(r"\A(?:.*\n){0,5}?PMID- ?\d+[ ]*\n(?:.*\n){0,3}?[A-Z]{2,4} *- "),
-        ("a MEDLINE file of references", _REFERENCES),
-    ),
+    (re.compile(r"\A(?:.*\n){0,30}?TY  - \w+[ ]*\n(?:.*\n){0,3}?[A-Z][A-Z\d]  - "), (
+        "an RIS file of references", _REFERENCES)),
+    (re.compile(r"\A(?:.*\n){0,5}?PMID- ?\d+[ ]*\n(?:.*\n){0,3}?[A-Z]{2,4} *- "), (
+        "a MEDLINE file of references", _REFERENCES)),
     (re.compile(r"\A%0 [A-Z].*\n(?:%[\dA-Z@!&^] .*\n)"), ("an EndNote file of references", _REFERENCES)),
     (re.compile(r"\AFN .*\nVR \d"), ("a Web of Science file of references", _REFERENCES)),
-    (
-        re.compile(r"\A(?:[ \t]*+(?:%.*+)?\n)*+[ \t]*+@[A-Za-z]{2,30}[ \t]*+\{[^{}\n]{0,200}\n?[^\n=]{0,200}="),
-        ("a BibTeX file of references", _REFERENCES),
-    ),
+    (re.compile(r"\A(?:[ \t]*+(?:%.*+)?\n)*+[ \t]*+@[A-Za-z]{2,30}[ \t]*+\{[^{}\n]{0,200}\n?[^\n=]{0,200}="), (
+        "a BibTeX file of references", _REFERENCES)),
     (re.compile(r"\A(?:=LDR  |\d{5}[acdnp][a-z][a-z ]{2}[ a]22)"), ("a MARC file of catalogue records", _REFERENCES)),
     (
         re.compile(
@@ -126,26 +114,16 @@ _TEXTS: Sequence[tuple[re.Pattern[str], Named]] = (
     ),
     (re.compile(r"\ABEGIN:VCARD"), ("a vCard file of contacts", _AS_TEXT)),
     (re.compile(r"\ABEGIN:VCALENDAR"), ("an iCalendar file of events", _AS_TEXT)),
-    (
-        re.compile(r"\A(?:WEBVTT(?:[ \t].*)?\n|\d{1,6}[ \t]*\n\d{1,2}:\d\d:\d\d[,.]\d{1,3} --> \d|\[Script Info\]\n)"),
-        ("a file of subtitles", "save what is said as .txt, without the times"),
-    ),
-    (
-        re.compile(r"\A-----BEGIN PGP SIGNED MESSAGE-----"),
-        ("a text signed with PGP", "save the text without its signature"),
-    ),
-    (
-        re.compile(r"\A-----BEGIN [A-Z\d ]{2,40}-----"),
-        ("encrypted, a key or a certificate", "decrypt it, and save its text"),
-    ),
-    (
-        re.compile(r"\A(?:\d{2,9}[ \t]*\n[!-9;-~]{2,40}: .*\n(?:[!-9;-~]{2,40}: |[ \t]))"),
-        ("a message of Apple Mail (.emlx)", "save it as .eml"),
-    ),
-    (
-        re.compile(r"\A(?:\[InternetShortcut\]\n|\[Desktop Entry\]\n)"),
-        ("a link to a page", "give the page's address itself"),
-    ),
+    (re.compile(r"\A(?:WEBVTT(?:[ \t].*)?\n|\d{1,6}[ \t]*\n\d{1,2}:\d\d:\d\d[,.]\d{1,3} --> \d|\[Script Info\]\n)"), (
+        "a file of subtitles", "save what is said as .txt, without the times")),
+    (re.compile(r"\A-----BEGIN PGP SIGNED MESSAGE-----"), (
+        "a text signed with PGP", "save the text without its signature")),
+    (re.compile(r"\A-----BEGIN [A-Z\d ]{2,40}-----"), (
+        "encrypted, a key or a certificate", "decrypt it, and save its text")),
+    (re.compile(r"\A(?:\d{2,9}[ \t]*\n[!-9;-~]{2,40}: .*\n(?:[!-9;-~]{2,40}: |[ \t]))"), (
+        "a message of Apple Mail (.emlx)", "save it as .eml")),
+    (re.compile(r"\A(?:\[InternetShortcut\]\n|\[Desktop Entry\]\n)"), (
+        "a link to a page", "give the page's address itself")),
     (re.compile(r"\A(?:begin \d{3} \S+\n|=ybegin )"), ("an encoded file", "decode it first")),
     (re.compile(r"\A(?:d\d{1,3}:(?:announce|created))"), ("a torrent", "download what it leads to")),
     (re.compile(r"\A(?:diff --git |Index: \S+\n=|--- \S+.*\n\+\+\+ \S)"), ("a patch of a program's source", _AS_TEXT)),
@@ -157,7 +135,7 @@ _TEXTS: Sequence[tuple[re.Pattern[str], Named]] = (
         ),
         ("a database's dump", _RECORDS),
     ),
-)
+)  # fmt: skip
 _PAGES_IN_MAIL = re.compile(
     r"\A(?:.+\n)*?(?:snapshot-content-location:|from: <?saved by"
     r"|content-type: multipart/related;.{0,200}\n?.{0,200}type=\"text/html\")",
@@ -165,30 +143,20 @@ _PAGES_IN_MAIL = re.compile(
 )
 _MHTML = ("a page saved as MHTML", "save the page as .html")
 
-_JSONS: Sequence[tuple[re.Pattern[str], Named]] = (
-    (
-        re.compile(r"\A\{\s*\"(?:cells|nbformat|metadata)\"[\s\S]*\"(?:cell_type|nbformat)\"\s*:"),
-        ("a Jupyter notebook", "export it as .md or .html"),
-    ),
-    (
-        re.compile(r"\A\{\s*\"type\"\s*:\s*\"(?:FeatureCollection|Feature|Topology|GeometryCollection)\""),
-        ("a map in GeoJSON", _RECORDS),
-    ),
-    (
-        re.compile(r"\A\{\s*\"log\"\s*:\s*\{\s*\"(?:version|creator)\""),
-        ("a record of a browser's traffic (HAR)", _PAGE),
-    ),
-    (
-        re.compile(r"\A\{\s*\"(?:openapi|swagger|\$schema|\$id|asyncapi)\"\s*:"),
-        ("a description of data or of an API", _AS_TEXT),
-    ),
-    (
-        re.compile(r"\A\{[\s\S]*\"(?:dependencies|devDependencies|peerDependencies|compilerOptions)\"\s*:\s*\{"),
-        ("a program's settings", _AS_TEXT),
-    ),
-)
+_JSONS: Sequence[tuple[re.Pattern[str], Format]] = (
+    (re.compile(r"\A\{\s*\"(?:cells|nbformat|metadata)\"[\s\S]*\"(?:cell_type|nbformat)\"\s*:"), (
+        "a Jupyter notebook", "export it as .md or .html")),
+    (re.compile(r"\A\{\s*\"type\"\s*:\s*\"(?:FeatureCollection|Feature|Topology|GeometryCollection)\""), (
+        "a map in GeoJSON", _RECORDS)),
+    (re.compile(r"\A\{\s*\"log\"\s*:\s*\{\s*\"(?:version|creator)\""), (
+        "a record of a browser's traffic (HAR)", _PAGE)),
+    (re.compile(r"\A\{\s*\"(?:openapi|swagger|\$schema|\$id|asyncapi)\"\s*:"), (
+        "a description of data or of an API", _AS_TEXT)),
+    (re.compile(r"\A\{[\s\S]*\"(?:dependencies|devDependencies|peerDependencies|compilerOptions)\"\s*:\s*\{"), (
+        "a program's settings", _AS_TEXT)),
+)  # fmt: skip
 
-_ROOTS: dict[str, Named] = {
+_ROOTS: dict[str, Format] = {
     "nitf": ("a NITF document", _WIRE),
     "tei": ("a TEI document", _AS_TEXT),
     "svg": ("an SVG picture", _PICTURE),
@@ -211,16 +179,16 @@ _FRAGMENT = frozenset(
     "link main mark meta nav ol p pre q s script section small span strike strong style sub summary sup table tbody td "
     "template th thead time title tr tt u ul var video".split()
 )
-"""Elements of web pages, with which a text can begin that is no XML."""
+"""HTML elements, with which a text can begin that is not XML."""
 _DECLARED = re.compile(r"<\?xml\b|<!DOCTYPE\b(?!\s+html\b)|<[^<>]*\bxmlns[:=]", re.IGNORECASE)
 
-_SOURCES = frozenset(
+_SOURCE_SUFFIXES = frozenset(
     ".py .pyw .js .mjs .cjs .ts .jsx .tsx .java .c .h .cpp .hpp .cc .cs .go .rs .rb .php .pl .sh .bash .zsh .ps1 .bat "
     ".cmd .swift .kt .scala .r .m .jl .lua .sql .css .scss .less .vue .dart .hs .ml .clj .ex .exs .erl .f90 .pas .asm "
     ".vb .ipynb .gradle .cmake .mk .tf .proto .graphql".split()
 )
-_SETTINGS = frozenset(".yaml .yml .toml .ini .cfg .conf .env .lock .properties .plist .reg".split())
-"""Endings of files that hold no prose; what they hold can begin like it."""
+_SETTINGS_SUFFIXES = frozenset(".yaml .yml .toml .ini .cfg .conf .env .lock .properties .plist .reg".split())
+"""Suffixes of files that hold no prose but can begin like it."""
 _CODE = re.compile(
     r"\s*+(?:.*[;{}]|[\])}]+[,;]?|(?:def|class|if|for|while|elif|with|try|except|else|switch|case)\b.*:"
     r"|(?:import|from)\s+[\w.]+(?:\s+import\b.*)?|(?:return|var|let|const|func|fn|public|private|static|package|using)\b"
@@ -232,27 +200,24 @@ _LOGGED = re.compile(
     r"|\d{1,3}(?:\.\d{1,3}){3} \S+ \S+ \["
     r"|(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL)\b[: \]]|\d\d:\d\d:\d\d[.,]\d{3} )"
 )
-_CONTROLS = bytes({*range(1, 32), 127} - set(b"\t\n\v\f\r\x1a\x1b\x1c\x1d\x1e\x1f"))
-BINARY = "a binary file of no known format"
+_CONTROL_BYTES = bytes({*range(1, 32), 127} - set(b"\t\n\v\f\r\x1a\x1b\x1c\x1d\x1e\x1f"))
+BINARY = "a binary file of an unknown format"
 
 
 def refusal(content: Content, kind: Kind | None) -> str:
-    """Why a content of this kind cannot be read, by what it holds; empty if it can be, as far as this shows."""
-    if kind in (PARQUET, PDF, WORD, EPUB):
+    """Why a content that was taken for this kind cannot be read; empty if it is of no format known here."""
+    if kind and kind.binary:
         return ""
     start = content.start(SAMPLE)
-    named = _by_magic(start) or _by_members(content, start)
-    if not named and not start.startswith((*ZIP_STARTS, b"\x1f\x8b")):
-        named = _by_text(content.name, start, kind)
-    return f"is {named[0]}, which cannot be read yet; {named[1]}" if named else ""
+    known = next((known for at, marks, known in _MAGIC if start[at : at + 20].startswith(marks)), None)
+    known = known or _by_members(content, start)
+    if not known and not start.startswith((*ZIP_STARTS, b"\x1f\x8b")):
+        known = _by_text(content.name, start, kind)
+    return f"is {known[0]}, which cannot be read yet; {known[1]}" if known else ""
 
 
-def _by_magic(start: bytes) -> Named | None:
-    return next((named for at, marks, named in _MAGIC if start[at : at + 20].startswith(marks)), None)
-
-
-def _by_members(content: Content, start: bytes) -> Named | None:
-    """What a zip is that is no plain archive."""
+def _by_members(content: Content, start: bytes) -> Format | None:
+    """The format of a zip file that is not a plain archive."""
     if not start.startswith(ZIP_STARTS):
         return None
     if _OPEN_DOCUMENT in start[:100]:
@@ -262,50 +227,49 @@ def _by_members(content: Content, start: bytes) -> Named | None:
             names = archive.namelist()
     except ReadError:
         return None
-    return next((named for pattern, named in _ZIPS if any(map(pattern.fullmatch, names))), None)
+    return next((known for pattern, known in _ZIPS if any(map(pattern.fullmatch, names))), None)
 
 
-def _by_text(name: str, start: bytes, kind: Kind | None) -> Named | None:
+def _by_text(name: str, start: bytes, kind: Kind | None) -> Format | None:
     if kind == FEED:
         return None
-    wide = start.startswith((b"\xff\xfe", b"\xfe\xff"))
-    if not wide and len(start.translate(None, _CONTROLS)) < (1 - MOST_CONTROLS) * len(start):
+    if not start.startswith((b"\xff\xfe", b"\xfe\xff")) and len(start.translate(None, _CONTROL_BYTES)) < (
+        1 - MOST_CONTROLS
+    ) * len(start):
         return BINARY, _AS_TEXT
-    text = start.decode("utf-16" if wide else "utf-8", "replace").lstrip("\ufeff \t\r\n")
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return next(filter(None, _found(name, text, start, kind)), None)
+    return next(filter(None, _formats(name, text_of(start).lstrip("\ufeff \t\n"), start, kind)), None)
 
 
-def _found(name: str, text: str, start: bytes, kind: Kind | None) -> Iterator[Named | None]:
+def _formats(name: str, text: str, start: bytes, kind: Kind | None) -> Iterator[Format | None]:
     if kind in (JSON, JSON_LINES):
-        yield from (named for pattern, named in _JSONS if pattern.match(text))
-    yield from (named for pattern, named in _TEXTS if pattern.match(text))
+        yield from (known for pattern, known in _JSONS if pattern.match(text))
+    yield from (known for pattern, known in _TEXTS if pattern.match(text))
     yield _MHTML if _PAGES_IN_MAIL.match(text) else None
     if kind in (TEXT, None):
         yield _by_root(text, start)
         yield _by_lines(text)
     suffix = PurePosixPath(name).suffix.lower()
-    if kind is None and suffix in _SOURCES:
+    if kind is None and suffix in _SOURCE_SUFFIXES:
         yield "a program's source", _AS_TEXT
-    if kind is None and suffix in _SETTINGS:
+    if kind is None and suffix in _SETTINGS_SUFFIXES:
         yield "a program's settings", _AS_TEXT
 
 
-def _by_root(text: str, start: bytes) -> Named | None:
-    """What XML is, by its outermost element."""
+def _by_root(text: str, start: bytes) -> Format | None:
+    """The format of XML, by its root element."""
     root = root_name(start)
     name = root.rpartition(":")[2].lower()
     if not root or (not _DECLARED.match(text) and (name in _FRAGMENT or "</" not in text)):
         return None
-    return _ROOTS.get(name, (f"XML of another kind (its outermost element is <{root[:60]}>)", _WIRE))
+    return _ROOTS.get(name, (f"XML of another kind (its root element is <{root[:60]}>)", _WIRE))
 
 
-def _by_lines(text: str) -> Named | None:
-    """A program's source, or a log: known by most of its lines."""
+def _by_lines(text: str) -> Format | None:
+    """Source code or a log, recognized by most of its lines."""
     lines = [line for line in text.split("\n")[:MOST_LINES] if line.strip()]
     if len(lines) < FEWEST_LINES:
         return None
-    needed = MOSTLY * len(lines)
+    needed = ENOUGH_LINES * len(lines)
     if sum(bool(_LOGGED.match(line[:100])) for line in lines) >= needed:
         return "a program's log", _AS_TEXT
     code = sum(bool(_CODE.fullmatch(line.rstrip()[:500])) for line in lines)

@@ -20,6 +20,7 @@ from ingest.readers.records.record import RecordReader
 from ingest.readers.records.tabular import from_csv, from_parquet
 from ingest.readers.registry import (
     CSV,
+    ISOLATED_READERS,
     JSON,
     JSON_LINES,
     MAIL,
@@ -55,7 +56,7 @@ class Opener:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._worker = Sandbox(options)
+        self._worker = Sandbox(options, ISOLATED_READERS)
         self._file: BinaryIO | None = None
         self._posts: tuple[Path | None, Posts] = (None, {})
 
@@ -120,9 +121,8 @@ class Opener:
         if kind is None and is_archive(content.start(4)):
             yield from self._unpacked(content, source, budget, depth)
         elif kind is MAILBOX:
-            letter = reader_name(MAIL)
             yield from self._each(
-                content, messages(content), lambda part: self._worker.read(letter, part, budget), budget
+                content, messages(content), lambda part: self._worker.read(MAIL.reader, part, budget), budget
             )
         elif kind is None and source.asked and not content.url and not content.start(64).lstrip().startswith(b"<"):
             yield from self._by_kind(TEXT, content, options, budget)
@@ -135,7 +135,7 @@ class Opener:
 
     def _by_kind(self, kind: Kind, content: Content, options: Options, budget: Budget) -> Read:
         if kind.isolated and not kind.missing:
-            return self._worker.read(reader_name(kind), content, budget, options)
+            return self._worker.read(kind.reader, content, budget, options)
         if kind in RECORDS:
             return RECORDS[kind](content, options, partial(self._worker.blocks, budget=budget))
         return kind.read(content, options)
@@ -191,8 +191,3 @@ class Opener:
 def part_name(part: Content | Failure) -> str:
     """What a part of an archive is called."""
     return part.name if isinstance(part, Content) else part.source
-
-
-def reader_name(kind: Kind) -> str:
-    """The kind's reader as the worker knows it."""
-    return f"{kind.read.__module__}:{kind.read.__name__}"

@@ -1,4 +1,4 @@
-"""The blocks of a document (its paragraphs, headings, rows of tables) → an article."""
+"""The blocks of a document (paragraphs, headings, table rows) → an article. Knows no file format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ingest.readers.dump import captions_of
 from rag.schema import Article, Failure
 
 _HYPHENS = str.maketrans({"\u00ad": None})
-_JUNK = re.compile(
+_GENERATED_TITLE = re.compile(
     r"microsoft (word|powerpoint|excel)\b.*"
     r"|(untitled|document|dokument|unbenannt|sans titre|title|book|presentation|unknown|none|null)[\s_-]*\d*"
     r"|(file|https?):\S*|about:blank"
@@ -24,7 +24,7 @@ _JUNK = re.compile(
     r"|[^a-z]*",
     re.IGNORECASE,
 )
-"""Titles that programs give, not people."""
+"""Titles that programs fill in."""
 
 
 def document_article(
@@ -33,14 +33,14 @@ def document_article(
     fields: Mapping[str, Any],
     extra: Mapping[str, Any] = MappingProxyType({}),
 ) -> Article | Failure:
-    """The article that a document's blocks make, or why they make none.
+    """The article made of a document's blocks, or why there is none.
 
-    A title that only a program can have given falls away. A heading that is the title is not said again.
+    A title that a program filled in is dropped, and so is a heading that repeats the title.
     """
     title = stated_title(fields.get("title"), content.name)
     cleaned = map(_cleaned, blocks)
-    shown = join_blocks(block for block in cleaned if block.text and not (block.unquotable and block.text == title))
-    return make_article(content, shown, {**fields, "title": title}, extra, captions_of(shown.text))
+    text = join_blocks(block for block in cleaned if block.text and not (block.unquotable and block.text == title))
+    return make_article(content, text, {**fields, "title": title}, extra, captions_of(text.text))
 
 
 def _cleaned(block: Block) -> Block:
@@ -49,7 +49,7 @@ def _cleaned(block: Block) -> Block:
 
 
 def stated_title(value: object, name: str) -> str:
-    """A title as somebody wrote it; empty for "Microsoft Word - draft.doc", "untitled", or the name of a file."""
+    """A title that a person wrote; empty for "Microsoft Word - draft.doc", "untitled", or a file's name."""
     title = one_line(value)
     letters = any(character.isalpha() for character in title)
-    return title if letters and not _JUNK.fullmatch(title) and title != file_name(name) else ""
+    return title if letters and not _GENERATED_TITLE.fullmatch(title) and title != file_name(name) else ""

@@ -1,4 +1,4 @@
-"""Word documents (.docx) → an article: paragraphs, headings, items and rows of tables, as Word would show them."""
+"""Word documents (.docx) → an article: paragraphs, headings, list items and table rows as Word shows them."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ if TYPE_CHECKING:
 _HEADING = re.compile(r"(heading|[üu]?berschrift|titre) ?\d.*|title|subtitle|caption", re.IGNORECASE)
 _CONTENTS = re.compile(r"toc ?\d|toc heading", re.IGNORECASE)
 _SKIPPED = frozenset({"del", "moveFrom", "Fallback", "instrText", "delText"})
-"""What was deleted, what stands for something that is read already, and the names of fields."""
-_SET = {"b": "strong", "i": "stressed"}
+"""Deleted text, fallbacks of content that is read already, and field codes."""
+_RUN_STYLES = {"b": "strong", "i": "stressed"}
 NO_OUTLINE, NO_LIST = "9", "0"
 LIST, TABLE = 1, 2
-"""Numbers of what a colon announces: neighbouring items are of one list, neighbouring rows of one table."""
+"""Numbers for Block.list_number: neighbouring items belong to one list, neighbouring rows to one table."""
 MOST_BASES = 12
-"""Styles, each based on the next."""
+"""Length of a chain of styles that are based on each other."""
 _SIGNS = {"tab": " ", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": " "}
 
 
 def from_docx(content: Content, options: Options) -> Read:
     """A Word document as one article, without headers, footers, notes and comments.
 
-    If it states no title, a heading that it begins with is one.
-    Raises ReadError if it is broken, or unpacks to too much.
+    Without a stated title, a heading at the start is the title. Raises ReadError if it is broken or unpacks to too
+    much.
     """
     with zip_file(io.BytesIO(read_bytes(content, options))) as archive:
         parts = Parts(archive, options.limits.bytes)
         document = _document_name(parts)
         styles = _styles(parts, posixpath.join(posixpath.dirname(document), "styles.xml"))
-        told = _core_properties(parts)
+        properties = _core_properties(parts)
         blocks = list(_blocks(parts.read(document), styles))
     heading = blocks[0].text if blocks and blocks[0].unquotable and not blocks[0].list_number else ""
-    fields = {key: told.get(name) for key, name in _FIELDS.items()}
-    fields["title"] = stated_title(told.get("title"), content.name) or heading
-    extra = {name: told.get(name) for name in ("subject", "keywords", "category", "description", "modified")}
+    fields = {key: properties.get(name) for key, name in _FIELDS.items()}
+    fields["title"] = stated_title(properties.get("title"), content.name) or heading
+    extra = {name: properties.get(name) for name in ("subject", "keywords", "category", "description", "modified")}
     yield document_article(content, blocks, fields, extra)
 
 
@@ -56,10 +56,7 @@ _FIELDS = {"author": "creator", "date": "created", "language": "language"}
 
 
 def parsed(data: bytes) -> Iterator[tuple[str, _Element]]:
-    """The starts and ends of XML's elements, as they come. Nothing is loaded, no entity is resolved.
-
-    Raises ReadError for what is not XML.
-    """
+    """Start and end events of XML, without loading or resolving anything external. Raises ReadError for broken XML."""
     from lxml import etree
 
     try:
@@ -67,11 +64,11 @@ def parsed(data: bytes) -> Iterator[tuple[str, _Element]]:
             io.BytesIO(data), ("start", "end"), resolve_entities=False, load_dtd=False, no_network=True
         )
     except etree.XMLSyntaxError as error:
-        raise ReadError(f"is broken ({one_line(str(error))[:200]}); make it, or load it, again") from error
+        raise ReadError(f"is broken ({one_line(str(error))[:200]}); create or download it again") from error
 
 
 def local(element: _Element) -> str:
-    """An element's name without its namespace, of which there are two for everything."""
+    """An element's name without its namespace: Word has two namespaces for everything."""
     return str(element.tag).rsplit("}", 1)[-1]
 
 
@@ -80,7 +77,7 @@ def _attribute(element: _Element, name: str) -> str:
 
 
 def _document_name(parts: Parts) -> str:
-    """Where the text stands: nearly always in word/document.xml."""
+    """The part with the text: nearly always word/document.xml."""
     if "_rels/.rels" in parts:
         for event, element in parsed(parts.read("_rels/.rels")):
             if event == "end" and _attribute(element, "Type").endswith("/officeDocument"):
@@ -92,7 +89,7 @@ def _document_name(parts: Parts) -> str:
 
 @dataclass(slots=True)
 class _Style:
-    """A style of paragraphs. Its name is the same in every language's Word, its id is not."""
+    """A paragraph style. Its name is the same in every language of Word, its id is not."""
 
     name: str = ""
     base: str = ""
@@ -101,15 +98,15 @@ class _Style:
 
 
 def _styles(parts: Parts, name: str) -> Mapping[str, _Style]:
-    """The styles by their ids, each with what it takes from those that it is based on."""
+    """The styles by id, each with what it inherits."""
     if name not in parts:
         return {}
-    found: dict[str, _Style] = {}
+    styles: dict[str, _Style] = {}
     style = _Style()
     for event, element in parsed(parts.read(name)):
         tag, value = local(element), _attribute(element, "val")
         if event == "start" and tag == "style":
-            style = found.setdefault(_attribute(element, "styleId"), _Style())
+            style = styles.setdefault(_attribute(element, "styleId"), _Style())
         elif event == "end" and tag == "name":
             style.name = style.name or value
         elif event == "end" and tag == "basedOn":
@@ -118,18 +115,18 @@ def _styles(parts: Parts, name: str) -> Mapping[str, _Style]:
             style.outlined = value != NO_OUTLINE
         elif event == "end" and tag == "numPr":
             style.listed = True
-    return {identity: _with_bases(style, found) for identity, style in found.items()}
+    return {identity: _with_bases(style, styles) for identity, style in styles.items()}
 
 
 def _with_bases(style: _Style, styles: Mapping[str, _Style]) -> _Style:
-    whole, base = _Style(style.name, style.base), style
+    merged, base = _Style(style.name, style.base), style
     for _ in range(MOST_BASES):
-        whole.outlined = whole.outlined or base.outlined or bool(_HEADING.fullmatch(base.name))
-        whole.listed = whole.listed or base.listed
+        merged.outlined = merged.outlined or base.outlined or bool(_HEADING.fullmatch(base.name))
+        merged.listed = merged.listed or base.listed
         if base.base not in styles:
             break
         base = styles[base.base]
-    return whole
+    return merged
 
 
 def _core_properties(parts: Parts) -> Mapping[str, Any]:
@@ -141,7 +138,7 @@ def _core_properties(parts: Parts) -> Mapping[str, Any]:
 
 @dataclass(slots=True)
 class _Run:
-    """Text within a paragraph, and how it is set."""
+    """A run of text within a paragraph, with its style."""
 
     text: str
     strong: bool = False
@@ -159,7 +156,7 @@ class _Paragraph:
     stressed: bool = False
 
     def block(self, *, in_cell: bool) -> Block | None:
-        """What it shows; None for nothing, and for a line of the table of contents."""
+        """The paragraph as a block; None if it is empty or a line of the table of contents."""
         lines = (one_line(line) for line in "".join(run.text for run in self.runs).split("\n"))
         text = "\n".join(line for line in lines if line)
         if not text or _CONTENTS.match(self.style.name):
@@ -168,26 +165,26 @@ class _Paragraph:
         return Block(text, self._is_marked(text, part=in_cell or listed), LIST if listed else 0)
 
     def _is_marked(self, text: str, *, part: bool) -> bool:
-        """Is it a heading, by its style or because all of it is bold, a lone link, or the question of an interview?"""
+        """Whether it is a heading (by style, or all bold), a lone link, or an interview question."""
         if self.outlined or self.style.outlined:
             return True
-        said = [run for run in self.runs if any(map(str.isalnum, run.text))]
+        runs = [run for run in self.runs if any(map(str.isalnum, run.text))]
         if QUESTION_END.search(text):
-            return bool(said) and all(run.strong or run.stressed for run in said)
-        if not said or part:
+            return bool(runs) and all(run.strong or run.stressed for run in runs)
+        if not runs or part:
             return False
-        return all(run.linked for run in said) or (all(run.strong for run in said) and not SENTENCE_END.search(text))
+        return all(run.linked for run in runs) or (all(run.strong for run in runs) and not SENTENCE_END.search(text))
 
 
 @dataclass(slots=True)
 class _Row:
-    """A row of a table: the paragraphs of each of its cells. That of a header is repeated on each page."""
+    """A row of a table: the paragraphs of each cell. `header` rows are those that Word repeats on each page."""
 
     cells: list[list[Block]] = field(default_factory=list)
     header: bool = False
 
     def blocks(self) -> list[Block]:
-        """One line, if no cell holds more than a paragraph; else its paragraphs, which a table can set side by side."""
+        """One line if no cell holds more than a paragraph; else the paragraphs, which the table only lays out."""
         filled = [cell for cell in self.cells if cell]
         if len(filled) > 1 and all(len(cell) == 1 for cell in filled):
             marked = self.header or all(cell[0].unquotable for cell in filled)
@@ -196,7 +193,7 @@ class _Row:
 
 
 class _Body:
-    """Takes a document's elements, and gives its blocks as soon as they are whole."""
+    """Takes a document's elements in order and returns its blocks as soon as they are complete."""
 
     def __init__(self, styles: Mapping[str, _Style]) -> None:
         self._styles = styles
@@ -239,10 +236,10 @@ class _Body:
             self._add_text(element.text or "", paragraph)
         elif name in _SIGNS and inside == "r":
             self._add_text(_SIGNS[name], paragraph)
-        elif name in _SET and inside == "rPr":
-            setattr(paragraph, _SET[name], _is_on(element))
+        elif name in _RUN_STYLES and inside == "rPr":
+            setattr(paragraph, _RUN_STYLES[name], _is_on(element))
         elif name == "r" or (name == "rPr" and inside == "pPr"):
-            # What the mark at a paragraph's end is set in says nothing of its text.
+            # The style of the paragraph mark is not that of the text.
             paragraph.strong = paragraph.stressed = False
         elif name == "pStyle":
             identity = _attribute(element, "val")
@@ -256,7 +253,7 @@ class _Body:
         paragraph.runs.append(_Run(text, paragraph.strong, paragraph.stressed, self._links > 0))
 
     def _put(self, blocks: list[Block]) -> list[Block]:
-        """Into the cell they stand in, or out."""
+        """Adds blocks to the open cell, else returns them."""
         if self._rows and self._rows[-1].cells:
             self._rows[-1].cells[-1].extend(blocks)
             return []
@@ -276,5 +273,5 @@ def _blocks(data: bytes, styles: Mapping[str, _Style]) -> Iterator[Block]:
             continue
         yield from body.end(element, name)
         if name in {"p", "tbl", "sectPr"}:
-            # What was read is let go, so that a long document takes little more memory than a short one.
+            # Frees what was read, so that memory does not grow with the document.
             element.clear(keep_tail=True)

@@ -1,4 +1,4 @@
-"""E-books (.epub) → an article: the chapters in their order, as paragraphs, headings, items and rows."""
+"""E-books (.epub) → an article: the chapters in order, as paragraphs, headings, list items and table rows."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _INLINE = frozenset(
     "a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark q rb ruby s samp small span "
     "strike strong sub sup time tt u var wbr".split()
 )
-"""Elements within a paragraph; all others begin and end one."""
-_OTHERS = {"bridgehead": "h2", "docauthor": "address", "doctitle": "h1", "hd": "h2"}
-"""Elements of DTBook that mean what one of HTML's does."""
+"""Elements within a paragraph; all others begin and end a paragraph."""
+_SYNONYMS = {"bridgehead": "h2", "docauthor": "address", "doctitle": "h1", "hd": "h2"}
+"""Elements of DTBook that correspond to one of HTML."""
 _UNREAD = frozenset("head script style template svg math nav audio video object iframe noscript rt rp".split())
 _KNOWN = _INLINE | _UNREAD | BLOCKS | BREAKS
 _SPACE = re.compile(r"\s+")
@@ -43,14 +43,14 @@ _EMPTY = re.compile(
     r"<(?!(?:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)\b)([A-Za-z][\w:.-]*+)([^<>]*+)(?<=/)>",
     re.IGNORECASE,
 )
-"""An element that is empty in XML, and would be open to the end in HTML."""
+"""A self-closed XML element, which an HTML parser would leave open to the end of the page."""
 _NEWS = re.compile(r"(?:^|/)feed_\d+/article_\d+/")
-"""Where Calibre keeps the articles of news that it made a book of."""
+"""Paths of the articles in a book that Calibre made of news feeds."""
 _DECLARATION = re.compile(r"\A[\s\ufeff]*+<\?xml[^>]*+>")
 
 
 def from_epub(content: Content, options: Options) -> Read:
-    """An e-book as one article, without its table of contents and the marks of its notes.
+    """An e-book as one article, without table of contents and note references.
 
     Raises ReadError if it is broken, protected against copying, or unpacks to too much.
     """
@@ -61,17 +61,17 @@ def from_epub(content: Content, options: Options) -> Read:
         if ENCRYPTION in parts and any(name in chapters for name in _encrypted(parts)):
             raise ReadError("is protected against copying (DRM); give a copy that is not")
         blocks = [block for name in chapters for block in page_blocks(_text(parts, name))]
-    told = package.told
+    metadata = package.metadata
     fields = {
-        "title": told.get("title", [""])[0],
-        "author": told.get("creator"),
-        "date": told.get("date", [""])[0],
-        "source": told.get("publisher"),
-        "language": told.get("language", [""])[0],
+        "title": metadata.get("title", [""])[0],
+        "author": metadata.get("creator"),
+        "date": metadata.get("date", [""])[0],
+        "source": metadata.get("publisher"),
+        "language": metadata.get("language", [""])[0],
     }
-    about = " ".join(block.text for line in told.get("description", ()) for block in page_blocks(line))
-    extra = {name: told.get(name) for name in ("identifier", "subject", "rights", "contributor")}
-    yield document_article(content, blocks, fields, {"description": about, **extra})
+    description = " ".join(block.text for line in metadata.get("description", ()) for block in page_blocks(line))
+    extra = {name: metadata.get(name) for name in ("identifier", "subject", "rights", "contributor")}
+    yield document_article(content, blocks, fields, {"description": description, **extra})
     articles = sum(bool(_NEWS.search(name)) for name in chapters)
     if articles > 1:
         yield several_documents_notice(content.name, articles)
@@ -82,14 +82,14 @@ def _text(parts: Parts, name: str) -> str:
     try:
         return decode(data)
     except ReadError as error:
-        raise ReadError(f"is broken ({one_line(name)} in it is no text); make it, or load it, again") from error
+        raise ReadError(f"is broken ({one_line(name)} in it is not text); create or download it again") from error
 
 
 @dataclass(slots=True)
 class _Package:
-    """What the package file of a book says: its metadata, and the names of its chapters in order."""
+    """A book's package file: its metadata, and the paths of its chapters in order."""
 
-    told: dict[str, list[str]] = field(default_factory=dict)
+    metadata: dict[str, list[str]] = field(default_factory=dict)
     chapters: list[str] = field(default_factory=list)
 
     @classmethod
@@ -111,8 +111,8 @@ class _Package:
         elif name == "itemref" and (page := pages.get(element.get("idref", ""))):
             self.chapters.append(page)
         elif "/dc/elements/" in str(element.tag) and (text := one_line(element.text)):
-            values = self.told.setdefault(name, [])
-            # A book can state several dates, and what each is of.
+            values = self.metadata.setdefault(name, [])
+            # Of several dates, that of publication comes first.
             first = name == "date" and "publication" in element.attrib.values()
             values.insert(0 if first else len(values), text)
 
@@ -124,7 +124,7 @@ def _encrypted(parts: Parts) -> Iterator[str]:
 
 
 def page_blocks(markup: str) -> list[Block]:
-    """The blocks of one XHTML page; of a broken one, what can be read of it."""
+    """The blocks of one XHTML page; of a broken one, as many as can be parsed."""
     from lxml import etree
 
     markup = _EMPTY.sub(lambda tag: f"<{tag[1]}{tag[2][:-1]}></{tag[1]}>", _DECLARATION.sub("", markup, count=1))
@@ -132,15 +132,16 @@ def page_blocks(markup: str) -> list[Block]:
     try:
         root = etree.fromstring(markup.encode("utf-8", "replace"), parser)
     except etree.XMLSyntaxError:
-        # There is no element in it.
+        # It holds no element.
         return []
     if root is None:
         return []
     for element in root.iter():
-        # Books also have elements that no page has; each of them is a block.
-        element.tag = element.tag.lower() if element.tag.lower() in _KNOWN else _OTHERS.get(element.tag.lower(), "div")
-    return blocks_of(root, _SPACE, _is_unread)
+        # Elements that web pages do not have are blocks.
+        name = element.tag.lower()
+        element.tag = name if name in _KNOWN else _SYNONYMS.get(name, "div")
 
+    def is_unread(element: _Element) -> bool:
+        return element.tag in _UNREAD or not _NOTES.isdisjoint((element.get("epub:type"), element.get("role")))
 
-def _is_unread(element: _Element) -> bool:
-    return element.tag in _UNREAD or not _NOTES.isdisjoint((element.get("epub:type"), element.get("role")))
+    return blocks_of(root, _SPACE, is_unread)

@@ -1,9 +1,8 @@
-"""PDF → an article: lines on pages become paragraphs again.
+"""PDF → an article: rebuilds paragraphs and headings from the lines of pages.
 
-A PDF knows where its letters stand, not what a paragraph is. The letters, and where the lines end, are taken from each
-page's plain text, which is exact. That a line is a heading, or the first of a paragraph, is taken from a second
-reading, as Markdown, which knows of sizes and gaps but glues words together, and drops and repeats some: only its
-hints are used.
+A PDF stores the positions of letters, not paragraphs. Letters and line ends come from each page's plain text, which is
+exact. Whether a line is a heading or begins a paragraph comes from a second extraction as Markdown, which sees sizes
+and gaps but glues, drops and repeats words: only its hints are used.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ if TYPE_CHECKING:
 
 
 EDGE_LINES = 4
-"""How many lines at the top and the bottom of a page can be a running header or footer."""
+"""Lines at the top and at the bottom of a page that can be running headers or footers."""
 REPEATED = 3
-"""On so many pages (or on all, if there are fewer) a line at the edge says nothing of its own."""
+"""Pages (or all, if there are fewer) on which a line at the edge has to recur to be furniture."""
 LONGEST_HEADING, HEADING_LINES = 200, 4
 START_LETTERS = 24
-"""By how many letters the first line of a paragraph is known again."""
+"""Letters by which the first line of a paragraph is recognized in the Markdown."""
 NEARLY_FULL = 0.92
-"""Of a full line's length: letters differ in width, so that no two full lines have equally many."""
+"""Share of a full line's length: full lines differ in length, because letters differ in width."""
 SHORT = 0.6
 
 _BREAK = "\x02"
-"""What a hyphen at the end of a line is read as, where the next line follows it at once."""
+"""What kreuzberg returns for a hyphen at the end of a line."""
 _LETTERS = re.compile(r"[\W\d_]+")
 _DIGITS = re.compile(r"\d+")
 _SENTENCE_END = re.compile(r"[.!?…:][\"'”’»)\]]*$")
@@ -48,20 +47,20 @@ _BULLET = re.compile(r"[•◦▪‣●○■□–—*-] |\(?(?:\d{1,2}|[a-z])[
 _PAGE_NUMBER = re.compile(r"(?i:page |p\. ?)?[-–—\[( ]*(?:\d{1,3}|[ivx]{1,6})[-–—\]) ]*(?:(?:/|of) ?\d+)?")
 _OWN_NUMBER = re.compile(r"^\d{1,4}\b|\b\d{1,4}$")
 _LEADERS = re.compile(r"(?:\.\s?){5}\s*\w{0,6}$")
-"""The dots of a table of contents."""
+"""The dot leaders of a table of contents."""
 _HYPHENATED = re.compile(rf"(?<![^\W\d_])([^\W\d_]{{2,}})({_BREAK}|-\n?)([^\W\d_]{{2,}})")
 _WORD = re.compile(rf"[^\W\d_]+(?:(?:{_BREAK}|-\n?)[^\W\d_]+)*")
 _FIRST_PARTS = frozenset("half self well twenty thirty forty fifty sixty seventy eighty ninety".split())
-"""What is not the start of a word that was broken, but the first of two."""
+"""First parts of hyphenated compounds, which are not halves of a broken word."""
 _SUSPENDED = frozenset("and or to und oder bis et ou y o e".split())
-"""What follows a hyphen that stands for a word: "pre- and post-war"."""
+"""Words after a suspended hyphen: "pre- and post-war"."""
 _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
 
 
 def from_pdf(content: Content, options: Options) -> Read:
-    """A PDF as one article. Raises ReadError if it cannot be opened, or holds no text, as a scan does.
+    """A PDF as one article. Raises ReadError if it cannot be opened or holds no text, as a scan.
 
-    To be run in a worker: where the library panics, it raises RuntimeError, and reads no PDF any more in its process.
+    Run it in the sandbox: where kreuzberg panics, it raises RuntimeError and reads no further PDF in its process.
     """
     result = _extracted(read_bytes(content, options))
     pages = [_lines(page["content"]) for page in result.pages or []]
@@ -70,16 +69,20 @@ def from_pdf(content: Content, options: Options) -> Read:
     hints = Hints.of(result.content)
     blocks = list(paragraphs(without_furniture(pages, hints.headings), hints))
     words = Words.of(block.text for block in blocks)
-    told = result.metadata
-    fields = {"title": told.get("title"), "author": told.get("authors"), "date": _stated_day(told.get("created_at"))}
-    fields["language"] = told.get("language")
-    extra = {"subject": told.get("subject"), "keywords": told.get("keywords"), "pages": len(pages)}
+    metadata = result.metadata
+    fields = {
+        "title": metadata.get("title"),
+        "author": metadata.get("authors"),
+        "date": _stated_day(metadata.get("created_at")),
+        "language": metadata.get("language"),
+    }
+    extra = {"subject": metadata.get("subject"), "keywords": metadata.get("keywords"), "pages": len(pages)}
     yield document_article(content, (replace(b, text=words.rejoined(b.text)) for b in blocks), fields, extra)
     yield from _losses(content.name, pages, blocks)
 
 
 def _losses(name: str, pages: Sequence[list[str]], blocks: Iterable[Block]) -> Iterator[Notice]:
-    """A notice if most pages of a PDF hold no text, or if most of its text was removed as running heads."""
+    """A notice if most pages hold no text, or if most of the text was removed as page furniture."""
     empty = pages.count([])
     if 2 * empty > len(pages):
         yield Notice(name, f"{empty:,} of its {len(pages):,} pages hold no text (scans?); run it through OCR first")
@@ -91,7 +94,7 @@ def _losses(name: str, pages: Sequence[list[str]], blocks: Iterable[Block]) -> I
 
 
 def _stated_day(created: object) -> date | None:
-    """The day a PDF says that it was made; none if that is today: it was only exported now."""
+    """A PDF's date of creation; none if that is today, since then it was only exported now."""
     day = parse_date(created)
     return day if day != date.today() else None
 
@@ -116,17 +119,17 @@ def _extracted(data: bytes) -> ExtractionResult:
     except kreuzberg.KreuzbergError as error:
         if "password" in str(error):
             raise ReadError("is a PDF with a password; save a copy without one") from error
-        raise ReadError("is a broken PDF, or no PDF at all; make it, or load it, again") from error
+        raise ReadError("is a broken PDF, or not a PDF; create or download it again") from error
 
 
 def _lines(page: str) -> list[str]:
-    """A page's lines that are not blank. A lone \\r is no line end: it stands where a sign is made of two."""
+    """A page's lines that are not blank. A lone \\r is not a line end: it occurs within composed characters."""
     text = page.replace("\r\n", "\n").replace("\r", " ").translate(_LIGATURES)
     return [line for line in (" ".join(line.split()) for line in text.split("\n")) if line]
 
 
 def without_furniture(pages: Sequence[list[str]], headings: Collection[str]) -> list[list[str]]:
-    """The pages without their running headers and footers, and without their numbers."""
+    """The pages without running headers, footers and page numbers."""
     tops = _furniture([page[:EDGE_LINES] for page in pages], headings)
     bottoms = _furniture([page[: -EDGE_LINES - 1 : -1] for page in pages], headings)
     kept = [page[top : len(page) - bottom] for page, top, bottom in zip(pages, tops, bottoms, strict=True)]
@@ -134,14 +137,14 @@ def without_furniture(pages: Sequence[list[str]], headings: Collection[str]) -> 
 
 
 def _furniture(edges: Sequence[Sequence[str]], headings: Collection[str]) -> list[int]:
-    """Of each page's lines, from the edge inwards, how many are furniture."""
+    """How many of each page's lines, from the edge inwards, are furniture."""
     keys = [[_keys(line, number) for line in edge] for number, edge in enumerate(edges)]
     counts = Counter(key for page in keys for key in {key for line in page for key in line})
     needed = max(2, min(REPEATED, len(edges)))
 
     def is_furniture(page: int, position: int) -> bool:
         line, (text, *numbered) = edges[page][position], keys[page][position]
-        # A book's title often heads its pages; on the first it stands for itself.
+        # A title often recurs as running header; on the first page it is the title itself.
         if page == 0 and _letters(line) in headings:
             return False
         return counts[text] >= needed or any(counts[key] > 1 for key in numbered) or bool(_PAGE_NUMBER.fullmatch(line))
@@ -153,14 +156,14 @@ def _furniture(edges: Sequence[Sequence[str]], headings: Collection[str]) -> lis
 
 
 def _keys(line: str, page: int) -> tuple[str, ...]:
-    """A line whatever its figures; and with how far its first and its last figure are from the number of its page."""
+    """Keys under which a line recurs: without its numbers, and with its numbers relative to the page's."""
     text = _DIGITS.sub("#", line.lower())
     return text, *(f"{text} {int(number) - page}" for number in _OWN_NUMBER.findall(line))
 
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What the reading as Markdown says: which letters are a heading's, and which begin a block."""
+    """Hints from the Markdown: the letters of headings, and those that blocks begin with."""
 
     headings: frozenset[str]
     starts: frozenset[str]
@@ -180,7 +183,7 @@ def _letters(text: str) -> str:
 
 
 def paragraphs(pages: Sequence[Sequence[str]], hints: Hints) -> Iterator[Block]:
-    """The lines of all pages as paragraphs and headings; one may run on from a page to the next."""
+    """The lines of all pages as paragraphs and headings; a paragraph may continue on the next page."""
     full = _full_length(pages)
     current: list[str] = []
     for page in pages:
@@ -206,7 +209,7 @@ def _full_length(pages: Sequence[Sequence[str]]) -> int:
 
 
 def _heading(lines: Sequence[str], hints: Hints) -> int:
-    """Of how many of the first of these lines a heading is made; 0 if none begins here."""
+    """How many of these lines, from the first on, form a heading; 0 if none begins here."""
     so_far = ""
     for count, line in enumerate(lines[:HEADING_LINES], 1):
         so_far += _letters(line)
@@ -216,7 +219,7 @@ def _heading(lines: Sequence[str], hints: Hints) -> int:
 
 
 def _begins(line: str, before: str, full: int, hints: Hints, *, new_page: bool) -> bool:
-    """Does a line begin a paragraph? One that goes on with a small letter does not, whatever else speaks for it."""
+    """Whether a line begins a paragraph; one with a lower-case start never does."""
     if line[0].islower() or before.endswith(("-", _BREAK)):
         return False
     ended = bool(_SENTENCE_END.search(before) or _LEADERS.search(before))
@@ -234,7 +237,7 @@ def _paragraph(lines: Sequence[str]) -> Block:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The words of a document, by which those that were broken at the ends of lines are known again."""
+    """The words of a document, used to rejoin those that were hyphenated at line ends."""
 
     known: frozenset[str]
 
@@ -243,7 +246,7 @@ class Words:
         return cls(frozenset(match[0].lower() for text in texts for match in _WORD.finditer(text)))
 
     def rejoined(self, text: str) -> str:
-        """The text as one line, with its broken words whole."""
+        """The text as one line, with hyphenated words rejoined."""
         return one_line(_HYPHENATED.sub(self._joined, text).replace(_BREAK, "-"))
 
     def _joined(self, match: re.Match[str]) -> str:

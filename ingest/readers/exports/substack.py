@@ -1,4 +1,4 @@
-"""The list of posts in an export of Substack: which of the pages beside it are published, with title and date."""
+"""The list of posts in a Substack export: which of the pages beside it are published, with title and date."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from rag.errors import ReadError
 
 LIST, FOLDER = "posts.csv", "posts"
 LONGEST_LIST = 50 * MEGABYTE
-"""Bytes of the list, a line for each post."""
+"""Bytes of the list, which has a line for each post."""
 _COLUMNS = frozenset(("post_id", "is_published"))
 _PAGES = (".html", ".htm")
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What the list says of one post: `metadata` is as in Content."""
+    """One post of the list; `metadata` is as in Content."""
 
     published: bool
     metadata: Mapping[str, str]
 
 
 Posts = Mapping[str, Post]
-"""Posts by their ids, which are the names of their pages without the ending."""
+"""Posts by id, which is the name of the post's page without its suffix."""
 
 
 def posts_in(content: Content) -> Posts:
-    """The posts that a file lists; none if it is no list of posts of Substack."""
+    """The posts that a file lists; none if it is not a Substack list."""
     if content.size > LONGEST_LIST or b"is_published" not in content.start(1_000):
         return {}
     with suppress(ReadError, OSError, csv.Error):
@@ -50,20 +50,20 @@ def _post(row: Mapping[str, str]) -> Post:
 
 
 def post_of(name: str, posts: Posts) -> Post | None:
-    """What a list says of the page with this name."""
+    """The post of the page with this name; None if the list has none."""
     path = PurePosixPath(name)
     return posts.get(path.stem) if path.suffix.lower() in _PAGES else None
 
 
 def list_beside(path: Path) -> Path | None:
-    """The file that may list a page's post: beside the folder of the posts. None if there is none."""
+    """The list that a page's post may be in, beside the folder of posts; None if there is none."""
     listed = path.parent.parent / LIST
     in_export = path.parent.name == FOLDER and path.suffix.lower() in _PAGES
     return listed if in_export and listed.is_file() else None
 
 
 def is_in_export(folder: Path) -> bool:
-    """Is a folder part of an export, whose tables list its posts, its subscribers, and who opened what?"""
+    """Whether a folder is part of a Substack export, whose other tables list subscribers and openings."""
     listed = (folder.parent if folder.name == FOLDER else folder) / LIST
     with suppress(OSError):
         return bool(posts_in(Content(LIST, str(listed), lambda: listed.open("rb"), listed.stat().st_size)))

@@ -6,11 +6,11 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from ingest.content.blocks import PARAGRAPH_BREAK, Block
+from ingest.content.blocks import Block
 from ingest.readers.html.elements import BLOCKS, BREAKS, blocks_of, is_unseen
 
 LONGEST_TAG = 4_000
-"""Characters of a tag: a longer one loses its attributes, for the parser's time grows with their square."""
+"""Characters of a tag; a longer one loses its attributes, because parsing them takes quadratic time."""
 _INLINE = "a abbr b bdi bdo big cite code del dfn em font i img ins kbd mark q s small span strike strong sub sup u var"
 
 _MARKUP = re.compile(
@@ -18,7 +18,7 @@ _MARKUP = re.compile(
     r"(?:\s*+/?>|\s[^<>=]*+=[^<>]*+>)",
     re.IGNORECASE,
 )
-_PARTED = re.compile(r"<(?:p|br|div|li|pre|td|tr)\b", re.IGNORECASE)
+_BLOCK_TAG = re.compile(r"<(?:p|br|div|li|pre|td|tr)\b", re.IGNORECASE)
 _TOKEN = re.compile(
     r"<!--(?:-?>|.*?(?:--!?>|\Z))"
     r"|<(?P<raw>script|style|template)(?=[\s/>])(?P<attributes>[^>]*+)(?:>|\Z)(?P<inside>.*?)"
@@ -31,30 +31,25 @@ SPACE, SPACE_IN_LINE = re.compile(r"\s+"), re.compile(r"[^\S\n]+")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[\da-f]{1,6}|[a-z][a-z\d]{1,30});", re.IGNORECASE)
 
 
-def html_text(markup: str) -> str:
-    """What a page or a fragment shows, as clean text: a blank line between paragraphs, items and rows."""
-    return PARAGRAPH_BREAK.join(block.text for block in html_blocks(markup))
-
-
 def html_blocks(markup: str) -> list[Block]:
-    """The paragraphs, headings, items and rows of a page or a fragment, each as clean text that is not empty."""
-    if not _PARTED.search(markup):
-        # Only words are marked up in it: its line ends are all that parts its paragraphs.
+    """The paragraphs, headings, items and rows of a page or fragment, each with clean text that is not empty."""
+    if not _BLOCK_TAG.search(markup):
+        # With inline markup only, line ends are what separates paragraphs.
         markup = markup.replace("\r\n", "\n").replace("\n", "<br>\n")
-    tamed = bounded_markup(markup)
-    root, complete = parsed(tamed)
+    bounded = bounded_markup(markup)
+    root, complete = parsed(bounded)
     if not complete:
-        root, _ = parsed(_flat(tamed))
+        root, _ = parsed(_flattened(bounded))
     return blocks_of(root, SPACE, is_unseen) if root is not None else []
 
 
 def looks_like_html(text: str) -> bool:
-    """Does a text hold markup: a tag of HTML, not only "a < b"?"""
+    """Whether a text contains an HTML tag, not only "a < b"."""
     return "<" in text and _MARKUP.search(text) is not None
 
 
 def unescaped(text: str) -> str:
-    """A text with the characters that its entities ("&rsquo;", "&#8217;") stand for."""
+    """A text with its entities ("&rsquo;", "&#8217;") as the characters they stand for."""
     return _ENTITY.sub(lambda entity: _character(entity[0]), text)
 
 
@@ -65,11 +60,11 @@ def _character(entity: str) -> str:
 
 
 def bounded_markup(markup: str) -> str:
-    """The markup without what is not shown, and without what takes a parser too long."""
-    return _TOKEN.sub(_tame, _CONTROL.sub("", markup))
+    """The markup without scripts, comments and tags that take a parser too long; JSON-LD stays."""
+    return _TOKEN.sub(_bounded_token, _CONTROL.sub("", markup))
 
 
-def _tame(token: re.Match[str]) -> str:
+def _bounded_token(token: re.Match[str]) -> str:
     if token["raw"]:
         is_data = "ld+json" in token["attributes"][:LONGEST_TAG].lower()
         return f'<script type="application/ld+json">{token["inside"]}</script>' if is_data else ""
@@ -78,21 +73,21 @@ def _tame(token: re.Match[str]) -> str:
     return token[0] if token.end() - token.start() <= LONGEST_TAG else f"<{token['tag'][:20]}>"
 
 
-def _flat(tamed: str) -> str:
-    """Markup that is nested too deeply for any parser, as a row of paragraphs."""
+def _flattened(markup: str) -> str:
+    """Markup that is nested too deeply for the parser, as a sequence of paragraphs."""
 
     def flatten(token: re.Match[str]) -> str:
         name = (token["tag"] or "").strip("/").lower()
         return "<p>" if name in BLOCKS or name in BREAKS else ""
 
-    return _TOKEN.sub(flatten, tamed)
+    return _TOKEN.sub(flatten, markup)
 
 
 def parsed(markup: str, whole_page: bool = False) -> tuple[Any, bool]:
-    """The root of the markup's tree, None if nothing is in it, and whether all of the markup is."""
+    """The root element, None for empty markup, and whether the tree holds all of the markup."""
     from lxml import etree, html
 
-    # The elements of lxml.html can more, and take longer.
+    # trafilatura needs the elements of lxml.html, which take longer to build.
     make = html.HTMLParser if whole_page else etree.HTMLParser
     parser = make(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
     try:

@@ -1,4 +1,4 @@
-"""Records → articles: JSON, JSON Lines, CSV and Parquet, by whatever names their fields have."""
+"""Records of any format → articles, whatever names their fields have. Knows no file format."""
 
 from __future__ import annotations
 
@@ -21,29 +21,30 @@ from rag.errors import ReadError
 from rag.schema import Article, Failure, Notice
 
 BLOCK_LEVELS = 5
-"""How deep in a record's text its paragraphs may stand."""
+"""How deep in a record's text its paragraphs may be nested."""
 MOST_FIELDS = 100
-"""Fields of a record that are looked at as extra ones."""
+"""Extra fields of a record that are looked at."""
 LONGEST_MARKUP = 4_000
 """Characters of a field other than the text in which markup is looked for."""
 BATCH_CHARACTERS, BATCH_RECORDS = 2_000_000, 200
-"""Records whose markup is taken apart at once."""
+"""Limits of a batch of records whose markup is parsed in one request."""
 MOST_NAMED = 10
-"""How many names of fields a message tells."""
-MOST_TOLD = 3
-"""How many entries without a text are told one by one."""
+"""Field names that a message lists."""
+MOST_REPORTED = 3
+"""Entries without a text that are reported one by one."""
 SUMMARIES = frozenset(
     "description summary abstract excerpt lead leadparagraph snippet teaser standfirst trailtext intro "
     "metadescription".split()
 )
-"""Fields that stand in for a text that is missing: the longest counts."""
-NO_TEXT = 'is no object with a text; give each article as {"title": …, "text": …}'
+"""Fields that stand in for a missing text; the longest is taken."""
+NO_TEXT = 'is not an object with a text; give each article as {"title": …, "text": …}'
 SAY_WHICH = "say which field it is with --map text=NAME; it has: "
 
-_SHOWN = ("title", "author", "source")
+_TEXT_FIELDS = ("title", "author", "source")
+"""Fields in which markup is shown as text."""
 _BLOCK_TEXTS = ("text", "content", "body", "rendered", "html", "value", "paragraph", "bodyhtml", "bodytext",
                 "bodytextsummary", "paragraphs", "blocks", "children")  # fmt: skip
-"""Where a block of a text ({"type": "paragraph", "text": …}) has its words."""
+"""Where a block of a text ({"type": "paragraph", "text": …}) holds its words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,8 @@ class _NoText:
 
 
 @dataclass(frozen=True, slots=True)
-class _Raw:
-    """What a record says: its text, or the field that stands in where that shows none, and its other fields."""
+class _Parsed:
+    """A record's text, the summary that stands in where that shows nothing, and its other fields."""
 
     text: str
     summary: str
@@ -63,85 +64,95 @@ class _Raw:
     extra: dict[str, Any]
     record: Mapping[str, Any]
 
-    def markup(self) -> Iterator[str]:
-        """All of it that is markup, as it will be asked for."""
-        yield from filter(looks_like_html, (self.text, self.summary))
-        others = islice(self.extra.values(), MOST_FIELDS)
-        for value in (*(self.fields[name] for name in _SHOWN if name in self.fields), *others):
-            yield from _markup_in(value)
+    def markup(self) -> list[str]:
+        """All its markup, as _Rendered will be asked for it."""
+        parts = [text for text in (self.text, self.summary) if looks_like_html(text)]
+
+        def collect(markup: Sequence[str]) -> list[list[Block]]:
+            parts.extend(markup)
+            return [[]]
+
+        for value in (*map(self.fields.get, _TEXT_FIELDS), *islice(self.extra.values(), MOST_FIELDS)):
+            _plain(value, _Rendered(collect))
+        return parts
 
 
-class _Shown:
-    """What markup shows, of many records at once, so that it can be asked for elsewhere."""
+class _Rendered:
+    """The blocks of markup, parsed for many records in one request, as the sandbox needs it."""
 
     def __init__(self, parse_markup: ParseMarkup) -> None:
-        self._parse_markup = parse_markup
-        self._known: dict[str, list[Block]] = {}
+        self._take_apart = parse_markup
+        self._blocks: dict[str, list[Block]] = {}
 
-    def prepare(self, raws: Iterable[_Raw]) -> None:
-        """Take the markup of these records apart; where one of them makes that fail, each is tried alone later."""
-        markup = list(dict.fromkeys(chain.from_iterable(raw.markup() for raw in raws)))
-        self._known.clear()
+    def prepare(self, records: Iterable[_Parsed]) -> None:
+        """Parses the markup of these records; if one makes that fail, each is tried alone later."""
+        markup = list(dict.fromkeys(chain.from_iterable(record.markup() for record in records)))
+        self._blocks.clear()
         if markup:
             with suppress(ReadError):
-                self._known.update(zip(markup, self._parse_markup(markup), strict=True))
+                self._blocks.update(zip(markup, self._take_apart(markup), strict=True))
 
     def blocks(self, markup: str) -> list[Block]:
-        """Raises ReadError."""
-        if markup not in self._known:
-            [self._known[markup]] = self._parse_markup([markup])
-        return self._known[markup]
+        """The blocks of markup. Raises ReadError."""
+        if markup not in self._blocks:
+            [self._blocks[markup]] = self._take_apart([markup])
+        return self._blocks[markup]
 
     def text(self, markup: str) -> str:
         return PARAGRAPH_BREAK.join(block.text for block in self.blocks(markup))
 
 
 def blocks_here(markup: Sequence[str]) -> list[list[Block]]:
-    """The blocks of texts with markup, without a process that could be ended."""
+    """A TakeApart that parses in this process, not in the sandbox."""
     return [html_blocks(text) for text in markup]
 
 
 class RecordReader(Protocol):
-    """As a Reader; `parse_markup` takes apart the markup in records."""
+    """A Reader that is also given what parses the markup in its records."""
 
     def __call__(self, content: Content, options: Options, parse_markup: ParseMarkup, /) -> Read: ...
 
 
 Numbered = Iterable[tuple[str, Any]]
-"""Records, or what failed in their place, each with what it is called in a message."""
+"""Records, or the failures in their place, each with the name that messages give it."""
 
 
 def no_field(field: str, path: str, names: Iterable[Any]) -> str:
+    """The message that a field named by --map is missing."""
     return f"has no field {one_line(path)[:60]!r} to take its {field} from; name one of those it has: {listed(names)}"
 
 
 def listed(names: Iterable[Any]) -> str:
+    """The first names, as a message lists them."""
     return ", ".join(one_line(name)[:60] for name in islice(names, MOST_NAMED)) or "none"
 
 
 def articles_of(records: Numbered, content: Content, options: Options, parse_markup: ParseMarkup) -> Read:
+    """The articles that records make, and why others make none."""
     taken: set[str] = set()
     missing = dict(options.fields)
     last: Mapping[Any, Any] = {}
     without = 0
-    shown = _Shown(parse_markup)
+    rendered = _Rendered(parse_markup)
     for batch in _in_batches(_published(records, content, options), options.fields):
-        shown.prepare(raw for _, _, raw in batch if isinstance(raw, _Raw))
-        for where, record, raw in batch:
-            if isinstance(raw, Notice | Unpublished):
-                yield raw
+        rendered.prepare(parsed for _, _, parsed in batch if isinstance(parsed, _Parsed))
+        for where, record, parsed in batch:
+            if isinstance(parsed, Notice | Unpublished):
+                yield parsed
                 continue
             if missing and isinstance(record, Mapping):
                 missing = {field: path for field, path in missing.items() if not _has(record, path)}
                 last = record
-            found = _article(raw, content, options.fields, taken, shown) if isinstance(raw, _Raw) else raw
-            without += isinstance(found, _NoText)
-            if isinstance(found, Article):
-                yield found
-            elif not isinstance(found, _NoText) or without <= MOST_TOLD:
-                yield Failure(where, found.reason)
-    if without > MOST_TOLD:
-        more = without - MOST_TOLD
+            result = (
+                _article(parsed, content, options.fields, taken, rendered) if isinstance(parsed, _Parsed) else parsed
+            )
+            without += isinstance(result, _NoText)
+            if isinstance(result, Article):
+                yield result
+            elif not isinstance(result, _NoText) or without <= MOST_REPORTED:
+                yield Failure(where, result.reason)
+    if without > MOST_REPORTED:
+        more = without - MOST_REPORTED
         yield Failure(content.name, f"{more:,} more {'entry has' if more == 1 else 'entries have'} no text either")
     for field, path in missing.items():
         if field != "text" and last:
@@ -149,7 +160,7 @@ def articles_of(records: Numbered, content: Content, options: Options, parse_mar
 
 
 def _published(records: Numbered, content: Content, options: Options) -> Numbered:
-    """The records without those that are no articles, and with a mark in the place of one that is not published."""
+    """The records that may be articles, with Unpublished in place of drafts, private and deleted ones."""
     others = 0
     for where, record in records:
         if not isinstance(record, Mapping):
@@ -165,27 +176,27 @@ def _published(records: Numbered, content: Content, options: Options) -> Numbere
 
 
 def _own_id(record: Mapping[str, Any], content: Content, mapping: Mapping[str, str]) -> str:
-    """The id that a record would have as an article."""
+    """The id that a record has, or would get, as an article."""
     fields, _ = flattened(record, mapping)
     return as_line(fields.get("id")) or f"{content.name}#{slug(as_line(fields.get('title'))) or 'article'}"
 
 
 def _in_batches(
     records: Numbered, mapping: Mapping[str, str]
-) -> Iterator[list[tuple[str, Any, _Raw | Failure | Notice | Unpublished | _NoText]]]:
-    """Records with what they say, some at a time."""
+) -> Iterator[list[tuple[str, Any, _Parsed | Failure | Notice | Unpublished | _NoText]]]:
+    """Batches of records, each with its parsed form."""
     batch, size = [], 0
     for where, record in records:
-        raw = record if isinstance(record, Failure | Notice | Unpublished) else _raw(record, mapping)
-        batch.append((where, record, raw))
-        size += len(raw.text) if isinstance(raw, _Raw) else 0
+        parsed = record if isinstance(record, Failure | Notice | Unpublished) else _parsed(record, mapping)
+        batch.append((where, record, parsed))
+        size += len(parsed.text) if isinstance(parsed, _Parsed) else 0
         if size > BATCH_CHARACTERS or len(batch) == BATCH_RECORDS:
             yield batch
             batch, size = [], 0
     yield batch
 
 
-def _raw(record: Any, mapping: Mapping[str, str]) -> _Raw | _NoText:
+def _parsed(record: Any, mapping: Mapping[str, str]) -> _Parsed | _NoText:
     if not isinstance(record, Mapping):
         return _NoText(NO_TEXT)
     if "text" in mapping and not _has(record, mapping["text"]):
@@ -194,14 +205,14 @@ def _raw(record: Any, mapping: Mapping[str, str]) -> _Raw | _NoText:
     text, key = _unescaped(words_of(fields.pop("text", None))), ""
     if not text.strip() or looks_like_html(text):
         key = summary_of(extra)
-    return _Raw(text, _unescaped(words_of(extra.get(key))) if key else "", fields, extra, record)
+    return _Parsed(text, _unescaped(words_of(extra.get(key))) if key else "", fields, extra, record)
 
 
 def _article(
-    raw: _Raw, content: Content, mapping: Mapping[str, str], taken: set[str], shown: _Shown
+    parsed: _Parsed, content: Content, mapping: Mapping[str, str], taken: set[str], rendered: _Rendered
 ) -> Article | Failure | _NoText:
     try:
-        return _made(raw, content, mapping, taken, shown)
+        return _made(parsed, content, mapping, taken, rendered)
     except OutOfTime:
         raise
     except ReadError as error:
@@ -209,15 +220,15 @@ def _article(
 
 
 def _made(
-    raw: _Raw, content: Content, mapping: Mapping[str, str], taken: set[str], shown: _Shown
+    parsed: _Parsed, content: Content, mapping: Mapping[str, str], taken: set[str], rendered: _Rendered
 ) -> Article | Failure | _NoText:
-    fields, extra = dict(raw.fields), dict(raw.extra)
-    story = _story(raw.text, shown)
+    fields, extra = dict(parsed.fields), dict(parsed.extra)
+    story = _story(parsed.text, rendered)
     if not story.text and (key := summary_of(extra)):
-        story = _story(_unescaped(words_of(extra.pop(key))), shown)
+        story = _story(_unescaped(words_of(extra.pop(key))), rendered)
     if not story.text:
-        return _NoText(_no_text(raw.record, mapping))
-    fields |= {name: _plain(fields[name], shown) for name in _SHOWN if name in fields}
+        return _NoText(_no_text(parsed.record, mapping))
+    fields |= {name: _plain(fields[name], rendered) for name in _TEXT_FIELDS if name in fields}
     given = as_line(fields.get("id"), LONGEST_ID + 1)
     if given in taken or len(given) > LONGEST_ID:
         problem = "was used by an earlier entry" if given in taken else f"is over {LONGEST_ID} characters"
@@ -226,7 +237,7 @@ def _made(
     taken.add(fields["id"])
     if isinstance(fields.get("date"), (Mapping, list)):
         fields["date"] = as_line(fields["date"])
-    plain = {key: _plain(value, shown) for key, value in islice(extra.items(), MOST_FIELDS)}
+    plain = {key: _plain(value, rendered) for key, value in islice(extra.items(), MOST_FIELDS)}
     if len(story.text) > LONGEST_ARTICLE:
         return make_article(content, story.text, fields, plain)
     return make_article(content, story, fields, plain, captions_of(story.text))
@@ -234,14 +245,12 @@ def _made(
 
 def _no_text(record: Mapping[str, Any], mapping: Mapping[str, str]) -> str:
     named = mapping.get("text") or next((key for key in record if "text" in pick_fields({key: "x"}, {})[0]), "")
-    problem = (
-        f"has nothing in its field {one_line(named)[:60]!r}" if named else "has no text under a name that is known"
-    )
+    problem = f"has nothing in its field {one_line(named)[:60]!r}" if named else "has no text under a known name"
     return f"{problem}; {SAY_WHICH}{listed(record)}" if record else NO_TEXT
 
 
 def _has(record: Mapping[str, Any], path: str) -> bool:
-    """Has a record this field, or an empty place for it?"""
+    """Whether a record has this field, or an empty place for it."""
     value: Any = record if path not in record else None
     for name in path.split("."):
         if not isinstance(value, Mapping):
@@ -253,7 +262,7 @@ def _has(record: Mapping[str, Any], path: str) -> bool:
 
 
 def flattened(record: Mapping[str, Any], mapping: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """As `pick`; what stands in an object of its own inside the record ({"_source": {…}}) counts as the record's."""
+    """As `pick`, where the article's fields may stand in an object inside the record ({"_source": {…}})."""
     fields, extra = pick_fields(record, mapping)
     text = fields.get("text")
     if "text" in mapping or isinstance(text, (str, list)):
@@ -261,17 +270,17 @@ def flattened(record: Mapping[str, Any], mapping: Mapping[str, str]) -> tuple[di
     if isinstance(text, Mapping):
         inside = text if {"title", "text"} <= pick_fields(text, {})[0].keys() else None
     else:
-        things = (value for value in record.values() if isinstance(value, Mapping))
-        inside = next((thing for thing in things if words_of(pick_fields(thing, {})[0].get("text"))), None)
+        objects = (value for value in record.values() if isinstance(value, Mapping))
+        inside = next((inner for inner in objects if words_of(pick_fields(inner, {})[0].get("text"))), None)
     if inside is None:
         return fields, extra
     return pick_fields({**{key: value for key, value in record.items() if value is not inside}, **inside}, mapping)
 
 
-def _story(text: str, shown: _Shown) -> JoinedText:
-    """What a text shows, with the spans that are not quoted, and those of its lists."""
+def _story(text: str, rendered: _Rendered) -> JoinedText:
+    """A record's text as it is shown, with the spans of what is not quoted and of its lists."""
     if looks_like_html(text):
-        return join_blocks(shown.blocks(text))
+        return join_blocks(rendered.blocks(text))
     text = clean(text)
     return JoinedText(unwrapped(text) if len(text) <= LONGEST_ARTICLE else text)
 
@@ -281,20 +290,20 @@ def _unescaped(text: str) -> str:
 
 
 def words_of(value: Any) -> str:
-    """The words of a text, whatever it is given as; of one that is too long for an article, so many as show it."""
+    """A text, whatever it is given as; of one too long for an article, enough to show that it is."""
     if isinstance(value, str):
         return value
-    found, size = list[str](), 0
+    paragraphs, size = list[str](), 0
     for paragraph in _paragraphs(value):
-        found.append(paragraph)
+        paragraphs.append(paragraph)
         size += len(paragraph) + len(PARAGRAPH_BREAK)
         if size > LONGEST_ARTICLE + len(PARAGRAPH_BREAK):
             break
-    return PARAGRAPH_BREAK.join(found)
+    return PARAGRAPH_BREAK.join(paragraphs)
 
 
 def _paragraphs(value: Any, levels: int = BLOCK_LEVELS) -> Iterator[str]:
-    """The texts in a list of paragraphs, or of blocks that have them."""
+    """The texts in nested lists of paragraphs or blocks."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list) and levels:
@@ -311,32 +320,21 @@ def _paragraphs(value: Any, levels: int = BLOCK_LEVELS) -> Iterator[str]:
 
 
 def summary_of(fields: Mapping[str, Any]) -> str:
-    """The name of the longest field that can stand in for a text; empty if there is none."""
+    """The name of the longest field that can stand in for a missing text; empty if there is none."""
     names = [key for key, value in fields.items() if plain_name(key) in SUMMARIES and words_of(value).strip()]
     return max(names, key=lambda key: len(words_of(fields[key])), default="")
 
 
-def _plain(value: Any, shown: _Shown, levels: int = LEVELS) -> Any:
-    """A value as text: markup as what it shows, a day as it is written."""
+def _plain(value: Any, rendered: _Rendered, levels: int = LEVELS) -> Any:
+    """A value with its markup as plain text, and dates and decimals as they are written."""
     if isinstance(value, str) and ("&" in value or "<" in value):
         text = value[:LONGEST_MARKUP]
-        return shown.text(text) if looks_like_html(text) else unescaped(text)
+        return rendered.text(text) if looks_like_html(text) else unescaped(text)
     if isinstance(value, (date, Decimal)):
         return str(value)
     if isinstance(value, (Mapping, list)) and not levels:
         return None
     if isinstance(value, Mapping):
         inside = islice(value.items(), MOST_ITEMS)
-        return {key: _plain(item, shown) if isinstance(item, str) else item for key, item in inside}
-    return [_plain(item, shown, levels - 1) for item in value[:MOST_ITEMS]] if isinstance(value, list) else value
-
-
-def _markup_in(value: Any, levels: int = LEVELS) -> Iterator[str]:
-    """The markup that _plain finds in a value."""
-    if isinstance(value, str):
-        if "<" in value and looks_like_html(text := value[:LONGEST_MARKUP]):
-            yield text
-    elif isinstance(value, Mapping) and levels:
-        yield from (text for item in islice(value.values(), MOST_ITEMS) for text in _markup_in(item, 0))
-    elif isinstance(value, list) and levels:
-        yield from (text for item in value[:MOST_ITEMS] for text in _markup_in(item, levels - 1))
+        return {key: _plain(item, rendered) if isinstance(item, str) else item for key, item in inside}
+    return [_plain(item, rendered, levels - 1) for item in value[:MOST_ITEMS]] if isinstance(value, list) else value

@@ -39,14 +39,14 @@ def dump(*parts: str) -> str:
     return "\n\n\n\n".join(parts)
 
 
-def test_a_scraped_page_says_everything_once() -> None:
+def test_repetition_in_a_scraped_page_is_dropped() -> None:
     [article] = parse_dump(page("Storm closes Ostrava pier until spring", STORY))
     assert article.title == "Storm closes Ostrava pier until spring"
     assert article.text == f"{CAPTION}\n\n{STORY}"
     assert [article.text[start:end] for start, end in article.captions] == [CAPTION]
 
 
-def test_three_articles_one_of_them_without_the_mess() -> None:
+def test_three_articles_one_of_them_without_leftovers() -> None:
     text = dump(
         page("Storm closes Ostrava pier until spring", STORY),
         f"Night bus will link the islands from May\n\n{OTHER}",
@@ -62,7 +62,7 @@ def test_three_articles_one_of_them_without_the_mess() -> None:
     assert not any("TT" in article.text or "Share" in article.text for article in found)
 
 
-def test_three_articles_none_of_them_with_mess() -> None:
+def test_three_articles_without_leftovers() -> None:
     titles = ["Storm closes the pier", "Night bus will link the islands", "Half of the hives are lost"]
     text = dump(*(f"{title}\n\n{story}" for title, story in zip(titles, (STORY, OTHER, THIRD), strict=True)))
     found = parse_dump(text)
@@ -101,7 +101,7 @@ Words: 312
 
 
 @pytest.mark.parametrize("between", ["\n=====\n", "\n\n\n\n\n", "\n\n"])
-def test_lines_that_name_an_articles_fields(between: str) -> None:
+def test_lines_that_label_an_articles_fields(between: str) -> None:
     first, second, third = parse_dump(between.join(f"{labels}\n{OTHER}" for labels in (HERON, FERRY, HERON)))
     assert (first.title, first.author) == ("Heron colony returns to Saltmarsh reserve", "Priya Nair")
     assert (first.url, first.source) == ("https://county-herald.example/2025/02/heron", "County Herald")
@@ -113,7 +113,7 @@ def test_lines_that_name_an_articles_fields(between: str) -> None:
     assert third == first
 
 
-def test_named_fields_go_before_what_a_page_says() -> None:
+def test_labels_outweigh_the_header() -> None:
     title = "Heron colony returns to Saltmarsh reserve"
     [article] = parse_dump(f"{HERON}\n{title}\n\nBy Bo Lind\n6 March 2024\n\nShare\n\n{STORY}")
     assert (article.title, article.author, article.published) == (title, "Priya Nair", date(2025, 2, 3))
@@ -121,12 +121,12 @@ def test_named_fields_go_before_what_a_page_says() -> None:
 
 
 @pytest.mark.parametrize("body", [f"Text: {STORY}", f"Body:\n{STORY}", f"Content:\n\n{STORY}", STORY])
-def test_a_text_right_after_the_named_fields(body: str) -> None:
+def test_a_text_right_after_the_labels(body: str) -> None:
     [article] = parse_dump(HERON + body)
     assert (article.title, article.text) == ("Heron colony returns to Saltmarsh reserve", STORY)
 
 
-def test_named_fields_without_a_title() -> None:
+def test_labels_without_a_title() -> None:
     [article] = parse_dump(f"Date: 2025-02-03\nID: 7\nAuthor: Priya Nair\n\nStorm closes the pier\n\n{STORY}")
     assert (article.title, article.author, article.text) == ("Storm closes the pier", "Priya Nair", STORY)
     assert (article.published, article.extra) == (date(2025, 2, 3), {"id": "7"})
@@ -148,7 +148,7 @@ def test_a_dateline_is_not_taken_for_a_field() -> None:
         "Salt: two spoons\nWater: one cup",
     ],
 )
-def test_what_does_not_name_fields_is_text(start: str) -> None:
+def test_lines_that_are_not_labels_are_text(start: str) -> None:
     [article] = parse_dump(f"{start}\n\n{STORY}")
     title, *lines = start.replace("\n\n", "\n").split("\n")
     shown = [line for line in (article.title, *article.text.split("\n\n")) if line]
@@ -177,7 +177,7 @@ def test_a_title_alone_is_a_text() -> None:
     assert (article.title, article.text) == ("", "Storm closes the pier")
 
 
-def test_nothing_is_no_article() -> None:
+def test_an_empty_text_has_no_article() -> None:
     assert parse_dump("") == parse_dump(" \n\n\t\n") == []
 
 
@@ -215,7 +215,7 @@ def test_a_text_that_was_not_scraped_keeps_every_line(text: str) -> None:
     assert article.author == ""
 
 
-def test_buttons_and_slots_are_dropped_where_they_are_none_of_the_text() -> None:
+def test_buttons_and_ad_labels_are_dropped() -> None:
     first, *others = STORY.split("\n\n")
     text = "\n\n".join(["Storm closes the pier", "Share", first, "Advertisement", *others, "Facebook"])
     [article] = parse_dump(text)

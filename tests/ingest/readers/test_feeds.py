@@ -1,4 +1,4 @@
-"""Feeds, sitemaps and lists of addresses."""
+"""Feeds, sitemaps and lists of URLs."""
 
 from __future__ import annotations
 
@@ -239,11 +239,11 @@ def test_links_of_entries(inside: str, url: str) -> None:
         ("10/02/2024", None),
     ],
 )
-def test_dates_are_those_that_are_stated(said: str, day: date | None) -> None:
+def test_dates_are_read_as_written(said: str, day: date | None) -> None:
     assert item(f"<pubDate>{said}</pubDate>").published == day
 
 
-def test_a_date_that_cannot_be_read_leaves_it_to_the_next() -> None:
+def test_an_unreadable_date_falls_back_to_the_next() -> None:
     assert item("<pubDate>soon</pubDate><updated>2024-10-02</updated>").published == date(2024, 10, 2)
 
 
@@ -261,14 +261,14 @@ def test_authors_without_their_mail_addresses(said: str, author: str) -> None:
     assert item(f"<author>{said}</author>").author == author
 
 
-def test_an_editor_is_no_author() -> None:
+def test_an_editor_is_not_the_author() -> None:
     data = (
         "<rss><channel><managingEditor>Ada</managingEditor><item><title>x</title><link>/x</link></item></channel></rss>"
     )
     assert articles(data, "https://bay.example/")[0].author == ""
 
 
-def test_what_is_said_of_a_picture_is_the_text_only_where_there_is_no_other() -> None:
+def test_a_caption_is_the_text_only_if_there_is_no_other() -> None:
     media = "xmlns:media='http://search.yahoo.com/mrss/'"
     caption = f"<media:description {media}>A caption longer than the text.</media:description>"
     assert item(f"<description>Text.</description>{caption}").text == "Text."
@@ -277,13 +277,13 @@ def test_what_is_said_of_a_picture_is_the_text_only_where_there_is_no_other() ->
     assert articles(feed)[0].text == "A video."
 
 
-def test_what_is_no_text_is_not_read_as_one() -> None:
+def test_content_of_other_media_types_is_not_text() -> None:
     content = "<summary>A map.</summary><content type='image/png'>aGVsbG8sIGhlbGxvIGFnYWlu</content>"
     feed = f"<feed xmlns='http://www.w3.org/2005/Atom'><entry><title>x</title>{content}</entry></feed>"
     assert articles(feed)[0].text == "A map."
 
 
-def test_what_is_not_well_formed_is_read_as_it_is_meant() -> None:
+def test_malformed_feeds_are_read_leniently() -> None:
     sloppy = (
         b"\n\n<rss><channel><title>Bay&nbsp;&Cove</title>"
         b"<item><title>Fish & chips \x07 &#55357;&#xDE00;&#x110000;</title>"
@@ -358,8 +358,8 @@ def test_a_bomb_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"<rss><channel></channel></rss>", b"Just text.", b"<html><body>x", b"\x1f\x8b\x08zz"]
 )
-def test_what_holds_no_entry(data: bytes) -> None:
-    with pytest.raises(ReadError, match="holds no entry of a feed; give"):
+def test_feeds_without_entries_are_refused(data: bytes) -> None:
+    with pytest.raises(ReadError, match="is a feed without entries; give"):
         read(data)
 
 
@@ -370,12 +370,12 @@ def test_what_holds_no_entry(data: bytes) -> None:
         "<authors>x</authors><contributors>x</contributors><dc:contributor>y</dc:contributor>",
     ],
 )
-def test_what_feedparser_stumbles_over(inside: str) -> None:
-    with pytest.raises(ReadError, match=r"is no feed that can be read \(\w+Error: .*\); give"):
+def test_crashes_of_feedparser_are_errors(inside: str) -> None:
+    with pytest.raises(ReadError, match=r"is a feed that cannot be parsed \(\w+Error: .*\); give"):
         read(f"<rss><channel><item><title>x</title>{inside}</item></channel></rss>")
 
 
-def test_tags_that_feedparser_has_names_for() -> None:
+def test_tags_named_like_attributes_of_feedparser() -> None:
     names = (
         "links",
         "tags",
@@ -411,7 +411,7 @@ def test_tags_that_feedparser_has_names_for() -> None:
         (b"", False, False),
     ],
 )
-def test_kinds_are_known_by_their_first_element(start: bytes, feed: bool, sitemap: bool) -> None:
+def test_feeds_and_sitemaps_are_recognized_by_their_root(start: bytes, feed: bool, sitemap: bool) -> None:
     assert (is_feed(start), is_sitemap(start)) == (feed, sitemap)
 
 
@@ -451,8 +451,8 @@ def test_a_sitemap_that_is_not_well_formed() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"<urlset></urlset>", b"<urlset><url><loc>x</loc></url></urlset>", b"no XML"])
-def test_a_sitemap_without_addresses(data: bytes) -> None:
-    with pytest.raises(ReadError, match="without any address; give"):
+def test_a_sitemap_without_urls(data: bytes) -> None:
+    with pytest.raises(ReadError, match="without any URL; give"):
         sitemap_pages(data, "")
 
 
@@ -472,7 +472,7 @@ def test_a_sitemap_has_no_more_pages_than_its_protocol_allows() -> None:
         ("", 0),
     ],
 )
-def test_a_file_that_is_nothing_but_addresses(text: str, urls: int) -> None:
+def test_a_list_of_urls(text: str, urls: int) -> None:
     assert len(listed_urls(text)) == urls
 
 
@@ -545,7 +545,7 @@ def test_any_text_is_a_list_or_none(text: str, base: str) -> None:
         ),
     ],
 )
-def test_what_a_blog_appends_to_its_entries_is_left_out(shown: str, text: str) -> None:
+def test_boilerplate_of_a_blog_is_left_out(shown: str, text: str) -> None:
     item = f"<item><title>Pier</title><link>https://bay.example/p</link><description>{html.escape(shown)}</description></item>"
     data = f"<rss version='2.0'><channel><title>Bay</title>{item}</channel></rss>".encode()
     [found] = from_feed(Content("bay.xml", "/bay.xml", lambda: io.BytesIO(data), len(data)), Options())
@@ -553,7 +553,7 @@ def test_what_a_blog_appends_to_its_entries_is_left_out(shown: str, text: str) -
     assert found.text == text
 
 
-def test_what_the_markup_of_an_entry_marks_is_not_quoted() -> None:
+def test_marked_blocks_of_an_entry_are_not_quoted() -> None:
     page = "<h3>What it costs</h3><p>It is shut.<p>Bring:</p><ul><li>bread</ul><p><a href='/c'>Read more</a></p>"
     found = item(f"<title>Pier</title><description><![CDATA[{page}]]></description>")
     assert [found.text[start:end] for start, end in found.captions] == ["What it costs", "Read more"]

@@ -140,7 +140,7 @@ def test_any_markdown_makes_an_article_or_an_error(text: str) -> None:
         assert all(0 <= start < end <= len(item.text) for start, end in item.captions)
 
 
-def test_a_dump_that_names_fields() -> None:
+def test_a_dump_with_labels() -> None:
     labels = "Title: The pier\nURL: https://bay.example/pier\nSource: Bay Times\nLanguage: en-GB\nSection: Local"
     text = "The pier was closed on Tuesday, and it will stay so until the first days of spring."
     first, second, empty = plain(f"{labels}\n\n{text}\n=====\n{labels}\n\n{text}\n=====\n{labels}")
@@ -159,7 +159,7 @@ def test_front_matter_that_is_odd(value: str) -> None:
 
 
 @pytest.mark.parametrize("body", ["<!--" * 100_000, "<div>\n" + "<" * 300_000, "<script" * 50_000, "word " * 500_000])
-def test_no_markdown_takes_for_ever(body: str) -> None:
+def test_hostile_markdown_is_parsed_quickly(body: str) -> None:
     assert len(markdown(body)) == 1
 
 
@@ -179,13 +179,13 @@ def test_no_markdown_takes_for_ever(body: str) -> None:
         ("<nav>\n<p>Home</p>\n</nav>", ["Home"]),
     ],
 )
-def test_what_markdown_marks_is_not_quoted(text: str, marked: list[str]) -> None:
+def test_marked_blocks_of_markdown_are_not_quoted(text: str, marked: list[str]) -> None:
     [article] = markdown(f"The pier is closed.\n\n{text}\n\nIt opens in May.")
     assert isinstance(article, Article)
     assert [article.text[start:end] for start, end in article.captions] == marked
 
 
-def test_what_a_colon_announces_in_markdown() -> None:
+def test_lists_after_a_colon_in_markdown() -> None:
     [article] = markdown("Bring:\n\n1. bread\n2. salt\n\nRun:\n\n    boat --go\n\nShe said:\n\n> Go.\n\nEnd.")
     assert isinstance(article, Article)
     assert [article.text[start:end] for start, end in article.lists] == ["bread\n\nsalt", "boat --go", "Go."]

@@ -1,4 +1,4 @@
-"""Files of formats that are not read: refused by their content, whatever they are called."""
+"""Unsupported formats: refused by their content, whatever the file is called."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ FORMATS: list[tuple[str, str, bytes | str]] = [
 
 
 @pytest.mark.parametrize(("name", "suffix", "data"), FORMATS, ids=[f"{n}{s}" for n, s, _ in FORMATS])
-def test_what_cannot_be_read_is_named_whatever_it_is_called(name: str, suffix: str, data: bytes | str) -> None:
+def test_unsupported_formats_are_named_whatever_the_file_is_called(name: str, suffix: str, data: bytes | str) -> None:
     names = {f"pier{suffix}", "pier.txt"} - ({"pier.txt"} if suffix == ".json" else set())
     for called in (*names, "pier"):
         told = problem(called, data)
@@ -128,7 +128,7 @@ def test_what_cannot_be_read_is_named_whatever_it_is_called(name: str, suffix: s
 
 
 @pytest.mark.parametrize("name", ["pier.html", "pier.md", "pier.eml", "pier.csv", "pier.json", "pier.xml"])
-def test_a_name_that_promises_another_kind_does_not_help(name: str) -> None:
+def test_a_misleading_suffix_does_not_help(name: str) -> None:
     assert "RTF" in problem(name, r"{\rtf1\ansi " + PROSE + "}")
 
 
@@ -184,7 +184,7 @@ def test_a_file_is_refused_and_nothing_made_of_it(tmp_path: Path) -> None:
         read(tmp_path / "code.py")
 
 
-def test_what_is_packed(tmp_path: Path) -> None:
+def test_compressed_files(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "week.zip", "w") as archive:
         archive.writestr("pier.txt", PROSE)
         archive.writestr("refs.txt", REFERENCES)
@@ -239,5 +239,5 @@ def test_any_bytes_are_told_apart(data: bytes, name: str) -> None:
         b"<a:" * 5_000,
     ],
 )
-def test_no_beginning_takes_for_ever(data: bytes) -> None:
+def test_every_beginning_is_recognized_quickly(data: bytes) -> None:
     assert isinstance(problem("x.txt", data), str)

@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 
 from ingest.content.encoding import decode
 from ingest.content.types import Content, Limits, Options
-from ingest.readers.registry import KINDS, SUFFIXES, kind_of
-from ingest.readers.sandbox import READERS, ROOT, Sandbox
-from ingest.sources import opener as source_opener
+from ingest.readers.registry import KINDS, SUFFIXES, Kind, kind_of
+from ingest.readers.sandbox import ROOT, Sandbox
 from ingest.sources.files import Source, find, url_source
-from ingest.sources.opener import Opener, reader_name
+from ingest.sources.opener import Opener
 from rag.errors import ReadError
 from rag.language.text import visible
 from rag.schema import Article, Failure
@@ -223,7 +222,6 @@ def test_every_kind_says_what_is_read_of_it() -> None:
     for kind in KINDS:
         assert kind.what
         assert not kind.missing, "the tests need every extra"
-        assert not kind.isolated or reader_name(kind) in READERS
 
 
 @settings(max_examples=200)
@@ -308,7 +306,7 @@ def from_eml(content, options):
 def test_all_that_is_in_a_source_has_a_time_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "slow_members.py").write_text(SLOW_MEMBERS)
     name = "slow_members:from_eml"
-    monkeypatch.setattr(source_opener, "reader_name", lambda kind: name)
+    monkeypatch.setattr(Kind, "reader", name)
     letters = ["fine"] + ["slow"] * 40 + ["late"]
     box = "".join(f"From a@b\nFrom: a@b\nSubject: S\nDate: Tue, 5 Mar 2024\n\nIt is {said}.\n\n" for said in letters)
     file = tmp_path / "box.mbox"

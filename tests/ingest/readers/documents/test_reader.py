@@ -1,4 +1,4 @@
-"""PDF, Word and e-books, made by hand: what is read of them, and what is refused."""
+"""PDF, Word and EPUB files made by hand: what is read, and what is refused."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ingest.readers.documents.article import stated_title
 from ingest.readers.documents.epub import page_blocks
 from ingest.readers.documents.pdf import Hints, Words, paragraphs, without_furniture
 from ingest.readers.documents.reader import document_kind, from_document
+from ingest.readers.registry import ISOLATED_READERS, PDF
 from ingest.readers.sandbox import Sandbox
 from rag.errors import ReadError
 from rag.schema import Article, Failure, Notice
@@ -188,12 +189,12 @@ def test_a_pdf_is_read_as_paragraphs() -> None:
 
 
 @pytest.mark.parametrize("title", ["Microsoft Word - draft.doc", "untitled", "", "draft-3.pdf", "---", "Document1"])
-def test_a_title_that_a_program_gave_falls_away(title: str) -> None:
+def test_a_title_filled_in_by_a_program_is_dropped(title: str) -> None:
     assert read(pdf([["Text of a page."]], {"Title": title})).title == "my report 2"
 
 
 @pytest.mark.parametrize("title", ["Word on the street", "Title fight", "1984: a year", "Web 2.0", "Tide"])
-def test_a_title_that_somebody_gave_stays(title: str) -> None:
+def test_a_title_written_by_a_person_stays(title: str) -> None:
     assert stated_title(title, "a.pdf") == title
 
 
@@ -207,7 +208,7 @@ def notices(data: bytes) -> list[str]:
     return [item.reason for item in from_document(content(data), Options()) if isinstance(item, Notice)]
 
 
-def test_a_document_that_holds_more_than_its_article_says_so() -> None:
+def test_a_document_of_several_articles_is_noticed() -> None:
     page = ["Text of a page, which goes on for a while and has an end."]
     assert notices(pdf([page, page, []])) == []
     [told] = notices(pdf([page, [], [], []]))
@@ -230,7 +231,7 @@ def test_a_broken_pdf_is_refused(data: bytes) -> None:
         read(data)
 
 
-def test_without_its_package_a_pdf_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_kreuzberg_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "kreuzberg", None)
     with pytest.raises(ReadError, match=r"is a PDF.*pip install 'pullquote\[documents\]'"):
         read(pdf([STORY]))
@@ -257,12 +258,12 @@ def test_reading_a_pdf_leaves_no_files_and_no_noise(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert not list(home.rglob("*"))
-    # PDFium is unpacked here; the worker gives a folder of its own for it.
+    # PDFium is unpacked here; the sandbox gives a folder of its own for it.
     assert {path.name for path in temporary.iterdir()} <= {"kreuzberg-pdfium"}
     assert {path.name for path in tmp_path.iterdir()} == {"home", "temporary", "a.pdf"}
 
 
-def test_words_that_were_broken_are_made_whole() -> None:
+def test_hyphenated_words_are_rejoined() -> None:
     words = Words.of(["This is well-known and commonly re-used, a common cause. The news paper"])
     for broken, whole in {
         "inter\x02national": "international",
@@ -453,7 +454,7 @@ def test_a_document_without_text_is_a_failure() -> None:
         assert isinstance(failure, Failure)
 
 
-def test_pages_of_any_depth_and_none() -> None:
+def test_pages_nested_to_any_depth() -> None:
     assert list(page_blocks("")) == []
     assert list(page_blocks("<!-- nothing -->")) == []
     assert "deep" in str(list(page_blocks("<div>" * 200 + "deep")))
@@ -464,7 +465,7 @@ OLD_WORD = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
 @pytest.mark.parametrize("data", [b"", b"Text.", b"PK\x03\x04", zipped({"a.txt": "x"}), OLD_WORD])
-def test_what_is_no_document_is_refused(data: bytes) -> None:
+def test_files_that_are_not_documents_are_refused(data: bytes) -> None:
     assert document_kind(content(data), data) == ""
     with pytest.raises(ReadError, match=r"save it as \.docx"):
         read(data)
@@ -479,25 +480,21 @@ SEEDS = (
 
 
 @pytest.fixture(scope="module")
-def worker() -> object:
-    with Sandbox(Options(limits=Limits(seconds=20))) as own:
+def sandbox() -> object:
+    with Sandbox(Options(limits=Limits(seconds=20)), ISOLATED_READERS) as own:
         yield own
 
 
-def test_a_pdf_that_makes_the_library_panic_costs_one_source(worker: Sandbox) -> None:
+def test_a_pdf_that_makes_the_library_panic_costs_one_source(sandbox: Sandbox) -> None:
     # Its lock stays poisoned: the process that it happened in can read no PDF any more.
-    with pytest.raises(ReadError, match="crash"):
-        list(
-            worker.read(
-                "ingest.readers.documents.reader:from_document", content(pdf([STORY], {"CreationDate": "D:202é0305"}))
-            )
-        )
-    assert len(list(worker.read("ingest.readers.documents.reader:from_document", content(pdf([STORY]))))) == 1
+    with pytest.raises(ReadError, match="crashed"):
+        list(sandbox.read(PDF.reader, content(pdf([STORY], {"CreationDate": "D:202é0305"}))))
+    assert len(list(sandbox.read(PDF.reader, content(pdf([STORY]))))) == 1
 
 
 @settings(max_examples=250)
 @given(seed=st.sampled_from(SEEDS), randomness=st.integers(0, 10**9))
-def test_broken_documents_fail_as_they_should(worker: Sandbox, seed: bytes, randomness: int) -> None:
+def test_broken_documents_fail_as_they_should(sandbox: Sandbox, seed: bytes, randomness: int) -> None:
     draw = random.Random(randomness)
     data = bytearray(seed[: draw.randrange(len(seed))] if draw.random() < 0.3 else seed)
     for _ in range(draw.choice([0, 1, 3, 20])):
@@ -505,7 +502,7 @@ def test_broken_documents_fail_as_they_should(worker: Sandbox, seed: bytes, rand
             data[draw.randrange(len(data))] = draw.randrange(256)
     found, problem = list[Article | Failure](), ""
     try:
-        found = list(worker.read("ingest.readers.documents.reader:from_document", content(bytes(data))))
+        found = list(sandbox.read(PDF.reader, content(bytes(data))))
     except ReadError as error:
         problem = str(error)
     assert "took longer" not in problem
@@ -552,12 +549,12 @@ def set_in(text: str, how: str) -> str:
         ("<w:p><w:r><w:t>He </w:t></w:r><w:hyperlink><w:r><w:t>said</w:t></w:r></w:hyperlink></w:p>", False),
     ],
 )
-def test_what_a_word_document_marks_is_not_quoted(body: str, *, marked: bool) -> None:
+def test_marked_blocks_of_a_word_document_are_not_quoted(body: str, *, marked: bool) -> None:
     article = read(docx(p("It is closed.") + body + p("It opens in May."), **{"word/styles.xml": HEADINGS}))
     assert captions(article) == (article.text.split("\n\n")[1:2] if marked else [])
 
 
-def test_the_header_of_a_words_table_is_not_quoted() -> None:
+def test_the_header_row_of_a_word_table_is_not_quoted() -> None:
     def row(one: str, two: str, more: str = "") -> str:
         return f"<w:tr><w:trPr>{more}</w:trPr><w:tc>{p(one)}</w:tc><w:tc>{p(two)}</w:tc></w:tr>"
 
@@ -574,7 +571,7 @@ def test_a_list_of_a_word_document_goes_with_its_colon() -> None:
     assert [article.text[start:end] for start, end in article.lists] == ["bread\n\nsalt"]
 
 
-def test_what_a_books_page_marks_is_not_quoted() -> None:
+def test_marked_blocks_of_a_book_are_not_quoted() -> None:
     links = "<ol><li><a href='a'>One</a></li><li><a href='b'>Two</a></li></ol>"
     page = (
         f"<p>It is closed.</p>{links}<p><b>And why?</b></p><p>Bring:</p><ul><li>bread</li></ul>"

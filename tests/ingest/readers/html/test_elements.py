@@ -1,4 +1,4 @@
-"""What a page's markup marks as no text to quote, and what it marks as a list."""
+"""Which blocks of a page are marked as not to be quoted, and which form a list."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_headings_and_labels(markup: str, marked: list[str]) -> None:
         '<div itemscope itemtype="https://schema.org/BreadcrumbList">',
     ],
 )
-def test_what_leads_elsewhere(opening: str) -> None:
+def test_lists_of_links_are_marked(opening: str) -> None:
     tag = opening[1:].split(" ", maxsplit=1)[0].strip(">")
     inside = f"{opening}<p>Council and people and much more</p></{tag}>"
     assert unquoted(f"{PROSE}{inside}{PROSE}") == ["Council and people and much more"]
@@ -140,7 +140,7 @@ def test_where_all_would_be_marked_only_headings_are() -> None:
         ("<div>Bring:<ul><li>Bread:<ul><li>Rye</ul></ul></div><p>Go.</p>", ["Bread:\n\nRye"]),
     ],
 )
-def test_what_a_colon_announces(markup: str, lists: list[str]) -> None:
+def test_lists_after_a_colon(markup: str, lists: list[str]) -> None:
     found = join_blocks(html_blocks(markup))
     assert [found.text[start:end] for start, end in found.lists] == lists
 

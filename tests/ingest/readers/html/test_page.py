@@ -14,7 +14,7 @@ from ingest.articles.passages import split
 from ingest.content.types import Content, Limits, Options
 from ingest.content.values import clean
 from ingest.readers.html.page import MOST_ELEMENTS, from_html
-from ingest.readers.html.text import LONGEST_TAG, html_text, looks_like_html, unescaped
+from ingest.readers.html.text import LONGEST_TAG, html_blocks, looks_like_html, unescaped
 from rag.errors import ReadError
 from rag.schema import Article, Failure
 
@@ -55,6 +55,10 @@ def content(data: str | bytes, url: str = "", **known: str) -> Content:
     return Content("pages/the_pier.html", "/x", lambda: io.BytesIO(kept), len(kept), url, known)
 
 
+def html_text(markup: str) -> str:
+    return "\n\n".join(block.text for block in html_blocks(markup))
+
+
 def article(data: str | bytes, url: str = "", **known: str) -> Article:
     [found] = from_html(content(data, url, **known), Options())
     assert isinstance(found, Article)
@@ -79,7 +83,7 @@ def test_a_page_is_its_article() -> None:
     assert dict(found.extra) == {"description": "No ships until spring.", "tags": "piers, storms"}
 
 
-def test_what_is_known_stands_in_for_what_a_page_does_not_say() -> None:
+def test_known_metadata_fills_the_gaps_of_a_page() -> None:
     known = {"id": "k1", "title": "From the feed", "source": "Bay Feed", "date": "2024-03-06", "author": "Bo Lind"}
     found = article(f"<p>{FLASH}", "https://www.bay.example/a", **known)
     assert (found.id, found.title, found.source, found.author) == ("k1", "From the feed", "Bay Feed", "Bo Lind")
@@ -121,7 +125,7 @@ FIGURE = "<figure><img src=x><figcaption>Ships at the pier. Photo: Bo Lind</figc
         f"<article><h1>Closed</h1><p>{STORY}</p><p>{FLASH}</p><form><p>Get our letter</p><input></form></article>",
     ],
 )
-def test_of_a_short_page_only_its_paragraphs_are_read(body: str) -> None:
+def test_a_short_page_is_read_without_its_furniture(body: str) -> None:
     found = article(f"<html><head><title>Closed | Bay</title></head><body>{body}</body></html>")
     assert found.text == f"{STORY}\n\n{FLASH}"
     assert found.captions == ()
@@ -155,12 +159,12 @@ def test_a_short_page_that_asks_to_log_in_is_refused() -> None:
         "<p>Not found</p>",
     ],
 )
-def test_what_is_no_article_is_an_error(page: str) -> None:
+def test_a_page_without_an_article_is_an_error(page: str) -> None:
     with pytest.raises(ReadError, match="holds no article text"):
         list(from_html(content(page), Options()))
 
 
-def test_the_text_in_the_data_of_a_page_that_a_script_builds() -> None:
+def test_the_article_body_in_json_ld() -> None:
     data = (
         '{"@context": "https://schema.org", "@graph": [{"@type": "WebSite", "name": "Bay"}, {"@type": "NewsArticle", '
         f'"headline": "The pier", "articleBody": "{STORY}\\n\\n{OTHER}", "datePublished": "2024-03-05T10:00:00Z", '
@@ -201,11 +205,11 @@ def test_the_text_in_the_data_of_a_page_that_a_script_builds() -> None:
         ('<link rel="canonical" href="https://bay.example/2024/03/05/pier">', False),
     ],
 )  # fmt: skip
-def test_a_date_is_one_that_is_stated(markup: str, day: bool) -> None:
+def test_only_stated_dates_are_read(markup: str, day: bool) -> None:
     assert article(f"{markup}<p>{STORY}</p>").published == (date(2024, 3, 5) if day else None)
 
 
-def test_a_date_ahead_is_none() -> None:
+def test_a_date_in_the_future_is_ignored() -> None:
     ahead = date.today() + timedelta(days=30)
     assert article(f'<meta name="date" content="{ahead}"><p>{STORY}').published is None
 
@@ -253,7 +257,7 @@ def test_encodings(data: bytes, text: str) -> None:
         ("th", "นายท่าเรือกล่าวเมื่อวันอังคารว่าท่าเรือจะปิดไปจนถึงฤดูใบไม้ผลิหลังจากพายุ"),
     ],
 )
-def test_scripts_of_the_world(language: str, text: str) -> None:
+def test_pages_in_many_scripts(language: str, text: str) -> None:
     found = article(f"<html lang={language}><p>{text}</p>")
     assert (found.text, found.language) == (text, language)
 
@@ -277,7 +281,7 @@ def test_nothing_is_written_to_the_terminal(capfd: pytest.CaptureFixture[str]) -
     assert capfd.readouterr() == ("", "")
 
 
-def test_pages_without_measure_are_refused() -> None:
+def test_huge_pages_are_refused() -> None:
     with pytest.raises(ReadError, match="too many elements"):
         list(from_html(content("<p>x" * (MOST_ELEMENTS + 1)), Options()))
     with pytest.raises(ReadError, match="too many elements"):
@@ -287,7 +291,7 @@ def test_pages_without_measure_are_refused() -> None:
     assert article("<div>" * 500 + STORY).text == STORY
 
 
-def test_a_bad_address_in_its_data_does_not_lose_an_article() -> None:
+def test_a_malformed_url_in_json_ld_does_not_lose_the_article() -> None:
     assert article(f'<head><meta property="og:url" content="http://["></head><p>{STORY}').text == STORY
 
 
@@ -361,7 +365,7 @@ def test_html_as_text(markup: str, text: str) -> None:
         "lines",
     ],
 )
-def test_hostile_markup_takes_no_long_time(markup: str, end: str) -> None:
+def test_hostile_markup_is_parsed_quickly(markup: str, end: str) -> None:
     looks_like_html(markup)
     assert html_text(markup).endswith(end)
 
@@ -374,7 +378,7 @@ def test_a_long_script_without_an_end_of_tag_loses_nothing() -> None:
     "text",
     ["<p>One", "a<br/>b", "a<br>b", "x</p>", '<a href="x">y</a>', "<DIV class=a>", "<!doctype html>x", "1<hr />2"],
 )
-def test_what_looks_like_html(text: str) -> None:
+def test_html_is_recognized(text: str) -> None:
     assert looks_like_html(text)
 
 
@@ -391,7 +395,7 @@ def test_what_looks_like_html(text: str) -> None:
         "<http://a.example>",
     ],
 )
-def test_what_does_not_look_like_html(text: str) -> None:
+def test_text_that_is_not_html(text: str) -> None:
     assert not looks_like_html(text)
 
 
@@ -454,7 +458,7 @@ ROWS = "<tr><td>Ada of Kelm<td>14 from Tolm</tr><tr><td>Bea of Kelm<td>15 from T
         (f"{ASIDES}<p>{STORY}</p>", None),
     ],
 )
-def test_what_a_page_marks_is_not_quoted(markup: str, marked: list[str] | None, *, long: bool) -> None:
+def test_marked_blocks_of_a_page_are_not_quoted(markup: str, marked: list[str] | None, *, long: bool) -> None:
     more = f"<p>{OTHER}</p>" * 8 if long else ""
     found = article(f"<title>Closed | Bay</title><article><h1>Closed</h1><p>{FLASH}</p>{markup}{more}</article>")
     captions = [found.text[start:end] for start, end in found.captions]
@@ -465,7 +469,7 @@ def test_what_a_page_marks_is_not_quoted(markup: str, marked: list[str] | None, 
         assert captions == marked
 
 
-def test_questions_that_a_pages_data_names_are_not_quoted() -> None:
+def test_questions_in_json_ld_are_not_quoted() -> None:
     data = '{"@type": "FAQPage", "mainEntity": [{"@type": "Question", "name": "Leaving the bay by ship"}]}'
     head = f'<script type="application/ld+json">{data}</script>'
     found = article(
@@ -485,7 +489,7 @@ def test_a_list_of_a_page_goes_with_its_colon() -> None:
         assert "Bring with you:\n\nYour old passport\n\n58 crowns" in quoted
 
 
-def test_headings_in_the_text_that_a_pages_data_holds_are_not_quoted() -> None:
+def test_headings_in_a_json_ld_body_are_not_quoted() -> None:
     body = f"<p>{STORY}</p><h2>What it costs</h2><p>{OTHER}</p>"
     data = f'{{"@type": "NewsArticle", "headline": "The pier", "articleBody": "{body}"}}'
     found = article(f'<head><script type="application/ld+json">{data}</script></head><body><div id=app></div>')
@@ -493,7 +497,7 @@ def test_headings_in_the_text_that_a_pages_data_holds_are_not_quoted() -> None:
     assert [found.text[start:end] for start, end in found.captions] == ["What it costs"]
 
 
-def test_a_failure_of_the_library_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_of_trafilatura_is_reported_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object, **__: object) -> None:
         raise AttributeError("'NoneType' object has no attribute 'tag'")
 
@@ -503,7 +507,7 @@ def test_a_failure_of_the_library_is_told_as_such(monkeypatch: pytest.MonkeyPatc
         list(from_html(page, Options()))
 
 
-def test_a_mistake_of_our_own_is_not_told_as_a_page_without_an_article(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_our_own_code_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     from ingest.readers.html import page as html_page
 
     monkeypatch.setattr("trafilatura.bare_extraction", lambda *_, **__: html_page._is_label(None))  # type: ignore[arg-type]
@@ -518,7 +522,7 @@ def test_links_without_other_text_are_found_in_one_walk() -> None:
     page = html_page._page(
         '<ul><li><a href="/a">One</a><li><a href="/b">Two</a>, three</ul><div> <a>x</a> · <a>y</a></div>'
     )
-    linked = sorted((element.tag, "".join(element.itertext())) for element in html_page._all_links(page))
+    linked = sorted((element.tag, "".join(element.itertext())) for element in html_page._link_blocks(page))
     assert linked == [("div", " x · y"), ("li", "One")]
 
 

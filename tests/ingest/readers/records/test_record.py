@@ -199,7 +199,7 @@ def test_ids_of_exports() -> None:
     assert ids["a crawler"] == "a.json#the-pier"
 
 
-def test_several_lists_are_no_guess() -> None:
+def test_several_lists_are_an_error() -> None:
     found = {"news": [{"title": "a", "text": TEXT}], "sport": [{"title": "b", "text": TEXT}]}
     with pytest.raises(ReadError, match=r"several lists of objects \(news, sport\)"):
         of_json(found)
@@ -207,13 +207,13 @@ def test_several_lists_are_no_guess() -> None:
     assert [type(item) for item in read(from_json, "a.json", '{"articles": []}')] == [Failure]
 
 
-def test_entries_without_a_text_say_what_they_have() -> None:
+def test_entries_without_a_text_list_their_fields() -> None:
     record = {"Hdl": "The pier", "Verf": "Ada Moor", **{f"f{n}": "x" for n in range(20)}}
     found = read(from_json, "a.json", json.dumps([record, {"body": " ", "id": 1}, 5]))
     assert found == [
         Failure(
             "a.json, entry 1",
-            "has no text under a name that is known; say which field it is with --map text=NAME; "
+            "has no text under a known name; say which field it is with --map text=NAME; "
             "it has: Hdl, Verf, f0, f1, f2, f3, f4, f5, f6, f7",
         ),
         Failure(
@@ -281,7 +281,7 @@ def test_unknown_fields_are_kept_within_bounds() -> None:
     assert len(article.extra) == 30
 
 
-def test_fields_by_the_names_that_are_given() -> None:
+def test_fields_mapped_by_name() -> None:
     options = Options(fields={"text": "txt", "title": "meta.head", "date": "meta.when"})
     [article] = of_json({"txt": TEXT, "body": OTHER, "meta": {"head": "The pier", "when": "2024-03-05"}}, options)
     assert (article.text, article.title, article.published) == (TEXT, "The pier", DAY)
@@ -319,7 +319,7 @@ def test_dates(value: object, day: date | None) -> None:
     assert article.published == day
 
 
-def test_what_strict_parsers_refuse() -> None:
+def test_json_that_strict_parsers_refuse() -> None:
     lines = [
         '{"title": "a\\ud800", "text": "x \\ud800 y", "author": NaN}',
         '{"text": "b \\u0007\\u200bc", "n": Infinity}',
@@ -330,7 +330,7 @@ def test_what_strict_parsers_refuse() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-be", "utf-32-be"])
-def test_json_lines_with_a_mark(encoding: str) -> None:
+def test_json_lines_with_a_byte_order_mark(encoding: str) -> None:
     text = '{"title": "Пирс", "text": "Не \u2028работает."}\n\n{"title": "B", "text": "Два."}\n{"title"'
     mark = "" if encoding in ("utf-8-sig", "utf-16", "utf-32") else "\ufeff"
     found = read(from_jsonl, "a.jsonl", (mark + text).encode(encoding))
@@ -365,7 +365,7 @@ def test_a_line_over_the_limit_fails_alone() -> None:
     data = f'{line}\n{{"text": "{"x" * 500}"}}\n{line}'
     found = read(from_jsonl, "a.jsonl", data, Options(limits=Limits(bytes=100)))
     assert [type(item) for item in found] == [Article, Failure, Article]
-    assert found[1] == Failure("a.jsonl, line 2", "is longer than 100 bytes; mend or delete the line")
+    assert found[1] == Failure("a.jsonl, line 2", "is longer than 100 bytes; correct or delete the line")
     wide = read(from_jsonl, "a.jsonl", data.encode("utf-16"), Options(limits=Limits(bytes=100)))
     assert [type(item) for item in wide] == [Article, Failure, Article]
 
@@ -453,7 +453,7 @@ def test_csv_with_fields_too_long_or_no_header() -> None:
     long = "word " * (LONGEST_ARTICLE // 4)
     found = of_csv(f"title,text\nA,{long}\nB,Two\n")
     assert [type(item) for item in found] == [Failure, Article]
-    with pytest.raises(ReadError, match=r"no column that is named like a text; .* it has: 1, The pier was closed"):
+    with pytest.raises(ReadError, match=r"no column with a known name for the text; .* it has: 1, The pier was closed"):
         of_csv(f"1,{TEXT}\n2,{OTHER}\n")
     with pytest.raises(ReadError, match="no columns"):
         of_csv("")
@@ -513,12 +513,12 @@ def test_parquet_text_as_bytes() -> None:
     assert article.text == "Café"
 
 
-def test_parquet_that_is_none() -> None:
+def test_files_that_are_not_parquet() -> None:
     data = parquet({"title": ["A"], "text": [TEXT]})
     for broken in (b"", b"PAR1", data[:-9], data[:40], b"PAR1" + b"\xff" * 200 + b"PAR1", data[:9] + data[50:]):
-        with pytest.raises(ReadError, match="is not Parquet, or broken"):
+        with pytest.raises(ReadError, match="is broken, or not Parquet"):
             read(from_parquet, "a.parquet", broken)
-    with pytest.raises(ReadError, match="no column that is named like a text"):
+    with pytest.raises(ReadError, match="no column with a known name for the text"):
         read(from_parquet, "a.parquet", parquet({"n": [1]}))
     with pytest.raises(ReadError, match="no field 'body'"):
         read(from_parquet, "a.parquet", data, Options(fields={"text": "body"}))
@@ -603,14 +603,14 @@ PARQUET = parquet({"id": ["1", "2"], "text": [TEXT, OTHER], "tags": [["a"], None
 
 @settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, len(PARQUET) - 1), st.integers(0, 255)), max_size=6), st.integers(0, 40))
-def test_any_damage_to_parquet_is_told(changes: list[tuple[int, int]], cut: int) -> None:
+def test_any_damage_to_parquet_is_reported(changes: list[tuple[int, int]], cut: int) -> None:
     data = bytearray(PARQUET)
     for place, value in changes:
         data[place] = value
     check(lambda: read(from_parquet, "x.parquet", bytes(data[: len(data) - (cut if cut > 30 else 0)])))
 
 
-def test_what_the_markup_of_a_field_marks_is_not_quoted() -> None:
+def test_marked_blocks_of_a_field_are_not_quoted() -> None:
     page = "<dl><dt>Is it open?</dt><dd>It is shut.</dl><p>Bring:</p><ul><li>bread</ul><p><a href=c>More</a></p>"
     [found] = of_json({"title": "Pier", "text": page})
     assert [found.text[start:end] for start, end in found.captions] == ["Is it open?", "More"]
