@@ -93,10 +93,9 @@ def evaluate(  # noqa: PLR0913 - all but the first two have a default
     Raises ReadError if no pair can be asked, or if `rows` to be resumed were made with other settings or articles.
     """
     entries = list(chain.index.articles())
-    setup = run_setup(chain, entries) | ({"judge": judge.model.name} if judge else {})
-    setup |= {"today": today.isoformat()} if today else {}
-    collected = _Collector()
-    run = _run_id(setup)
+    options = ({"judge": judge.model.name} if judge else {}) | ({"today": today.isoformat()} if today else {})
+    setup = run_setup(chain, entries) | options
+    collected, run = _Collector(), _run_id(setup)
     file = RowsFile(rows, run, resume=resume) if rows else None
     with closing(file) if file else nullcontext():
         try:
