@@ -14,7 +14,7 @@ from ui.export.markdown import file_name, json_export, markdown
 from ui.html import elements
 from ui.html.history import history_html
 from ui.page.chat import Shown, show
-from ui.page.events import READING, errors_as_notices, text_of, user_of, value_of, view_column
+from ui.page.events import PRIVATE, READING, errors_as_notices, text_of, user_of, value_of, view_column
 from ui.page.view import Page
 from ui.schema import Conversation
 from ui.services.chat import ChatSession
@@ -22,6 +22,9 @@ from ui.services.conversation_text import entries_in, entry_json, from_text, sho
 from ui.services.history import ServerHistory
 
 FORWARD = """watch("value", () => document.dispatchEvent(new CustomEvent("pq-message", { detail: props.value })));"""
+
+LISTING: dict[str, Any] = {**PRIVATE, "concurrency_limit": 1, "concurrency_id": "history"}
+"""Requests for the list take turns, or an earlier one might be shown last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +127,9 @@ class HistoryView:
         """Connect the handlers."""
         do, bridge = self.handlers, page.bridge
         state = [page.chat.conversation, page.chat.session]
-        # Requested again while a list is made: something was saved since, and by default Gradio would drop the event.
-        bridge.list(do.listed, None, self.listed, trigger_mode="always_last", **READING)
+        # Requested again while a list is made: something was saved since. By default Gradio would drop the request, and
+        # as "always_last" repeat the earlier one.
+        bridge.list(do.listed, None, self.listed, trigger_mode="multiple", **LISTING)
         bridge.reopen(do.reopened, page.chat.session, page.chat.shown, **READING)
         bridge.fork(do.forked, state, self.message, **READING)
         for event, handler in ((bridge.rename, do.renamed), (bridge.delete, do.deleted), (bridge.export, do.exported)):

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from pathlib import Path
 from typing import Any, Unpack
 from urllib.parse import urlsplit
@@ -34,6 +35,7 @@ from tests.support.llm_server import BREAK, Scripted, scripted  # noqa: E402
 from tests.support.parrot import OneArticle, Parrot  # noqa: E402
 from tests.ui.server.test_app import _no_open_loops, served  # noqa: E402, F401
 from ui.page.app import build_app  # noqa: E402
+from ui.page.history import HistoryHandlers  # noqa: E402
 from ui.page.view import Stores  # noqa: E402
 from ui.server.app import Service  # noqa: E402
 from ui.services.uploads import Uploads  # noqa: E402
@@ -481,6 +483,35 @@ def test_a_conversation_is_there_after_a_reload_and_can_be_found_again(page: Pag
     page.goto(link)
     expect(page.get_by_label("Your question")).to_be_visible()
     expect(page.locator(".pq-question")).to_have_count(0)
+
+
+def test_a_conversation_that_is_saved_while_the_list_is_made_is_listed(
+    tab: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing, saved = threading.Event(), threading.Event()
+    listed, save = HistoryHandlers.listed, HistoryHandlers.save
+
+    @wraps(listed)
+    def slow_listed(*given: Any) -> str:
+        listing.set()
+        assert saved.wait(60)
+        return listed(*given)
+
+    @wraps(save)
+    def late_save(*given: Any) -> Any:
+        assert listing.wait(60)
+        return save(*given)
+
+    monkeypatch.setattr(HistoryHandlers, "listed", slow_listed)
+    monkeypatch.setattr(HistoryHandlers, "save", late_save)
+    with served(build_app(Parrot())) as url:  # type: ignore[arg-type]
+        page = opened(tab, url)
+        ask(page, "What is hot?")
+        page.get_by_role("button", name="History").click()
+        page.wait_for_function("() => Object.keys(localStorage).some(key => key.startsWith('pullquote.'))")
+        saved.set()
+        expect(page.locator(".pq-history [name=reopen]")).to_have_text(["What is hot?"])
+        page.close()
 
 
 READ = "What did The Cup say in March 2024?"

@@ -239,7 +239,7 @@ def ended(browser: httpx.Client, session: str) -> list[dict[str, Any]]:
 
 def asked(browser: httpx.Client, session: str, question: str) -> str:
     """The chat after a question."""
-    body = event(browser, "reply_to_box", session, question)
+    body = event(browser, "submitted", session, question)
     assert browser.post("/gradio_api/queue/join", json=body).status_code == 200
     return json.dumps(ended(browser, session)[-1]["data"])
 
@@ -250,8 +250,8 @@ def test_a_session_is_private_to_its_account(shared: tuple[str, Path]) -> None:
     session = "k3jh5g2jk4h"
     with client(url, "ada") as ada, client(url, "bert") as bert:
         assert "A secret" in asked(ada, session, "A secret")
-        join = event(bert, "reply_to_box", session, "And more?")
-        waiting = ada.post("/gradio_api/queue/join", json=event(ada, "reply_to_box", session, "More?")).json()
+        join = event(bert, "submitted", session, "And more?")
+        waiting = ada.post("/gradio_api/queue/join", json=event(ada, "submitted", session, "More?")).json()
         named = waiting["event_id"]
         for told in (
             bert.post("/gradio_api/queue/join", json=join),
@@ -329,7 +329,7 @@ def test_another_person_logs_in_on_the_same_browser(shared: tuple[str, Path]) ->
         browser.post("/login", data={"username": "bert", "password": PASSWORD})
         for cookie in [*browser.cookies.jar]:
             cookie.secure = False
-        old = event(browser, "reply_to_box", "adas", "More?")
+        old = event(browser, "submitted", "adas", "More?")
         assert browser.post("/gradio_api/queue/join", json=old).status_code == 403
         assert "A secret" not in asked(browser, "berts new one", "A?")
 
@@ -435,7 +435,7 @@ def test_no_request_causes_a_server_error(capfd: pytest.CaptureFixture[str]) -> 
             for path in ("queue/join", "call/ask", "call/v2/ask", "cancel", "reset", "upload"):
                 told = anybody.post(f"/gradio_api/{path}", content=content, headers=HEADERS)
                 assert 400 <= told.status_code < 500, (path, content[:9])
-        for name in ("nothing", "x" * 5000, "reply_to_box", "%2e%2e"):
+        for name in ("nothing", "x" * 5000, "submitted", "%2e%2e"):
             assert anybody.post(f"/gradio_api/call/{name}", json={"data": []}).status_code == 404
             assert anybody.post(f"/gradio_api/run/{name}", json={"data": []}).status_code == 404
     out, error = capfd.readouterr()
