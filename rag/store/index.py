@@ -291,8 +291,9 @@ class Index:
         if view.file_state and view.file_state == FullTextIndex.file_state(self.folder / FULLTEXT_FOLDER):
             return view
         with store_errors(self.folder):
-            newest = (*pair_in_use(view.store.database, self.folder), database_inode(self.folder))
-        return view if newest == (view.store.articles.name, view.generation, view.inode) else self._reopen(view)
+            # The file first: without it, Chroma fails whenever it has no open connection left.
+            newest = (database_inode(self.folder), *pair_in_use(view.store.database, self.folder))
+        return view if newest == (view.inode, view.store.articles.name, view.generation) else self._reopen(view)
 
     def _reopen(self, stale: View) -> View:
         with self._lock:

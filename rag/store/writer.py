@@ -72,7 +72,9 @@ class IndexWriter(Index):
             return
         ids = [stored.article.id for stored in batch]
         passages = [passage for stored in batch for passage in stored.passages]
-        groups = [stored.duplicate_group or stored.article.text_digest for stored in batch for _ in stored.passages]
+        groups: list[str] = []
+        for stored in batch:
+            groups += [stored.duplicate_group or stored.article.text_digest] * len(stored.passages)
         vectors = np.concatenate([stored.vectors for stored in batch])
         sentences = [own for stored in batch for own in stored.sentence_vectors]
         self._check_dimension(vectors.shape[1])
