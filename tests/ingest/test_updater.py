@@ -264,7 +264,7 @@ def test_what_an_interrupted_run_owed_is_made_good(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ingest.pipeline._Run._again", killed)
+    monkeypatch.setattr("ingest.pipeline._Run._reread", killed)
     with pytest.raises(KeyboardInterrupt):
         run(folder)
     monkeypatch.undo()

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from ingest.content.types import Options
-from ingest.sources import collector
-from ingest.sources.files import LEADS_NOWHERE, LEADS_OUT, Source, find, hinders
+from ingest.sources.files import LEADS_NOWHERE, LEADS_OUT, Source, find, hinders, vanished
 from ingest.sources.opener import Opener
 from rag.errors import ReadError
 from rag.schema import Failure
@@ -89,7 +88,5 @@ def test_pipes_devices_and_the_system_s_own_files_are_refused_at_once(folder: Pa
 
 def test_what_was_read_through_a_link_is_not_taken_for_gone(folder: Path) -> None:
     """Its file lies in no folder that was listed, so that nobody has looked for it."""
-    secret = str(folder.parent / "outside" / "secret.txt")
-    seen = collector.Seen(folders={folder})
-    assert seen.there("notes.txt", secret)
-    assert not seen.there("gone.txt", str(folder / "gone.txt"))
+    outside, inside = str(folder.parent / "outside" / "gone.txt"), str(folder / "deep" / "gone.txt")
+    assert list(vanished([outside, inside, str(folder / "deep" / "pier.txt")], {folder})) == [inside]

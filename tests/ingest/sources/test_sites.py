@@ -142,7 +142,7 @@ def test_a_feed_stands_in_for_a_page_until_that_can_be_had(
     report = ingest([f"{site.url}/feed"], config, model=Model("hash", HashEmbedder()))
     assert report.added == 1
     assert "HTTP 404" in report.failed[0].reason
-    assert "what its feed says" in report.failed[0].reason
+    assert "text in its feed" in report.failed[0].reason
     [entry] = entries(config).values()
     assert (entry.id, entry.title) == (f"{site.url}/bees", "Bees")
     routes["/bees"] = page("Hives lost", "Every third hive was lost this winter.")
