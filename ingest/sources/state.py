@@ -77,7 +77,8 @@ class SourceStates:
 
 
 def _state(row: tuple[Any, ...]) -> SourceState:
-    return SourceState(*row[:-1], tuple(json.loads(row[-1])))
+    origin, name, revision, options, articles, pages = row
+    return SourceState(origin, name, revision, options, articles, tuple(json.loads(pages)))
 
 
 @contextmanager
