@@ -45,7 +45,13 @@ DOORS = {
     "datasketch": {"ingest/articles/near_duplicates.py"},
     "feedparser": {"ingest/readers/feeds.py"},
     "httpcore": {"ingest/sources/fetch.py", "ingest/sources/network.py"},
-    "httpx": {"ingest/sources/fetch.py", "rag/models/llm.py", "rag/models/responses.py", "rag/models/servers.py"},
+    "httpx": {
+        "ingest/sources/fetch.py",
+        "ingest/sources/network.py",
+        "rag/models/llm.py",
+        "rag/models/responses.py",
+        "rag/models/servers.py",
+    },
     "kreuzberg": {"ingest/readers/documents/pdf.py"},
     "lxml": {
         "ingest/readers/documents/docx.py",

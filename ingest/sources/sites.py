@@ -6,17 +6,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import BytesIO
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlencode
 
 from ingest.content.types import Content, Options, Read, Unpublished
 from ingest.readers.feeds import is_feed, is_sitemap, listed_urls, sitemap_pages
 from ingest.sources.events import Changed, Listing, Unavailable, Unchanged
-from ingest.sources.fetch import Fetcher, Page
 from ingest.sources.files import Source, url_source
 from ingest.sources.state import SourceState
 from rag.errors import ReadError
 from rag.schema import Article, Failure, Notice
+
+if TYPE_CHECKING:
+    from ingest.sources.fetch import Fetcher, Page
 
 DEEPEST_LIST = 3
 """How deep sitemaps inside sitemaps, and the like, are followed."""
@@ -52,6 +54,8 @@ class Sites:
         self, source: Source, state: SourceState | None, depth: int
     ) -> Changed | Unchanged | Listing | Unavailable:
         """What happened to a URL since its state; its server is asked to send it only if it changed since then."""
+        from ingest.sources.fetch import Fetcher  # httpx: a run without URLs must not pay for it
+
         self._fetcher = self._fetcher or Fetcher(self._limits, self._private)
         version, etag, modified = [*(state.revision if state else "").split("\n"), "", ""][:3]
         try:

@@ -124,6 +124,12 @@ def test_not_modified_where_nothing_was_known_is_an_error() -> None:
         fetch(site.url)
 
 
+def test_the_body_of_a_redirect_is_not_read() -> None:
+    start = b"HTTP/1.1 302 Found\r\nLocation: /caf\xc3\xa9\r\nContent-Encoding: gzip\r\n\r\n"
+    with serving({"/": endless(start, b"x" * 1_000), "/caf%C3%A9": (200, {}, HTML)}) as site:
+        assert fetch(site.url).data == HTML
+
+
 def test_redirects_are_followed_but_not_for_ever() -> None:
     chain: dict[str, Answer] = {f"/{n}": (302, {"Location": f"{n + 1}"}, b"moved") for n in range(12)}
     with serving({**chain, "/12": (200, {}, HTML)}) as site:
@@ -139,6 +145,9 @@ def test_redirects_are_followed_but_not_for_ever() -> None:
         ("gopher://pier.example/", "https://"),
         ("http://ada:secret@pier.example/", "user's name"),
         ("http://[::1", "is no address"),
+        ("http://xn--a/", "is no address"),
+        ("http://0x7f.1/", "odd notation"),
+        ("http://pier.example/" + "a" * 9_000, "too long"),
     ],
 )
 def test_a_redirect_is_held_to_the_same_rules(place: str, reason: str) -> None:
@@ -475,7 +484,7 @@ def tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
 def test_a_certificate_that_nobody_vouches_for(tls: ssl.SSLContext) -> None:
     with (
         serving({"/": (200, {}, HTML)}, tls) as site,
-        pytest.raises(ReadError, match=r"does not prove who it is .*certificate.*; check the address"),
+        pytest.raises(ReadError, match=r"does not prove its identity .*certificate.*; check the address"),
     ):
         fetch(site.url)
     assert site.requests == []
@@ -490,13 +499,13 @@ def test_a_certificate_is_checked_against_the_name(
     with serving({"/": (200, {}, HTML)}, tls) as site, Fetcher(LIMITS, private=True) as fetcher:
         assert fetcher.fetch(f"https://pier.example:{site.port}/").data == HTML
         # The same address and port, and a connection to it is open: another name must not get it.
-        with pytest.raises(ReadError, match=r"does not prove who it is .*other.example"):
+        with pytest.raises(ReadError, match=r"does not prove its identity .*other.example"):
             fetcher.fetch(f"https://other.example:{site.port}/")
     assert [asked.headers["host"] for asked in site.requests] == [f"pier.example:{site.port}"]
 
 
 def test_plain_http_where_tls_is_expected() -> None:
-    with serving({}) as site, pytest.raises(ReadError, match="does not prove who it is"):
+    with serving({}) as site, pytest.raises(ReadError, match="does not prove its identity"):
         fetch(site.url.replace("http", "https"))
 
 

@@ -197,7 +197,7 @@ def test_one_page_under_two_addresses(
 def test_what_cannot_be_fetched_is_told_and_the_rest_is_there(
     site: Site, routes: dict[str, Answer | Handler], config: Config
 ) -> None:
-    config = replace(config, source_seconds=2, source_megabytes=1)
+    config = replace(config, source_seconds=8, source_megabytes=1)
     routes["/login"] = (
         200,
         HTML,
