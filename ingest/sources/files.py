@@ -62,10 +62,8 @@ def is_gone(origin: str) -> bool:
         return False
     try:
         Path(origin).stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except (OSError, ValueError):
-        return False
+    except (OSError, ValueError) as error:
+        return isinstance(error, FileNotFoundError | NotADirectoryError)
     return False
 
 
