@@ -97,11 +97,11 @@ class Fetcher:
         except httpx.TooManyRedirects as error:
             raise ReadError(f"redirects more than {MOST_REDIRECTS} times; check the address") from error
         except (httpx.RemoteProtocolError, httpx.InvalidURL, UnicodeError) as error:
-            raise ReadError(f"redirects to what is no address ({bounded(error)}); check it") from error
+            raise ReadError(f"redirects to an invalid address ({bounded(error)}); check the address") from error
         except httpcore.TimeoutException as error:
             raise ReadError(self._deadline.passed) from error
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-            raise ReadError(f"broke off ({bounded(error)}); try again later") from error
+            raise ReadError(f"sent no complete answer ({bounded(error)}); try again later") from error
 
     def _page(self, url: httpx.URL, conditions: dict[str, str], retry: bool = True) -> Page:
         """The page; a server that is busy for a moment is asked once more."""
@@ -128,7 +128,7 @@ class Fetcher:
             parts = gunzipped(parts)
         elif packing not in ("", "identity"):
             raise ReadError(
-                f"comes packed as {bounded(packing)}, which was not asked for; save the page and ingest that"
+                f"is compressed as {bounded(packing)}, which was not requested; save the page and ingest that"
             )
         data = bytearray()
         for part in parts:
@@ -143,12 +143,12 @@ def _parsed(address: str) -> httpx.URL:
     """An address without its fragment. Raises ReadError if it is none."""
     address = address.strip()
     if len(address) > LONGEST_URL or not address.isprintable():
-        raise ReadError("leads to an address that is too long, or holds control characters; check the address")
+        raise ReadError("has an address that is too long or contains control characters; check the address")
     try:
         url = httpx.URL(address).copy_with(fragment=None)
         str(url), url.host  # a name that cannot be decoded fails here, and not where it is used
     except (httpx.InvalidURL, ValueError) as error:
-        raise ReadError(f"is no address ({bounded(error)}); check it") from error
+        raise ReadError(f"is not a valid address ({bounded(error)}); check it") from error
     return url
 
 
@@ -158,11 +158,13 @@ def _check_address(request: httpx.Request) -> None:
     if len(str(url)) > LONGEST_URL:
         raise ReadError("leads to an address that is too long; check the address")
     if url.scheme not in ("http", "https") or not url.host or (url.port or 80) > 65_535:
-        raise ReadError("is no address of the web; give one that starts with https:// or http://")
+        raise ReadError("is not a web address; give one that starts with https:// or http://")
     if url.userinfo:
-        raise ReadError("holds a user's name or password; leave them out, or save the page and ingest that")
+        raise ReadError("contains a user name or password; remove it, or save the page and ingest that")
     if _is_odd(url.host):
-        raise ReadError(f"has an IP address in an odd notation ({bounded(url.host)}); write it as four plain numbers")
+        raise ReadError(
+            f"has an IP address in an unusual notation ({bounded(url.host)}); write it as four plain numbers"
+        )
 
 
 def _is_odd(host: str) -> bool:
@@ -213,12 +215,12 @@ def _wait(status: int, headers: httpx.Headers) -> int | None:
 
 def _refusal(status: int) -> str:
     if status in _GONE:
-        return f"is not there (HTTP {status}); check the address"
+        return f"does not exist (HTTP {status}); check the address"
     if status in _CLOSED:
-        return f"is not open to everyone (HTTP {status}); save the page and ingest that"
+        return f"is not public (HTTP {status}); save the page and ingest that"
     if status in _LATER or status >= 500:
-        return f"cannot be had now (HTTP {status}); try again later"
-    return f"is no page (HTTP {status}); check the address"
+        return f"is not available now (HTTP {status}); try again later"
+    return f"is not a page (HTTP {status}); check the address"
 
 
 def _too_large(limit: int) -> str:

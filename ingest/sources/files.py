@@ -81,9 +81,11 @@ def url_source(url: str) -> Source | Failure:
     try:
         url, parts = urldefrag(url).url, urlsplit(url)
     except ValueError as error:
-        return Failure(one_line(url), f"is no address ({error}); check it")
+        return Failure(one_line(url), f"is not a valid address ({error}); check it")
     if _has_odd_characters(url) or parts.username is not None or parts.password is not None:
-        hint = "holds a user's name, a password or odd characters; leave them out, or save the page and ingest that"
+        hint = (
+            "contains a user name, a password or unprintable characters; remove them, or save the page and ingest that"
+        )
         return Failure(one_line(parts.netloc.rpartition("@")[2]), hint)
     return Source(url, url, asked=True)
 
@@ -100,7 +102,7 @@ def find(path: Path, others: Counter[str] | None = None, *, follow_links: bool =
     be followed; `path` itself may be a link.
     """
     if _OTHER_URL.match(str(path)):
-        yield Failure(one_line(str(path)), "is no address that can be fetched; give one that starts with https://")
+        yield Failure(one_line(str(path)), "is an address that cannot be fetched; give one that starts with https://")
         return
     try:
         mode = path.stat().st_mode
@@ -122,7 +124,7 @@ def file_source(origin: str, name: str) -> Source | Failure:
 
 def _source(path: Path, name: str, *, asked: bool = False) -> Source | Failure:
     if _has_odd_characters(f"{path}{os.path.realpath(path)}"):
-        return Failure(one_line(name), "has control or unreadable characters in its name; rename it")
+        return Failure(one_line(name), "has control or undecodable characters in its name; rename it")
     try:
         status, posts = path.stat(), list_beside(path)
         version, size = _version(status), status.st_size
@@ -239,7 +241,7 @@ def file_content(path: Path) -> Content:
     """A file's content. Raises ReadError for a pipe and the like, which might never end."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode) or _is_system(os.path.realpath(path)):
-        raise ReadError("is no regular file; give one that can be read to its end")
+        raise ReadError("is not a regular file; give one that can be read to its end")
     return Content(path.name, str(path), lambda: path.open("rb"), status.st_size)
 
 

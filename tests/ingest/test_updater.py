@@ -298,7 +298,7 @@ def test_names_are_known_without_stamps(tmp_path: Path, run: Ingest, config: Con
 def test_a_pipe_is_not_waited_for(tmp_path: Path, config: Config) -> None:
     os.mkfifo(tmp_path / "pipe.txt")
     report = ingest([tmp_path / "pipe.txt"], config)
-    assert "no regular file" in report.failed[0].reason
+    assert "not a regular file" in report.failed[0].reason
 
 
 def test_a_source_given_twice_is_read_once(folder: Path, run: Ingest, config: Config) -> None:
