@@ -67,7 +67,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
-def test_a_page_and_what_its_server_says_of_it() -> None:
+def test_a_page_and_its_headers() -> None:
     headers = {
         "Content-Type": 'Text/HTML; Charset="ISO-8859-1"',
         "ETag": '"a1"',
@@ -86,7 +86,7 @@ def test_a_page_and_what_its_server_says_of_it() -> None:
     )
 
 
-def test_what_is_asked_says_who_asks_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_name_the_program_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     cookies: Answer = (302, {"Set-Cookie": "track=1; Path=/", "Location": "/there"}, b"")
@@ -119,7 +119,7 @@ def test_conditions_that_cannot_be_sent_are_left_out() -> None:
     assert not {"if-none-match", "if-modified-since", "x-evil"} & set(site.requests[0].headers)
 
 
-def test_not_modified_where_nothing_was_known_is_an_error() -> None:
+def test_not_modified_without_a_condition_is_an_error() -> None:
     with serving({"/": (304, {}, b"")}) as site, pytest.raises(ReadError, match=r"is not a page \(HTTP 304\)"):
         fetch(site.url)
 
@@ -130,7 +130,7 @@ def test_the_body_of_a_redirect_is_not_read() -> None:
         assert fetch(site.url).data == HTML
 
 
-def test_redirects_are_followed_but_not_for_ever() -> None:
+def test_redirects_are_followed_but_not_forever() -> None:
     chain: dict[str, Answer] = {f"/{n}": (302, {"Location": f"{n + 1}"}, b"moved") for n in range(12)}
     with serving({**chain, "/12": (200, {}, HTML)}) as site:
         assert fetch(f"{site.url}/2").url == f"{site.url}/12"
@@ -150,13 +150,13 @@ def test_redirects_are_followed_but_not_for_ever() -> None:
         ("http://pier.example/" + "a" * 9_000, "too long"),
     ],
 )
-def test_a_redirect_is_held_to_the_same_rules(place: str, reason: str) -> None:
+def test_a_redirect_is_checked_as_the_address_itself(place: str, reason: str) -> None:
     with (
         serving({"/": (302, {"Location": place}, b"")}) as site,
-        pytest.raises(ReadError, match=reason) as told,
+        pytest.raises(ReadError, match=reason) as error,
     ):
         fetch(site.url)
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(error.value)
 
 
 def test_a_redirect_to_a_private_address_is_refused(
@@ -168,10 +168,10 @@ def test_a_redirect_to_a_private_address_is_refused(
     routes: dict[str, Answer] = {}
     with serving(routes) as site:
         routes["/"] = (302, {"Location": f"http://inside.example:{site.port}/"}, b"")
-        with pytest.raises(ReadError) as told:
+        with pytest.raises(ReadError) as error:
             fetch(f"http://pier.example:{site.port}/", private=False)
     assert (
-        str(told.value)
+        str(error.value)
         == "leads to a private address (127.0.0.2); set PULLQUOTE_ALLOW_PRIVATE_ADDRESSES=true to fetch it"
     )
     assert site.paths == ["/"]
@@ -302,11 +302,11 @@ def test_which_addresses_are_private(address: str, private: bool) -> None:
         ("http://" + "a" * 70 + ".example/", "cannot be found|is not a valid address"),
     ],
 )
-def test_what_is_no_address_of_the_web(url: str, reason: str, names: dict[str, list[str]]) -> None:
-    with pytest.raises(ReadError, match=reason) as told:
+def test_invalid_addresses_are_refused(url: str, reason: str, names: dict[str, list[str]]) -> None:
+    with pytest.raises(ReadError, match=reason) as error:
         fetch(url)
-    assert "secret" not in str(told.value)
-    assert len(str(told.value)) < 250
+    assert "secret" not in str(error.value)
+    assert len(str(error.value)) < 250
 
 
 @pytest.mark.parametrize(
@@ -327,10 +327,10 @@ def test_what_is_no_address_of_the_web(url: str, reason: str, names: dict[str, l
 def test_refusals_by_their_status(status: int, reason: str) -> None:
     with (
         serving({"/": (status, {"Retry-After": "3600"}, b"" if status == 204 else b"\x1b[31mevil")}) as site,
-        pytest.raises(ReadError) as told,
+        pytest.raises(ReadError) as error,
     ):
         fetch(site.url)
-    assert str(told.value) == reason
+    assert str(error.value) == reason
     assert len(site.requests) == 1
 
 
@@ -400,7 +400,7 @@ def test_the_limit_holds_for_what_is_unpacked(size: int) -> None:
         ("br", b"", "compressed as br, which was not requested"),
     ],
 )
-def test_pages_that_are_packed_otherwise(packing: str, data: bytes, reason: str) -> None:
+def test_broken_or_unrequested_compression_is_refused(packing: str, data: bytes, reason: str) -> None:
     with serving({"/": (200, {"Content-Encoding": packing}, data)}) as site, pytest.raises(ReadError, match=reason):
         fetch(site.url)
 
@@ -484,7 +484,7 @@ def tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
     return context
 
 
-def test_a_certificate_that_nobody_vouches_for(tls: ssl.SSLContext) -> None:
+def test_a_self_signed_certificate_is_refused(tls: ssl.SSLContext) -> None:
     with (
         serving({"/": (200, {}, HTML)}, tls) as site,
         pytest.raises(ReadError, match=r"does not prove its identity .*certificate.*; check the address"),
@@ -516,9 +516,9 @@ def test_plain_http_where_tls_is_expected() -> None:
 def test_any_address_is_fetched_or_refused(url: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", lambda host, port, **_: [(2, 1, 6, "", ("127.0.0.1", port))])
-        with Fetcher(LIMITS) as fetcher, pytest.raises(ReadError) as told:
+        with Fetcher(LIMITS) as fetcher, pytest.raises(ReadError) as error:
             fetcher.fetch(url)
-    assert str(told.value).isprintable()
+    assert str(error.value).isprintable()
 
 
 @given(st.lists(st.binary(max_size=200), max_size=4), st.integers(1, 50), st.integers(0, 9))

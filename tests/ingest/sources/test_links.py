@@ -71,7 +71,7 @@ def test_links_within_a_folder_are_read_once_under_the_own_name(folder: Path, fo
     assert not any(map(hinders, failures))
 
 
-def test_pipes_devices_and_the_system_s_own_files_are_refused_at_once(folder: Path) -> None:
+def test_pipes_devices_and_system_files_are_refused_at_once(folder: Path) -> None:
     os.mkfifo(folder / "pipe.txt")
     (folder / "null.txt").symlink_to("/dev/null")
     (folder / "log.txt").symlink_to("/proc/kmsg")
@@ -86,7 +86,7 @@ def test_pipes_devices_and_the_system_s_own_files_are_refused_at_once(folder: Pa
     assert not any(name.startswith("proc/") for name in found(folder, follow_links=True))
 
 
-def test_what_was_read_through_a_link_is_not_taken_for_gone(folder: Path) -> None:
+def test_a_file_read_through_a_link_is_not_reported_as_vanished(folder: Path) -> None:
     """Its file lies in no folder that was listed, so that nobody has looked for it."""
     outside, inside = str(folder.parent / "outside" / "gone.txt"), str(folder / "deep" / "gone.txt")
     assert list(vanished([outside, inside, str(folder / "deep" / "pier.txt")], {folder})) == [inside]
