@@ -1,4 +1,4 @@
-"""Verify the index; `repair` repairs it."""
+"""Verify the index; --fix repairs it."""
 
 from __future__ import annotations
 

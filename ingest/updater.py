@@ -1,4 +1,4 @@
-"""Articles → the index: decides which are new, changed, moved or copies, embeds them, and writes them in a thread."""
+"""Articles → the index: tells new, changed, moved ones and copies apart, embeds and writes them."""
 
 from __future__ import annotations
 

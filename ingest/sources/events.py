@@ -1,7 +1,8 @@
 """What happened to a source since its state was stored: the events that a run is made of.
 
-A revision is opaque: whoever finds the source makes it, and others compare it for equality alone. That of a file is
-its size and time; that of a URL is what its feed or sitemap says of it, and its server's ETag and Last-Modified.
+A revision is opaque: the module that finds the source makes it, all others only compare it for equality. That of a
+file is its size and time; that of a URL is its version in a feed or sitemap, and its server's ETag and Last-Modified.
+How a source was read (the options) is kept beside the revision in its state.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Finds sources: files, folders and URLs → what is read as one. Nothing is read here but what tells a file's kind."""
+"""Finds sources: files, folders and URLs → one source for each file and URL."""
 
 from __future__ import annotations
 
