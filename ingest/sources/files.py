@@ -7,7 +7,7 @@ import re
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urldefrag, urlsplit
@@ -67,12 +67,11 @@ def is_gone(origin: str) -> bool:
     return False
 
 
-def vanished(origins: Iterable[str], folders: Collection[Path]) -> Iterator[str]:
-    """Those of these files that no longer exist and lie in one of these folders, which were listed whole."""
-    listed = set(folders)
+def vanished(origins: Iterable[str], places: Set[Path]) -> Iterator[str]:
+    """Those of these files that no longer exist and were at, or below, one of these places, which were listed whole."""
     for origin in origins:
         path = Path(origin)
-        if not listed.isdisjoint((path, *path.parents)) and is_gone(origin):
+        if not places.isdisjoint((path, *path.parents)) and is_gone(origin):
             yield origin
 
 

@@ -36,7 +36,7 @@ def page(title: str, text: str, **headers: str) -> Answer:
 
 
 def conditional(answer: Answer, etag: str) -> Handler:
-    """A page that is sent once: who has it already is told that it is unchanged."""
+    """A page that is answered with 304 if the request has its ETag."""
 
     def handler(request):  # type: ignore[no-untyped-def]
         unchanged = request.headers.get("If-None-Match") == etag
@@ -137,7 +137,7 @@ def test_the_pages_of_a_feed(run: Ingest, site: Site, routes: dict[str, Answer |
 def test_a_feed_stands_in_for_a_page_until_it_can_be_fetched(
     site: Site, routes: dict[str, Answer | Handler], config: Config
 ) -> None:
-    own = "What the feed itself says of the lost hives is long enough to be told without its page."
+    own = "The text in the feed about the lost hives is long enough to be an article without its page."
     routes["/feed"] = feed(item(f"{site.url}/bees", "Bees", own))
     report = ingest([f"{site.url}/feed"], config, model=Model("hash", HashEmbedder()))
     assert report.added == 1
