@@ -39,8 +39,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(config: Config, embedder: Embedder) -> Ingest:
-    """Ingest; returns the counts that are not zero."""
+def run(config: Config, embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> Ingest:
+    """Ingest; returns the counts that are not zero. On a slow machine, too, all articles are in one batch."""
+    monkeypatch.setattr("ingest.pipeline.BATCH_SECONDS", 600.0)
 
     def ran(*places: Path, **options: object) -> dict[str, int]:
         report = ingest(places, config, options=Options(**options), model=Model(PACKAGED_MODEL, embedder))  # type: ignore[arg-type]
