@@ -1,4 +1,4 @@
-"""Gather, pass over what is unchanged, split, embed, store, drop what vanished, report."""
+"""Ingest: collect what changed, split, embed and store it, remove what vanished, report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 
 from ingest.articles.passages import SPLITTER
 from ingest.content.types import MEGABYTE, Limits, Options
-from ingest.sources.collector import Collected, Collector, IndexedSources, Seen
+from ingest.sources.collector import Collected, Collector, Seen
+from ingest.sources.known import IndexedSources, KnownSources
 from ingest.sources.opener import Opener
 from ingest.sources.sites import Sites
 from ingest.sources.state import open_states
@@ -23,14 +24,14 @@ from rag.store.index import Index
 from rag.store.writer import open_for_writing
 
 BATCH_CHARACTERS, BATCH_ITEMS = 4_000_000, 256
-"""Articles that are compared with the index at once, at most."""
+"""The most articles that are compared with the index at once."""
 BATCH_SECONDS = 2.0
-"""After which what was gathered is stored, however little: pages come slowly."""
+"""After which a batch is stored however small it is: pages arrive slowly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where an ingest stands: what is done, without what failed; the source it reads; how much it has read (0–1)."""
+    """The progress of an ingest: its report so far, without failures; its current source; the share read (0–1)."""
 
     report: IngestReport
     source: str
@@ -50,91 +51,89 @@ def ingest(
 ) -> IngestReport:
     """Bring the index in step with these files, folders and URLs, making it if there is none.
 
-    New and changed articles are embedded and stored; an article whose source was read to its end without it, or
-    whose file vanished from a folder given here, is removed, unless the options keep it; everything else stays. Entries
-    that their source marks as drafts, private or deleted are read only if the options include drafts. What cannot be
-    read is in the report's `failed`, what was left out in its `notices`. `progress` is called after every batch;
-    `model` is one to use again in the next run; the options' limits are those of `config`. Raises IndexLocked,
-    IndexMismatch, ModelError or StoreError.
+    New and changed articles are embedded and stored; an article is removed if its source was read to its end without
+    it, or its file vanished from a folder given here, unless the options keep it; all others stay. Entries that their
+    source marks as drafts, private or deleted are read only if the options include drafts. The report's `failed` has
+    what could not be read, its `notices` what was left out. `progress` is called after every batch; `model` can be
+    passed to the next run; the options' limits are those of `config`. Raises IndexLocked, IndexMismatch, ModelError or
+    StoreError.
     """
-    limits = Limits(config.source_seconds, config.source_megabytes * MEGABYTE)
-    options = replace(options, limits=limits)
+    options = replace(options, limits=Limits(config.source_seconds, config.source_megabytes * MEGABYTE))
     with ExitStack() as stack:
         writer = stack.enter_context(open_for_writing(config.index, config.embedding_model, SPLITTER))
-        stamps = stack.enter_context(open_states(config.index))
+        states = stack.enter_context(open_states(config.index))
         opener = stack.enter_context(Opener(options))
-        private = config.allow_private_addresses
-        sites = stack.enter_context(Sites(options, opener.read_content, private=private))
+        sites = stack.enter_context(Sites(options, opener.read_content, private=config.allow_private_addresses))
         pool = stack.enter_context(ThreadPoolExecutor(1, "writer"))
-        gatherer = Collector(opener, sites, stamps, options, IndexedSources.of(writer.articles()), Seen())
-        store = Updater(writer, stamps, model or Model(config.embedding_model), gatherer.seen, pool)
-        return _Run(gatherer, store, progress).of([str(source) for source in sources])
+        known = KnownSources(IndexedSources.of(writer.articles()), states, options)
+        collector = Collector(opener, sites, known, options, Seen())
+        updater = Updater(writer, states, model or Model(config.embedding_model), collector.seen, pool)
+        return _Run(collector, updater, progress).run([str(source) for source in sources])
 
 
 @dataclass(slots=True)
 class _Run:
     """One ingest, from its first source to its report."""
 
-    gatherer: Collector
-    store: Updater
+    collector: Collector
+    updater: Updater
     progress: Progress | None
     started: float = field(default_factory=time.perf_counter)
 
-    def of(self, places: Sequence[str]) -> IngestReport:
-        self._take(self.gatherer.places(places))
-        if not self.gatherer.options.keep:
-            self.store.sweep()
-        if self.store.again:
-            self._again(self.store.again)
-        return self._report(self.gatherer.seen.failed, self.gatherer.seen.all_notices())
+    def run(self, places: Sequence[str]) -> IngestReport:
+        self._store(self.collector.collect(places))
+        if not self.collector.options.keep:
+            self.updater.remove_vanished()
+        if self.updater.to_reread:
+            self._reread(self.updater.to_reread)
+        return self._report(self.collector.seen.failed, self.collector.seen.all_notices())
 
-    def _take(self, gathered: Iterator[Collected]) -> None:
-        for batch in _batches(gathered):
-            for _ in self.store.take(batch):
-                self._tell()
-        self.store.settle()
-        self._tell()
+    def _store(self, collected: Iterator[Collected]) -> None:
+        for batch in _batches(collected):
+            for _ in self.updater.store(batch):
+                self._show_progress()
+        self.updater.wait()
+        self._show_progress()
 
-    def _again(self, origins: set[str]) -> None:
+    def _reread(self, origins: set[str]) -> None:
         """Read these sources again; each article in them has been counted once, as unchanged or as a copy."""
-        seen, tally = self.gatherer.seen, self.store.tally
+        seen, tally = self.collector.seen, self.updater.tally
         unchanged, copies, added = seen.unchanged + tally["unchanged"], tally["duplicates"], tally["added"]
-        seen.read_again(origins)
-        self._take(self.gatherer.again(origins))
+        self._store(self.collector.collect_again(origins))
         more = tally["added"] - added
         seen.unchanged, tally["unchanged"] = 0, max(0, unchanged - more)
         tally["duplicates"] = max(0, copies - max(0, more - unchanged))
 
-    def _tell(self) -> None:
-        seen = self.gatherer.seen
-        share = (seen.done + self.gatherer.opener.position) / max(1, seen.bytes)
+    def _show_progress(self) -> None:
         if self.progress:
+            seen = self.collector.seen
+            share = (seen.done + self.collector.opener.position) / max(1, seen.bytes)
             self.progress(Standing(self._report(), seen.source, min(1.0, share)))
 
     def _report(self, failed: Sequence[Failure] = (), notices: tuple[Notice, ...] = ()) -> IngestReport:
-        counts: Counter[str] = self.store.tally + Counter(unchanged=self.gatherer.seen.unchanged)
-        others, seconds = tuple(self.gatherer.seen.others.most_common()), time.perf_counter() - self.started
+        counts: Counter[str] = self.updater.tally + Counter(unchanged=self.collector.seen.unchanged)
+        others, seconds = tuple(self.collector.seen.others.most_common()), time.perf_counter() - self.started
         return IngestReport(**counts, failed=tuple(failed), seconds=seconds, others=others, notices=notices)
 
 
 def remove(article_ids: Sequence[str], config: Config) -> list[str]:
     """Remove articles from the index; returns the ids that are not in it. Raises as `ingest` does."""
-    Index(config.index, config.embedding_model)  # an index that does not exist must not be made here
+    Index(config.index, config.embedding_model)  # raises IndexMissing, where opening for writing would make an index
     with (
         open_for_writing(config.index, config.embedding_model, SPLITTER) as writer,
-        open_states(config.index) as stamps,
+        open_states(config.index) as states,
     ):
         known = writer.entries(article_ids)
-        # Their sources do not tell any longer what the index has of them.
-        stamps.drop([origin for entry in known.values() for origin in entry.origins])
+        # The states of their sources no longer say what the index has of them.
+        states.drop([origin for entry in known.values() for origin in entry.origins])
         writer.remove(list(known))
     return [article_id for article_id in dict.fromkeys(article_ids) if article_id not in known]
 
 
-def _batches(gathered: Iterable[Collected]) -> Iterator[list[Collected]]:
+def _batches(collected: Iterable[Collected]) -> Iterator[list[Collected]]:
     batch: list[Collected] = []
     characters, started = 0, time.monotonic()
-    for item in gathered:
+    for item in collected:
         batch.append(item)
         characters += len(item.text) if isinstance(item, Article) else 0
         slow = time.monotonic() - started > BATCH_SECONDS

@@ -1,4 +1,4 @@
-"""Articles → the index: new, changed, moved ones and copies are told apart, embedded, and written by a thread."""
+"""Articles → the index: tells new, changed, moved ones and copies apart, embeds and writes them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 
 from ingest.articles.near_duplicates import NEAREST, near_duplicate_groups, sketch
 from ingest.articles.passages import split
-from ingest.sources.collector import Collected, Seen, gone
-from ingest.sources.files import is_url
+from ingest.sources.collector import Collected, Seen
+from ingest.sources.files import is_gone, is_url
 from ingest.sources.state import SourceState, SourceStates
 from rag.models.embedding import Embedder, Vectors, load_embedder
 from rag.schema import Article, ArticleEntry, Copy, Failure, Passage
@@ -21,12 +21,12 @@ from rag.store.rows import StoredArticle
 from rag.store.writer import IndexWriter
 
 STEP_CHARACTERS = 150_000
-"""Of articles that are embedded, and then stored, at once: some 300 passages. What is stored is reported, and stays."""
+"""Characters of the articles that are embedded, and then stored, at once: some 300 passages."""
 
 
 @dataclass(slots=True)
 class Model:
-    """The embedder, loaded when the first article needs it: a run with nothing to do must not pay for it."""
+    """The embedder, loaded for the first article that needs it: a run with nothing to do must not pay for it."""
 
     name: str
     loaded: Embedder | None = None
@@ -37,17 +37,17 @@ class Model:
         return self.loaded
 
     def embed(self, passages: Sequence[Passage]) -> tuple[Vectors, list[Vectors]]:
-        """The vectors of passages, a row each, and those of their sentences. Raises ModelError."""
+        """The vectors of passages, one row each, and those of their sentences. Raises ModelError."""
         return self.load().embed_texts([p.indexed_text for p in passages], [p.indexed_sentences for p in passages])
 
 
 Tally = Counter[str]
-"""Articles, and the passages embedded of them, by the name of the count in IngestReport."""
+"""Numbers of articles, and of passages embedded, by their names in IngestReport."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Put:
-    """An article to store, and how it counts; `before` is what the index has of it, under the same or another id."""
+    """An article to store, and the count it adds to; `before` is its present entry, under the same or another id."""
 
     article: Article
     counts: str
@@ -56,7 +56,7 @@ class _Put:
 
     @property
     def entry(self) -> ArticleEntry:
-        """The article as the index will know it."""
+        """The article's entry in the index once it is stored."""
         a = self.article
         known = (a.id, a.title, a.source, a.url, a.author, a.published, a.origin, a.digest, 0)
         return ArticleEntry(*known, text_digest=a.text_digest, copies=self.copies)
@@ -64,7 +64,7 @@ class _Put:
 
 @dataclass(slots=True)
 class _Changes:
-    """What a batch changes: articles to put by id, ids to remove, and the copies of articles that stay as they are."""
+    """What a batch changes: articles to store, ids to remove, new copies of articles that stay as they are."""
 
     puts: dict[str, _Put] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
@@ -72,7 +72,7 @@ class _Changes:
     tally: Tally = field(default_factory=Tally)
 
     def forget(self, article_id: str) -> None:
-        """Whatever was decided of this article before no longer holds."""
+        """Drop what was decided about this article before."""
         self.puts.pop(article_id, None)
         self.copies.pop(article_id, None)
         self.removed = [other for other in self.removed if other != article_id]
@@ -80,22 +80,22 @@ class _Changes:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What is written at once, and what is told, and kept, once it is."""
+    """What is written at once; `tally` and `states` are counted and stored once it is."""
 
     stored: Sequence[StoredArticle] = ()
     removed: Sequence[str] = ()
     copies: Mapping[str, tuple[Copy, ...]] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
-    stamps: Sequence[SourceState] = ()
+    states: Sequence[SourceState] = ()
 
 
 class _Known:
-    """What the index has of a batch's articles, and will have, once all that was decided is written."""
+    """The entries that concern a batch's articles, as the index will have them once all decisions are written."""
 
-    def __init__(self, entries: Iterable[ArticleEntry], twins: Iterable[ArticleEntry]) -> None:
+    def __init__(self, entries: Iterable[ArticleEntry]) -> None:
         self.by_id: dict[str, ArticleEntry] = {}
         self.by_text: dict[str, ArticleEntry] = {}
-        for entry in (*entries, *twins):
+        for entry in entries:
             self.set(entry)
 
     def set(self, entry: ArticleEntry) -> None:
@@ -121,99 +121,99 @@ class _Known:
 class Updater:
     """Brings an index in step with articles, a batch at a time; while a part is written, the next one is embedded.
 
-    `tally` counts what is stored, and stays, whatever happens after.
+    `tally` counts what is stored, and stays stored, whatever happens after. `to_reread` are sources with a copy of an
+    article that is no longer there: they have to be read again.
     """
 
     def __init__(
-        self, writer: IndexWriter, stamps: SourceStates, model: Model, seen: Seen, pool: ThreadPoolExecutor
+        self, writer: IndexWriter, states: SourceStates, model: Model, seen: Seen, pool: ThreadPoolExecutor
     ) -> None:
         self.tally = Tally()
-        self.again: set[str] = set()
-        """Sources with a copy of an article that is no longer there: they have to be read again."""
-        self._writer, self._stamps, self._model, self._seen, self._pool = writer, stamps, model, seen, pool
+        self.to_reread: set[str] = set()
+        self._writer, self._states, self._model, self._seen, self._pool = writer, states, model, seen, pool
         self._changes = _Changes()
         self._written: Future[None] | None = None
         self._step = _Step()
         self._clashed: set[str] = set()
         self._copied: dict[tuple[str, str], str] = {}
 
-    def take(self, batch: Sequence[Collected]) -> Iterator[None]:
-        """Store what is new or changed of a batch, step by step, and then the stamps that came with it.
+    def store(self, batch: Sequence[Collected]) -> Iterator[None]:
+        """Store what is new or changed of a batch, step by step, and then the states that came with it.
 
-        Raises as `settle` does.
+        Raises as `wait` does.
         """
         self._changes = changes = self._decided([item for item in batch if isinstance(item, Article)])
         for puts in _parts(changes.puts.values()):
             self._begin(self._embedded(puts))
             yield
-        stamps = [item for item in batch if isinstance(item, SourceState)]
-        if changes.removed or changes.copies or stamps:
-            self._begin(_Step((), changes.removed, changes.copies, changes.tally, stamps))
+        states = [item for item in batch if isinstance(item, SourceState)]
+        if changes.removed or changes.copies or states:
+            self._begin(_Step((), changes.removed, changes.copies, changes.tally, states))
         else:
-            self.settle()
+            self.wait()
             self.tally.update(changes.tally)
         yield
 
-    def settle(self) -> None:
-        """Wait until what was taken is written. Raises StoreError if it could not be."""
+    def wait(self) -> None:
+        """Wait until everything is written. Raises StoreError if it could not be."""
         if self._written:
             self._written.result()
-        self._stamps.put(stamp for stamp in self._step.stamps if stamp.origin not in self._clashed)
+        self._states.put(state for state in self._step.states if state.origin not in self._clashed)
         self.tally.update(self._step.tally)
         self._written, self._step = None, _Step()
 
     def _begin(self, step: _Step) -> None:
-        self.settle()
+        self.wait()
         self._step = step
         self._written = self._pool.submit(self._write, step)
 
-    def sweep(self) -> None:
-        """Remove the articles that vanished from sources that were read whole, and forget such copies."""
-        removed: list[ArticleEntry] = []
+    def remove_vanished(self) -> None:
+        """Remove the articles and copies that are no longer in their sources, and the states of files that are gone."""
+        vanished: list[ArticleEntry] = []
         copied: list[ArticleEntry] = []
         for entry in self._writer.articles():
-            if not self._seen.there(entry.id, entry.origin):
-                removed.append(entry)
-                self._read_again(entry.copies)
+            if not self._seen.has(entry.id, entry.origin):
+                vanished.append(entry)
+                self._reread(entry.copies)
             elif entry.copies:
                 copied.append(entry)
         self._changes = _Changes()
-        known = self._seen.complete | self._seen.skipped
-        self._stamps.drop([s.origin for s in self._stamps.all() if s.origin not in known and gone(s.origin)])
-        self.tally["removed"] += self._writer.remove([entry.id for entry in removed])
+        read = self._seen.complete | self._seen.skipped
+        self._states.drop([s.origin for s in self._states.all() if s.origin not in read and is_gone(s.origin)])
+        self.tally["removed"] += self._writer.remove([entry.id for entry in vanished])
         own = self._writer.entries([copy.id for entry in copied for copy in entry.copies])
-        kept = {entry.id: tuple(c for c in entry.copies if self._stands(c, entry, own)) for entry in copied}
+        kept = {entry.id: tuple(c for c in entry.copies if self._is_kept(c, entry, own)) for entry in copied}
         self._writer.set_copies({entry.id: kept[entry.id] for entry in copied if kept[entry.id] != entry.copies})
 
-    def _stands(self, copy: Copy, entry: ArticleEntry, own: Mapping[str, ArticleEntry]) -> bool:
-        """Is a copy where it was, and neither an article of its own by now nor a copy of another one?"""
-        itself, other = own.get(copy.id), self._copied.get((copy.id, copy.origin), entry.id)
+    def _is_kept(self, copy: Copy, entry: ArticleEntry, own: Mapping[str, ArticleEntry]) -> bool:
+        """Whether a copy is still in its source, and has become neither an article nor a copy of another article."""
+        itself, original = own.get(copy.id), self._copied.get((copy.id, copy.origin), entry.id)
         is_own = itself is not None and itself.origin == copy.origin
-        return self._seen.there(copy.id, copy.origin) and not is_own and other == entry.id
+        return self._seen.has(copy.id, copy.origin) and not is_own and original == entry.id
 
-    def _read_again(self, copies: Iterable[Copy]) -> None:
-        # Should this run end before, the next one sees that the index does not hold what their stamps say.
-        self.again |= {copy.origin for copy in copies if self._seen.there(copy.id, copy.origin)}
+    def _reread(self, copies: Iterable[Copy]) -> None:
+        # If this run is interrupted, the next one sees that their states do not agree with the index.
+        self.to_reread |= {copy.origin for copy in copies if self._seen.has(copy.id, copy.origin)}
 
     def _decided(self, articles: Sequence[Article]) -> _Changes:
         entries = self._writer.entries([article.id for article in articles])
         changed = [a for a in articles if a.id not in entries or entries[a.id].digest != a.digest]
         twins = self._writer.find_by_text([article.text_digest for article in changed])
-        known, changes = _Known(entries.values(), twins.values()), _Changes()
+        known, changes = _Known([*entries.values(), *twins.values()]), _Changes()
         known.apply(self._changes)
-        # Those that stayed where they were go first: what has their old text may then take it.
+        # Articles that stayed in their source go first, so that another one can take over their old text.
         for article in sorted(articles, key=lambda a: a.id not in entries or entries[a.id].origin != a.origin):
             self._decide(article, known, changes)
         return changes
 
     def _decide(self, article: Article, known: _Known, changes: _Changes) -> None:
-        """What becomes of one article; `known` has it afterwards."""
+        """Decide what to do with one article, and update `known` accordingly."""
         entry = known.by_id.get(article.id)
         if entry and (entry.digest, entry.origin) == (article.digest, article.origin):
             changes.tally["unchanged"] += 1
             return
         twin = known.by_text.get(article.text_digest)
-        if entry and entry.origin != article.origin and self._alive(entry):
+        if entry and entry.origin != article.origin and self._exists(entry):
             if entry.text_digest == article.text_digest:
                 self._add_copy(article, entry, known, changes)
             elif not _is_version(article, entry):
@@ -222,18 +222,18 @@ class Updater:
                 self._put(article, entry, known, changes)
             else:
                 changes.tally["unchanged"] += 1
-        elif twin and twin.id != article.id and self._alive(twin):
+        elif twin and twin.id != article.id and self._exists(twin):
             if entry:
                 changes.forget(entry.id)
                 changes.removed.append(entry.id)
                 known.drop(entry.id)
-                self._read_again(entry.copies)
+                self._reread(entry.copies)
             self._add_copy(article, twin, known, changes)
         else:
             self._put(article, entry or twin, known, changes)
 
-    def _alive(self, entry: ArticleEntry) -> bool:
-        return self._seen.there(entry.id, entry.origin) and not gone(entry.origin)
+    def _exists(self, entry: ArticleEntry) -> bool:
+        return self._seen.has(entry.id, entry.origin) and not is_gone(entry.origin)
 
     def _add_copy(self, article: Article, entry: ArticleEntry, known: _Known, changes: _Changes) -> None:
         copy = Copy(article.id, article.origin, article.title, article.source, article.url)
@@ -261,7 +261,7 @@ class Updater:
         elsewhere = before is not None and before.origin != article.origin
         counts = "added" if before is None else "moved" if same and elsewhere else "updated"
         if before and not same:
-            self._read_again(before.copies)
+            self._reread(before.copies)
         if before:
             known.drop(before.id)
             changes.forget(before.id)
@@ -273,9 +273,9 @@ class Updater:
         known.set(put.entry)
 
     def _embedded(self, puts: Sequence[_Put]) -> _Step:
-        """Split all articles and embed their passages in one go, so that batches are of texts of like length."""
+        """Split all articles and embed their passages together, so that batches hold texts of similar length."""
         parts = [split(put.article) for put in puts]
-        ready = {i: found for i, put in enumerate(puts) if (found := self._as_before(put, parts[i]))}
+        ready = {i: stored for i, put in enumerate(puts) if (stored := self._with_stored_vectors(put, parts[i]))}
         every = [passage for i, part in enumerate(parts) if i not in ready for passage in part]
         if every:
             vectors, sentences = self._model.embed(every)
@@ -289,13 +289,13 @@ class Updater:
         tally["passages"] = len(every)
         return _Step([replace(ready[i], copies=put.copies) for i, put in enumerate(puts)], tally=tally)
 
-    def _as_before(self, put: _Put, passages: Sequence[Passage]) -> StoredArticle | None:
-        """The article with the vectors that the index has of it, if what is embedded of it is the same."""
+    def _with_stored_vectors(self, put: _Put, passages: Sequence[Passage]) -> StoredArticle | None:
+        """The article with the vectors that the index has of it, if nothing that is embedded changed."""
         article, before = put.article, put.before
         embedded = (article.text_digest, article.title, article.published)
         if before is None or embedded != (before.text_digest, before.title, before.published):
             return None
-        self.settle()  # it may be of what is just being written
+        self.wait()  # its vectors may be just being written
         if before.id not in self._writer.entries([before.id]):
             return None
         vectors, sentences, spans = self._writer.vectors(before.id)
@@ -304,41 +304,37 @@ class Updater:
         return StoredArticle(article, passages, vectors, sentences, duplicate_group=before.duplicate_group)
 
     def _write(self, step: _Step) -> None:
-        self._writer.put(self._with_stories(step.stored))
+        self._writer.put(self._grouped(step.stored))
         self._writer.remove(step.removed)
         self._writer.set_copies(step.copies)
 
-    def _with_stories(self, stored: Sequence[StoredArticle]) -> list[StoredArticle]:
-        if not stored:
+    def _grouped(self, articles: Sequence[StoredArticle]) -> list[StoredArticle]:
+        """The articles with their sketches and their groups of near-duplicates."""
+        if not articles:
             return []
-        means = np.stack([one.vectors.mean(axis=0) for one in stored])
-        sketches = [sketch(one.article.text) for one in stored]
-        own = [one.article.text_digest for one in stored]
-        told = zip(
-            stored,
-            sketches,
-            near_duplicate_groups(means, sketches, own, self._writer.neighbours(means, NEAREST)),
-            strict=True,
-        )
+        means = np.stack([stored.vectors.mean(axis=0) for stored in articles])
+        sketches = [sketch(stored.article.text) for stored in articles]
+        digests = [stored.article.text_digest for stored in articles]
+        groups = near_duplicate_groups(means, sketches, digests, self._writer.neighbours(means, NEAREST))
         return [
-            replace(one, sketch=drawn, duplicate_group=one.duplicate_group or duplicate_group)
-            for one, drawn, duplicate_group in told
+            replace(stored, sketch=sketched, duplicate_group=stored.duplicate_group or group)
+            for stored, sketched, group in zip(articles, sketches, groups, strict=True)
         ]
 
 
 def _without(copies: Iterable[Copy], article: Article) -> tuple[Copy, ...]:
-    """The copies that are not the article itself."""
+    """The copies other than the article itself."""
     return tuple(copy for copy in copies if (copy.id, copy.origin) != (article.id, article.origin))
 
 
 def _is_version(article: Article, entry: ArticleEntry) -> bool:
-    """Is an article of the same id, but of another source, the same article at another time?"""
+    """Whether an article with this entry's id, from another source, is another version of it."""
     same_url = bool(article.url) and article.url == entry.url
     return same_url or article.title == entry.title
 
 
 def _is_newer(origin: str, other: str) -> bool:
-    """Does a source know better than another one: a page than what is told of it, a file than one written before it?"""
+    """Whether a source takes precedence over another: a page over any file, a file over an older one."""
     if is_url(other) or is_url(origin):
         return not is_url(other)
     try:
@@ -348,7 +344,7 @@ def _is_newer(origin: str, other: str) -> bool:
 
 
 def _parts(puts: Iterable[_Put]) -> Iterator[list[_Put]]:
-    """Articles that are embedded and written at once: those whose texts are so long together."""
+    """The articles in parts of STEP_CHARACTERS, each to be embedded and written at once."""
     part, characters = list[_Put](), 0
     for put in puts:
         part.append(put)

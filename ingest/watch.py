@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from watchfiles import Change
-from watchfiles import watch as changes
+from watchfiles import watch as watched_changes
 
 from ingest.content.types import Options
 from ingest.pipeline import DEFAULTS, ingest
@@ -18,47 +18,47 @@ from rag.errors import ConfigError, IndexLocked
 from rag.schema import IngestReport
 
 GROUPED_MS = 1600
-"""Changes within so long are taken together."""
-LOOK_MS = 500
-"""How long the first run waits until the files are watched, and the next one while another process writes."""
+"""Changes within this time lead to one run."""
+POLL_MS = 500
+"""How long the first run waits until the files are watched, and a run waits while another process writes."""
 
 
 def watch(
     sources: Sequence[Path | str],
     config: Config,
-    told: Callable[[IngestReport | IndexLocked], object],
+    report: Callable[[IngestReport | IndexLocked], object],
     options: Options = DEFAULTS,
     stop: threading.Event | None = None,
 ) -> None:
     """Ingest, and again whenever one of these files and folders changes, until `stop` is set.
 
-    `told` is given the report of each run; or that another process is writing, once, in which case it waits for that
-    one to end. Raises ConfigError for what cannot be watched, else as `ingest` does.
+    `report` is called with the report of each run; or once with IndexLocked while another process writes, for which
+    the run waits. Raises ConfigError for what cannot be watched, else as `ingest` does.
     """
     for source in sources:
         if is_url(str(source)) or not Path(source).exists():
-            what = "is a URL" if is_url(str(source)) else "does not exist"
-            raise ConfigError(f"{source} {what} and cannot be watched; watch a folder, or run without --watch at times")
+            problem = "is a URL" if is_url(str(source)) else "does not exist"
+            raise ConfigError(f"{source} {problem} and cannot be watched; watch a folder, or ingest without --watch")
     model, owed = Model(config.embedding_model), True
-    for changed in _moments(sources, config.index, stop, follow_links=options.follow_links):
+    for changed in _changes(sources, config.index, stop, follow_links=options.follow_links):
         if not changed and not owed:
             continue
         try:
-            told(ingest(sources, config, options=options, model=model))
+            report(ingest(sources, config, options=options, model=model))
             owed = False
         except IndexLocked as error:
             if changed or not owed:
-                told(error)
+                report(error)
             owed = True
 
 
-def _moments(
+def _changes(
     sources: Sequence[Path | str], index: Path, stop: threading.Event | None, *, follow_links: bool
 ) -> Iterator[bool]:
-    """Every now and then whether something changed that is not of the index itself.
+    """Whether something outside the index changed, after each change and every POLL_MS.
 
-    The first one comes when the files are being watched: what changes while they are ingested is ingested after that.
-    A file is watched through its folder, since whoever saves it may put another one in its place.
+    The first comes once the files are watched, so that no change during the first run is missed. A file is watched
+    through its folder, since saving it may put another file in its place.
     """
     own = index.resolve()
     places = [Path(source).resolve() for source in sources]
@@ -69,16 +69,16 @@ def _moments(
         at = Path(path)
         hidden = at.is_relative_to(own) or at.name.startswith(".")
         real = at if follow_links else at.parent.resolve() / at.name
-        # What a link leads to is watched as well, under the link's name.
+        # The target of a link is watched as well, under the link's name.
         return not hidden and (at in files or any(real.is_relative_to(folder) for folder in folders))
 
-    seen = changes(
+    changes = watched_changes(
         *dict.fromkeys([*folders, *(file.parent for file in files)]),
         watch_filter=matters,
         debounce=GROUPED_MS,
-        rust_timeout=LOOK_MS,
+        rust_timeout=POLL_MS,
         yield_on_timeout=True,
         stop_event=stop,
         raise_interrupt=True,
     )
-    return (bool(changed) for changed in seen)
+    return (bool(changed) for changed in changes)

@@ -48,6 +48,7 @@ DOORS = {
     "httpcore": {"ingest/sources/fetch.py", "ingest/sources/network.py"},
     "httpx": {
         "ingest/sources/fetch.py",
+        "ingest/sources/network.py",
         "rag/models/llm_errors.py",
         "rag/models/responses.py",
         "rag/models/servers.py",

@@ -1,4 +1,8 @@
-"""Guarded network access: no private address, time limits on every connection."""
+"""Guarded network access: no private address, and a deadline on every connection.
+
+A name is looked up once, where the connection is made, and the connection goes to an address that was checked: a
+redirect or a name server that changes its answer gains nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,39 +11,39 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import httpcore
+import httpx
 
 from ingest.content.values import one_line
 from rag.errors import ReadError
 
-if TYPE_CHECKING:
-    import httpcore
-
-
 MOST_ADDRESSES = 4
 """How many of a name's addresses are tried."""
 CONNECT_SECONDS = 10.0
-"""What one address has to answer in, so that time is left for the next."""
+"""Within which an address has to answer, so that time is left for the next."""
 
 _GLOBAL_IPV6 = ipaddress.ip_network("2000::/3")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _SPECIAL = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("3fff::/20"))
-"""For no host of the Internet, which not every Python knows."""
+"""Not for hosts of the Internet, which not every Python knows."""
 
 
 class Deadline(threading.local):
-    """When the fetch of a thread has to be over."""
+    """When a thread's fetch has to be over."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._end = 0.0
 
     def start(self) -> None:
+        """Start the time of a fetch."""
         self._end = time.monotonic() + self._seconds
 
     def left(self) -> float:
-        """Seconds that are left. Raises ReadError if none are."""
+        """Seconds left. Raises ReadError if there are none."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise ReadError(self.passed)
@@ -47,17 +51,56 @@ class Deadline(threading.local):
 
     @property
     def passed(self) -> str:
+        """The message once the deadline has passed."""
         return f"took longer than {self._seconds:g} s; try again later, or raise source_seconds"
 
 
-class GuardedNetwork:
-    """httpcore's network, which connects to addresses that were checked, and no longer than the deadline lets it.
+class GuardedTransport(httpx.BaseTransport):
+    """Sends httpx's requests through connections that are guarded.
 
-    A pool without retries and without files as sockets calls nothing else of its network.
+    The body of a redirect is dropped unread: httpx would read it whole, however long it is.
     """
 
-    def __init__(self, network: httpcore.NetworkBackend, deadline: Deadline, private: bool) -> None:
-        self._network = network
+    def __init__(self, deadline: Deadline, private: bool) -> None:
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=httpx.create_ssl_context(trust_env=False),
+            keepalive_expiry=5.0,
+            network_backend=_GuardedNetwork(deadline, private),
+        )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """The response; its body is still to be read."""
+        url = request.url
+        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        response = self._pool.handle_request(httpcore.Request(request.method, target, headers=request.headers.raw))
+        found = httpx.Response(response.status, headers=response.headers, stream=_Body(response))
+        if found.has_redirect_location:
+            found.close()
+            location = [(name, value) for name, value in response.headers if name.lower() == b"location"]
+            return httpx.Response(response.status, headers=location)
+        return found
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._response.iter_stream()
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class _GuardedNetwork(httpcore.NetworkBackend):
+    """Connects to addresses that were checked, within the deadline."""
+
+    def __init__(self, deadline: Deadline, private: bool) -> None:
+        self._network = httpcore.SyncBackend()
         self._deadline = deadline
         self._private = private
 
@@ -70,32 +113,30 @@ class GuardedNetwork:
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         """A connection to the first of the host's addresses that answers. Raises ReadError."""
-        import httpcore
-
         problem: Exception | None = None
         for address in _addresses(host, port, self._private)[:MOST_ADDRESSES]:
             seconds = min(CONNECT_SECONDS, self._deadline.left(), timeout or CONNECT_SECONDS)
             try:
                 stream = self._network.connect_tcp(address, port, seconds, local_address, socket_options)
-                return cast("httpcore.NetworkStream", _Stream(stream, self._deadline))
+                return _Stream(stream, self._deadline)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 problem = error
         self._deadline.left()
         raise ReadError(f"cannot be reached ({bounded(problem)}); check the address, or try again later") from problem
 
 
-class _Stream:
-    """A connection whose every read and write ends with the deadline: a server that drips bytes gains no time."""
+class _Stream(httpcore.NetworkStream):
+    """A connection whose every read and write ends at the deadline: a server that drips bytes gains no time."""
 
     def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
         self._stream = stream
         self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _sooner(timeout, self._deadline))
+        return self._stream.read(max_bytes, self._sooner(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _sooner(timeout, self._deadline))
+        self._stream.write(buffer, self._sooner(timeout))
 
     def close(self) -> None:
         self._stream.close()
@@ -103,22 +144,19 @@ class _Stream:
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        import httpcore
-
         try:
-            stream = self._stream.start_tls(ssl_context, server_hostname, _sooner(timeout, self._deadline))
+            stream = self._stream.start_tls(ssl_context, server_hostname, self._sooner(timeout))
         except httpcore.ConnectError as error:
-            problem = f"does not prove who it is ({bounded(_certificate_problem(error))})"
+            problem = f"does not prove its identity ({bounded(_certificate_problem(error))})"
             raise ReadError(f"{problem}; check the address, or save the page and ingest that") from error
-        return cast("httpcore.NetworkStream", _Stream(stream, self._deadline))
+        return _Stream(stream, self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
-
-def _sooner(timeout: float | None, deadline: Deadline) -> float:
-    left = deadline.left()
-    return left if timeout is None else min(timeout, left)
+    def _sooner(self, timeout: float | None) -> float:
+        left = self._deadline.left()
+        return left if timeout is None else min(timeout, left)
 
 
 def _certificate_problem(error: Exception) -> str:
@@ -127,7 +165,7 @@ def _certificate_problem(error: Exception) -> str:
 
 
 def _addresses(host: str, port: int, private: bool) -> list[str]:
-    """A host's numeric addresses. Raises ReadError if it has none, or if one is private and may not be."""
+    """A host's numeric addresses. Raises ReadError if it has none, or has a private one that is not allowed."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -145,23 +183,23 @@ def _addresses(host: str, port: int, private: bool) -> list[str]:
 
 
 def is_private(address: str) -> bool:
-    """Is a numeric address anything but a public one of a single host: of this machine, its network, a test network?
+    """Whether a numeric address is of this machine, its network, a test network: not a single host's public address.
 
-    An IPv6 address that stands for an IPv4 one is what that is.
+    An IPv6 address that stands for an IPv4 address is what that is.
     """
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        inner = found.ipv4_mapped or found.sixtofour
-        inner = ipaddress.IPv4Address(int(found) & 0xFFFF_FFFF) if found in _NAT64 else inner
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour
+        inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF) if ip in _NAT64 else inner
         if inner is not None:
             return is_private(str(inner))
-        if found not in _GLOBAL_IPV6:
+        if ip not in _GLOBAL_IPV6:
             return True
-    special = any(found in network for network in _SPECIAL)
-    return special or not found.is_global or found.is_multicast or found.is_reserved
+    special = any(ip in network for network in _SPECIAL)
+    return special or not ip.is_global or ip.is_multicast or ip.is_reserved
 
 
 def bounded(value: object) -> str:
-    """What a server, a name or a library says, as one short line."""
+    """A message of a server, a name or a library as one short line."""
     line = one_line(str(value))
     return line if len(line) <= 120 else f"{line[:119]}…"

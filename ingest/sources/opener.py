@@ -1,4 +1,4 @@
-"""Opens a source and yields its articles, unpacking archives and mailboxes."""
+"""Opens a source and yields its articles; unpacks archives and mailboxes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from ingest.articles.unpublished import is_draft_name
@@ -38,44 +37,36 @@ from ingest.sources.files import UNKNOWN, Source, file_content, urls_in
 from rag.errors import ReadError
 from rag.schema import Failure, Notice
 
-RECORDS: Mapping[Kind, RecordReader] = {
-    JSON: from_json,
-    JSON_LINES: from_jsonl,
-    CSV: from_csv,
-    PARQUET: from_parquet,
-}
-"""What is read here, but for the markup in it."""
-DEEPEST = 2
-"""Archives inside an archive that are still looked into."""
-MOST_ENDINGS = 10
-"""Endings of names that a notice lists."""
+RECORDS: Mapping[Kind, RecordReader] = {JSON: from_json, JSON_LINES: from_jsonl, CSV: from_csv, PARQUET: from_parquet}
+"""Kinds that are read in this process; only the markup in their records is parsed in the sandbox."""
+DEEPEST_ARCHIVE = 2
+"""How deep archives inside archives are opened."""
+MOST_SUFFIXES = 10
+"""How many suffixes a notice lists."""
 
 
 class Opener:
-    """Takes sources apart; a context manager, for the process that it reads hostile kinds in."""
+    """Opens sources; a context manager, for the sandbox in which it reads hostile kinds."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._worker = Sandbox(options, ISOLATED_READERS)
+        self._sandbox = Sandbox(options, ISOLATED_READERS)
         self._file: BinaryIO | None = None
         self._posts: tuple[Path | None, Posts] = (None, {})
 
     def __enter__(self) -> Self:
-        self._worker.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._worker.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self._sandbox.close()
 
     @property
     def position(self) -> int:
-        """Bytes into the file that is being read."""
+        """Bytes read of the current file."""
         return self._file.tell() if self._file and not self._file.closed else 0
 
     def read(self, source: Source) -> Read:
-        """The articles of one file. Raises ReadError if nothing of it can be read."""
+        """The articles of a file. Raises ReadError if nothing of it can be read."""
         path = source.path
         if path is None:
             raise ValueError(f"{source.origin} is a URL; its content is read by read_content")
@@ -92,14 +83,19 @@ class Opener:
         except OSError as error:
             raise ReadError(f"cannot be read ({error.strerror or error}); check the file") from error
 
+    def read_content(self, content: Content, source: Source, media_type: str = "") -> Read:
+        """The articles of a content that was fetched. Raises ReadError if it is of no kind that can be read."""
+        budget = Budget.for_source(self._options.limits, content.size)
+        yield from budget.timed(self._read(content, source, budget, media_type))
+
     def _post(self, path: Path) -> Post | None:
-        listed = list_beside(path)
-        if listed != self._posts[0]:
-            self._posts = (listed, posts_in(file_content(listed)) if listed else {})
+        posts_file = list_beside(path)
+        if posts_file != self._posts[0]:
+            self._posts = (posts_file, posts_in(file_content(posts_file)) if posts_file else {})
         return post_of(path.name, self._posts[1])
 
     def _published(self, content: Content, post: Post | None, source: Source, budget: Budget, depth: int = 0) -> Read:
-        """The articles of a content, unless its name, or the list of posts that names it, says that it is a draft."""
+        """The articles of a content, unless its name or its line in a list of posts marks it as a draft."""
         published = post.published if post else not is_draft_name(content.name)
         if not published and not self._options.include_drafts:
             yield Unpublished(content.name)
@@ -107,13 +103,8 @@ class Opener:
         known = {**post.metadata, **content.metadata} if post else content.metadata
         yield from self._read(replace(content, metadata=known), source, budget, depth=depth)
 
-    def read_content(self, content: Content, source: Source, media_type: str = "") -> Read:
-        """The articles of a content, or of all that is in it. Raises ReadError if it is of no kind that can be read."""
-        budget = Budget.for_source(self._options.limits, content.size)
-        yield from budget.timed(self._read(content, source, budget, media_type))
-
     def _read(self, content: Content, source: Source, budget: Budget, media_type: str = "", depth: int = 0) -> Read:
-        kind, options = kind_of(content, media_type), replace(self._options, fields=source.fields)
+        kind = kind_of(content, media_type)
         if depth and not is_wanted(content.name, kind):
             raise ReadError(UNKNOWN)
         if problem := refusal(content, kind):
@@ -122,49 +113,50 @@ class Opener:
             yield from self._unpacked(content, source, budget, depth)
         elif kind is MAILBOX:
             yield from self._each(
-                content, messages(content), lambda part: self._worker.read(MAIL.reader, part, budget), budget
+                content, messages(content), lambda part: self._sandbox.read(MAIL.reader, part, budget), budget
             )
         elif kind is None and source.asked and not content.url and not content.start(64).lstrip().startswith(b"<"):
-            yield from self._by_kind(TEXT, content, options, budget)
+            yield from self._by_kind(TEXT, content, source, budget)
         elif kind is None:
             raise ReadError(UNKNOWN)
         elif kind is TEXT and (urls := urls_in(content)):
             raise ReadError(f"is a list of URLs ({len(urls)}); give it by its own name to have them fetched")
         else:
-            yield from self._by_kind(kind, content, options, budget)
+            yield from self._by_kind(kind, content, source, budget)
 
-    def _by_kind(self, kind: Kind, content: Content, options: Options, budget: Budget) -> Read:
+    def _by_kind(self, kind: Kind, content: Content, source: Source, budget: Budget) -> Read:
+        options = replace(self._options, fields=source.fields)
         if kind.isolated and not kind.missing:
-            return self._worker.read(kind.reader, content, budget, options)
+            return self._sandbox.read(kind.reader, content, budget, options)
         if kind in RECORDS:
-            return RECORDS[kind](content, options, partial(self._worker.blocks, budget=budget))
+            return RECORDS[kind](content, options, partial(self._sandbox.blocks, budget=budget))
         return kind.read(content, options)
 
     def _unpacked(self, archive: Content, source: Source, budget: Budget, depth: int) -> Read:
-        if depth == DEEPEST:
-            raise ReadError(f"is an archive inside {DEEPEST} others; unpack it")
+        if depth == DEEPEST_ARCHIVE:
+            raise ReadError(f"is an archive inside {DEEPEST_ARCHIVE} others; unpack it")
         posts = self._listed_posts(archive)
-        found = members(archive, self._options, budget)
+        parts = members(archive, self._options, budget)
         if posts:
-            found = (part for part in found if not part_name(part).endswith(".csv"))
+            parts = (part for part in parts if not _name(part).endswith(".csv"))
         yield from self._each(
             archive,
-            found,
-            lambda member: self._published(member, post_of(member.name, posts), source, budget, depth + 1),
+            parts,
+            lambda part: self._published(part, post_of(part.name, posts), source, budget, depth + 1),
             budget,
         )
 
     def _listed_posts(self, archive: Content) -> Posts:
         """The posts that a table in an archive lists, as in an export of Substack."""
-        found = (part for part in members(archive, self._options) if isinstance(part, Content))
-        return next((posts_in(part) for part in found if part_name(part).endswith(f"/{LIST}")), {})
+        parts = (part for part in members(archive, self._options) if isinstance(part, Content))
+        return next((posts_in(part) for part in parts if part.name.endswith(f"/{LIST}")), {})
 
     def _each(
         self, whole: Content, parts: Iterator[Content | Failure], read: Callable[[Content], Read], budget: Budget
     ) -> Read:
-        """The articles of all parts; what cannot be read fails alone, what is of no kind is counted.
+        """The articles of all parts; a part that cannot be read fails alone, parts of unknown kind are counted.
 
-        Raises OutOfTime where the whole of it takes too long.
+        Raises OutOfTime if the whole takes too long.
         """
         others: Counter[str] = Counter()
         for part in parts:
@@ -184,10 +176,9 @@ class Opener:
                 else:
                     others[PurePosixPath(part.name).suffix.lower() or "without an ending"] += 1
         if others:
-            counts = ", ".join(f"{count:,} {ending}" for ending, count in others.most_common(MOST_ENDINGS))
+            counts = ", ".join(f"{count:,} {suffix}" for suffix, count in others.most_common(MOST_SUFFIXES))
             yield Notice(whole.name, f"holds files of kinds that cannot be read, which were passed over: {counts}")
 
 
-def part_name(part: Content | Failure) -> str:
-    """What a part of an archive is called."""
+def _name(part: Content | Failure) -> str:
     return part.name if isinstance(part, Content) else part.source

@@ -1,39 +1,41 @@
-"""A URL → the page it is, or the pages that it lists: a feed's entries, a sitemap's pages, a list of URLs."""
+"""A URL → the page that it is, or the pages that it lists: a feed's entries, a sitemap's pages, a list of URLs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import BytesIO
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlencode
 
 from ingest.content.types import Content, Options, Read, Unpublished
 from ingest.readers.feeds import is_feed, is_sitemap, listed_urls, sitemap_pages
-from ingest.sources.fetch import Fetcher, Page
+from ingest.sources.events import Changed, Listing, Unavailable, Unchanged
 from ingest.sources.files import Source, url_source
 from ingest.sources.state import SourceState
+from rag.errors import ReadError
 from rag.schema import Article, Failure, Notice
 
-Listed = Source | Failure | Notice | Unpublished
+if TYPE_CHECKING:
+    from ingest.sources.fetch import Fetcher, Page
+
 DEEPEST_LIST = 3
-"""Sitemaps inside a sitemap, and the like, that are still followed."""
+"""How deep sitemaps inside sitemaps, and the like, are followed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """What was found at a source: a page with its content, or other sources; neither where nothing changed since."""
+def version_of(revision: str) -> str:
+    """What a source's listing said of it when it had this revision: its `version`."""
+    return revision.partition("\n")[0]
 
-    page: Page | None
-    content: Content | None = None
-    lists: Sequence[Listed] = ()
+
+def _revision(version: str, etag: str, modified: str) -> str:
+    return "\n".join((version, etag, modified))
 
 
 class Sites:
-    """Fetches what URLs lead to; a context manager, for its connections. `read` takes a content apart."""
+    """Fetches URLs; a context manager, for its connections. `read` yields the articles of a content."""
 
-    def __init__(self, options: Options, read: Callable[[Content, Source], Read], *, private: bool = False) -> None:
+    def __init__(self, options: Options, read: Callable[[Content, Source, str], Read], *, private: bool) -> None:
         self._limits, self._private = options.limits, private
         self._read = read
         self._fetcher: Fetcher | None = None
@@ -41,54 +43,67 @@ class Sites:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._fetcher:
-            self._fetcher.__exit__(kind, error, trace)
+            self._fetcher.close()
 
-    def visit(self, source: Source, stamp: SourceState | None, depth: int) -> Visit:
-        """What a URL leads to now; asked for anew only if it changed since its stamp. Raises ReadError."""
+    def event(
+        self, source: Source, state: SourceState | None, depth: int
+    ) -> Changed | Unchanged | Listing | Unavailable:
+        """What happened to a URL since its state; its server is asked to send it only if it changed since then."""
+        from ingest.sources.fetch import Fetcher  # httpx: a run without URLs must not pay for it
+
         self._fetcher = self._fetcher or Fetcher(self._limits, self._private)
-        page = self._fetcher.fetch(source.origin, stamp.etag if stamp else "", stamp.modified if stamp else "")
-        if page.status == 304:
-            return Visit(page)
-        content = Content(
-            source.name,
-            source.origin,
-            lambda: BytesIO(page.data),
-            len(page.data),
-            url=page.url,
-            metadata=source.metadata,
-        )
-        lists = list(self._listed(page, content, source)) if depth < DEEPEST_LIST else []
-        return Visit(page, lists=lists) if lists else Visit(page, content)
+        version, etag, modified = [*(state.revision if state else "").split("\n"), "", ""][:3]
+        try:
+            page = self._fetcher.fetch(source.origin, etag, modified)
+            if state and page.status == 304:
+                return Unchanged(source, _revision(source.version or version, etag, modified), state)
+            content = Content(
+                source.name,
+                source.origin,
+                lambda: BytesIO(page.data),
+                len(page.data),
+                url=page.url,
+                metadata=source.metadata,
+            )
+            listed = list(self._listed(page, content, source)) if depth < DEEPEST_LIST else []
+        except ReadError as error:
+            return Unavailable(source, str(error))
+        revision = _revision(source.version, page.etag, page.modified)
+        if listed:
+            return Listing(source, revision, listed)
+        return Changed(source, revision, self._items(content, source, page.media_type))
 
-    def _listed(self, page: Page, content: Content, source: Source) -> Iterator[Listed]:
+    def _items(self, content: Content, source: Source, media_type: str) -> Read:
+        items = list(self._read(content, source, media_type))
+        if source.entry and not any(isinstance(item, Article) for item in items):
+            raise ReadError("holds no article on its page; ask for it again later")
+        yield from items
+
+    def _listed(
+        self, page: Page, content: Content, source: Source
+    ) -> Iterator[Source | Failure | Notice | Unpublished]:
         if is_feed(content.start()):
-            for item in self._read(content, source):
-                yield _entry(item, content.origin) if isinstance(item, Article) else item
+            for item in self._read(content, source, ""):
+                yield _entry_source(item, content.origin) if isinstance(item, Article) else item
         elif is_sitemap(content.start()):
             pages, maps = sitemap_pages(page.data, page.url)
-            yield from (_source(url) for url in maps)
-            yield from (_source(url, changed) for url, changed in pages)
+            yield from map(_listed_source, maps)
+            yield from (_listed_source(url, changed) for url, changed in pages)
         elif page.media_type == "text/plain" and source.asked:
-            yield from (_source(url) for url in listed_urls(page.data.decode("utf-8", "replace")))
+            yield from map(_listed_source, listed_urls(page.data.decode("utf-8", "replace")))
 
 
-def _source(url: str, version: str = "") -> Source | Failure:
-    """A page; what lists it may tell by its version that it did not change, without the page being asked for."""
-    found = url_source(url)
-    return replace(found, version=version, asked=False) if isinstance(found, Source) else found
+def _listed_source(url: str, version: str = "") -> Source | Failure:
+    source = url_source(url)
+    return replace(source, version=version, asked=False) if isinstance(source, Source) else source
 
 
-def _entry(told: Article, feed: str) -> Source | Failure:
-    """A feed's entry. One without a page of its own is known by what the feed calls it."""
-    found = url_source(told.url or f"{feed}?{urlencode({'entry': told.id})}")
-    if isinstance(found, Failure):
-        return found
-    date = told.published.isoformat() if told.published else ""
-    known = {"title": told.title, "date": date, "author": told.author, "source": told.source}
-    return replace(
-        found, version=told.digest, asked=False, metadata={**known, "language": told.language}, feed_article=told
-    )
+def _entry_source(entry: Article, feed: str) -> Source | Failure:
+    """The source of a feed's entry: its page, or the entry itself if it has none, under what the feed calls it."""
+    source = _listed_source(entry.url or f"{feed}?{urlencode({'entry': entry.id})}", entry.digest)
+    date = entry.published.isoformat() if entry.published else ""
+    known = {"title": entry.title, "date": date, "author": entry.author, "source": entry.source}
+    known["language"] = entry.language
+    return replace(source, metadata=known, entry=entry) if isinstance(source, Source) else source

@@ -1,6 +1,6 @@
-"""What was known of each source when it was last read whole: a small table beside the index.
+"""Per-source ingest state, used to skip unchanged sources: a small table beside the index.
 
-It only saves work: without it every source is read again. An old one is dropped where its columns are others.
+Without it every source is read again, and nothing else happens; a table with other columns is deleted.
 """
 
 from __future__ import annotations
@@ -16,56 +16,59 @@ from typing import Any
 from rag.errors import StoreError
 
 FILE = "sources.sqlite3"
-COLUMNS = "origin, name, version, options, etag, modified, articles, pages"
+COLUMNS = "origin, name, version, options, articles, pages"
+"""Of the table `stamps`: the fields of SourceState in order, as indexes on disk call them."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """A source that was read to its end: what its articles' ids begin with, and how a change of it would show.
+    """A source that was read to its end.
 
-    `version` is its size and time, or what a feed or a sitemap said of it; `options` is how it was read; `etag` and
-    `modified` are what its server said; `articles` how many it held, and `pages` the sources that it lists instead.
+    `name` is what its articles' ids start with; `revision` changes when the source does; `options` is how it was read;
+    `articles` is how many it had, and `pages` are the sources that it lists instead.
     """
 
     origin: str
     name: str
-    version: str
+    revision: str
     options: str = ""
-    etag: str = ""
-    modified: str = ""
     articles: int = 0
     pages: tuple[str, ...] = ()
 
+    @property
+    def fields(self) -> dict[str, str]:
+        """The mapping of fields that the source was read with."""
+        fields: dict[str, str] = json.loads(self.options.partition(";")[2] or "{}")
+        return fields
+
 
 class SourceStates:
-    """The stamps of one index, for its writer alone."""
+    """The states of one index's sources, for its writer alone."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def get(self, origin: str) -> SourceState | None:
-        """The stamp of a source, if it was read whole before."""
-        return self._one("origin = ?", origin)
+        """The state of a source, if it was read to its end before."""
+        return self._first("origin = ?", origin)
 
     def named(self, name: str) -> SourceState | None:
-        """The source that has this name."""
-        return self._one("name = ?", name)
+        """The state of the source that has this name."""
+        return self._first("name = ?", name)
 
-    def _one(self, where: str, value: str) -> SourceState | None:
-        found = self._connection.execute(f"SELECT {COLUMNS} FROM stamps WHERE {where}", (value,)).fetchone()  # noqa: S608
-        return _state(found) if found else None
+    def _first(self, where: str, value: str) -> SourceState | None:
+        row = self._connection.execute(f"SELECT {COLUMNS} FROM stamps WHERE {where}", (value,)).fetchone()  # noqa: S608
+        return _state(row) if row else None
 
     def all(self) -> Iterator[SourceState]:
-        """Every stamp."""
-        for row in self._connection.execute(f"SELECT {COLUMNS} FROM stamps ORDER BY origin"):  # noqa: S608
-            yield _state(row)
+        """Every state, by origin."""
+        yield from map(_state, self._connection.execute(f"SELECT {COLUMNS} FROM stamps ORDER BY origin"))  # noqa: S608
 
-    def put(self, stamps: Iterable[SourceState]) -> None:
-        """Keep these, each in the place of an earlier one of its source."""
-        places = ", ".join("?" * len(COLUMNS.split(", ")))
+    def put(self, states: Iterable[SourceState]) -> None:
+        """Store these, each in the place of an earlier one of its source."""
+        rows = [(*astuple(state)[:-1], json.dumps(state.pages)) for state in states]
         with self._connection:
-            rows = [(*astuple(stamp)[:-1], json.dumps(stamp.pages)) for stamp in stamps]
-            self._connection.executemany(f"INSERT OR REPLACE INTO stamps ({COLUMNS}) VALUES ({places})", rows)  # noqa: S608
+            self._connection.executemany(f"INSERT OR REPLACE INTO stamps ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", rows)  # noqa: S608
 
     def drop(self, origins: Iterable[str]) -> None:
         """Forget these sources, so that they are read again."""
@@ -74,13 +77,13 @@ class SourceStates:
 
 
 def _state(row: tuple[Any, ...]) -> SourceState:
-    values: dict[str, Any] = dict(zip(COLUMNS.split(", "), row, strict=True))
-    return SourceState(**{**values, "pages": tuple(json.loads(values["pages"]))})
+    origin, name, revision, options, articles, pages = row
+    return SourceState(origin, name, revision, options, articles, tuple(json.loads(pages)))
 
 
 @contextmanager
 def open_states(folder: Path, *, read_only: bool = False) -> Iterator[SourceStates]:
-    """The stamps of the index in a folder; none if the file is damaged. Raises StoreError if it cannot be kept."""
+    """The states of the index in a folder; none if the file is damaged. Raises StoreError if it cannot be used."""
     file = folder / FILE
     try:
         with closing(_for_reading(file) if read_only else _connected(file)) as connection:
@@ -110,8 +113,8 @@ def _for_reading(file: Path) -> sqlite3.Connection:
 
 def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.execute(
-        "CREATE TABLE IF NOT EXISTS stamps (origin TEXT PRIMARY KEY, name TEXT, version TEXT, options TEXT, etag TEXT,"
-        " modified TEXT, articles INTEGER, pages TEXT)"
+        "CREATE TABLE IF NOT EXISTS stamps"
+        " (origin TEXT PRIMARY KEY, name TEXT, version TEXT, options TEXT, articles INTEGER, pages TEXT)"
     )
     connection.execute("CREATE INDEX IF NOT EXISTS by_name ON stamps (name)")
     connection.execute(f"SELECT {COLUMNS} FROM stamps LIMIT 1")  # noqa: S608

@@ -1,4 +1,4 @@
-"""What a check finds wrong with an index, what it mends, and an index embedded anew with another model."""
+"""What a check finds wrong with an index, what it repairs, and an index rebuilt with another model."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_whole_index_has_nothing_wrong(config: Config) -> None:
     )
 
 
-def test_no_index_is_no_clean_index(tmp_path: Path) -> None:
+def test_a_missing_index_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(IndexMissing):
         check(Config(index=tmp_path / "none"), quiet)
     assert not (tmp_path / "none").exists()
@@ -91,7 +91,7 @@ def test_passages_of_no_article_and_articles_without_passages(config: Config, co
     assert check(config, quiet).lines == []
 
 
-def test_vectors_that_are_lost_are_embedded_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vectors_that_are_lost_are_embedded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As two programs leave them that write at once: the rows are there and counted, their vectors are not."""
     monkeypatch.setattr("ingest.updater.load_embedder", lambda name: HashEmbedder())
     config, corpus = Config(index=tmp_path / "index", embedding_model="hash"), tmp_path / "corpus.jsonl"
@@ -146,18 +146,18 @@ def test_passages_that_are_linked_anew_survive_the_end_of_the_process(
     assert not list(config.index.glob("taken-out*"))
 
 
-def test_what_was_written_after_a_check_is_not_removed_by_mending(config: Config) -> None:
+def test_what_was_written_after_a_check_is_not_removed_by_a_repair(config: Config) -> None:
     """As another process does that had stored an article's passages while the check looked, and not yet its row."""
     with open_for_writing(config.index, PACKAGED_MODEL, SPLITTER) as writer:
         of_a2 = [i for page in writer.rows() for i, p, _ in page if p and p.article_id == "a2"]
     findings = Findings(orphans=of_a2, incomplete=["a3"], forgotten=[str(config.index.parent / "corpus.jsonl")])
     assert repair(config, findings, quiet).lines == []
     assert Index(config.index, PACKAGED_MODEL).counts()[0] == 6
-    with open_states(config.index) as stamps:
-        assert [*stamps.all()], "its source need not be read again"
+    with open_states(config.index) as states:
+        assert [*states.all()], "its source need not be read again"
 
 
-def test_full_text_out_of_step_is_built_anew(config: Config) -> None:
+def test_outdated_full_text_is_rebuilt(config: Config) -> None:
     folder = config.index / FULLTEXT_FOLDER
     FullTextIndex(folder).replace(["a1"], [])
     index = Index(config.index, PACKAGED_MODEL)
@@ -214,7 +214,7 @@ def test_a_rebuild_that_stops_half_way_changes_nothing(config: Config, monkeypat
     assert check(Config(index=config.index, embedding_model="hash"), quiet).lines == []
 
 
-def test_damaged_full_text_is_told_and_built_anew(config: Config) -> None:
+def test_damaged_full_text_is_found_and_rebuilt(config: Config) -> None:
     for file in (config.index / FULLTEXT_FOLDER).glob("*"):
         if file.suffix in (".store", ".term", ".idx"):
             file.write_bytes(b"junk\n")
@@ -223,7 +223,7 @@ def test_damaged_full_text_is_told_and_built_anew(config: Config) -> None:
     assert Index(config.index, PACKAGED_MODEL).fulltext.search("hive", 5)
 
 
-def test_rows_that_lost_what_belongs_to_them(config: Config, corpus: Path, embedder: Embedder) -> None:
+def test_rows_without_their_metadata(config: Config, corpus: Path, embedder: Embedder) -> None:
     with closing(sqlite3.connect(config.index / "chroma.sqlite3")) as database, database:
         [(row,)] = database.execute("SELECT id FROM embeddings WHERE embedding_id LIKE 'a2#%' LIMIT 1").fetchall()
         database.execute("DELETE FROM embedding_metadata WHERE id = ?", (row,))

@@ -1,4 +1,4 @@
-"""Killed, short of disk, or beside another one: an ingest loses nothing that it said was done."""
+"""Killed, short of disk, or beside another one: an ingest loses nothing that it reported as done."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ingest_in_small_steps(*sys.argv[1:])
 
 
 def ingest_in_small_steps(corpus: str, index: str, limit: str = "") -> None:
-    """What the child process does: tell when it starts, and after each batch how many articles are stored."""
+    """The child process: print when it starts, and after each batch how many articles are stored."""
     import tantivy  # noqa: F401 - loaded before the clock runs
     from chromadb.api.client import Client
 
@@ -54,11 +54,11 @@ def ingest_in_small_steps(corpus: str, index: str, limit: str = "") -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
     print("ready", flush=True)
 
-    def told(standing: Standing) -> None:
+    def report(standing: Standing) -> None:
         print(standing.report.seen, flush=True)
 
     try:
-        ingest([corpus], Config(index=Path(index)), told, model=Model("hash", HashEmbedder()))
+        ingest([corpus], Config(index=Path(index)), report, model=Model("hash", HashEmbedder()))
     except PullquoteError as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
@@ -140,7 +140,7 @@ def test_killed_at_twenty_random_points(config: Config, tmp_path: Path) -> None:
         assert process.stdout.readline() == "ready\n", process.stderr and process.stderr.read()
         time.sleep(drawn.uniform(0, whole))
         process.kill()
-        told = max(lines(process), default=0)
+        reported = max(lines(process), default=0)
         process.communicate()
         killed += process.returncode < 0
         found = stored(config)
@@ -151,9 +151,9 @@ def test_killed_at_twenty_random_points(config: Config, tmp_path: Path) -> None:
                 "an article is half of one version"
             )
         done = sum(text(n, version) in (found.get(f"a{n}"), found.get(f"b{n}")) for n in numbers)
-        assert done >= min(told, len(numbers)), "more was told as done than is there"
+        assert done >= min(reported, len(numbers)), "more was reported than is stored"
         before = found
-    assert killed > KILLS / 2, "the kills came too late to tell anything"
+    assert killed > KILLS / 2, "the kills came too late to prove anything"
     write_both(corpus, KILLS + 2)
     report = ingest([corpus], config, model=Model("hash", HashEmbedder()))
     assert_in_step(config, KILLS + 2)
@@ -189,7 +189,7 @@ def _seconds_of_a_run(corpus: Path, config: Config) -> float:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the size of files as Linux does")
-def test_a_full_disk_is_told_and_what_was_stored_stays(config: Config, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_what_was_stored_stays(config: Config, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus.jsonl"
     write(corpus, 1)
     ingest([corpus], config, model=Model("hash", HashEmbedder()))
@@ -198,7 +198,7 @@ def test_a_full_disk_is_told_and_what_was_stored_stays(config: Config, tmp_path:
     process = child(corpus, config.index, size + 20_000)
     assert process.stdout
     process.stdout.readline()
-    told = max(lines(process), default=0)
+    reported = max(lines(process), default=0)
     _, errors = process.communicate()
     assert process.returncode == 1
     assert errors.startswith("StoreError: ")
@@ -206,12 +206,12 @@ def test_a_full_disk_is_told_and_what_was_stored_stays(config: Config, tmp_path:
     found = stored(config)
     assert len(found) == ARTICLES
     assert all(found[f"a{n}"] in (text(n, 1), text(n, 2)) for n in range(ARTICLES))
-    assert all(found[f"a{n}"] == text(n, 2) for n in range(told))
-    assert told_counts(ingest([corpus], config, model=Model("hash", HashEmbedder()))) == ARTICLES
+    assert all(found[f"a{n}"] == text(n, 2) for n in range(reported))
+    assert articles_seen(ingest([corpus], config, model=Model("hash", HashEmbedder()))) == ARTICLES
     assert stored(config) == {f"a{n}": text(n, 2) for n in range(ARTICLES)}
 
 
-def told_counts(report: IngestReport) -> int:
+def articles_seen(report: IngestReport) -> int:
     assert not report.failed
     return report.seen
 

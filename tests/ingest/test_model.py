@@ -39,7 +39,7 @@ def places(folder: Path) -> dict[str, list[str]]:
     return {text: sorted(origins) for text, origins in found.items()}
 
 
-def held(config: Config) -> dict[str, list[str]]:
+def indexed(config: Config) -> dict[str, list[str]]:
     """Where each text stands, by the index."""
     index, found = Index(config.index, config.embedding_model), dict[str, list[str]]()
     for entry in index.articles():
@@ -95,7 +95,7 @@ def test_the_index_keeps_in_step(tmp_path: Path, seed: int) -> None:
         report = ingest([folder], config, model=model)
         assert not report.failed
         # What only shows once another file was read is set right by the run after.
-        if held(config) != places(folder):
+        if indexed(config) != places(folder):
             ingest([folder], config, model=model)
-        assert held(config) == places(folder)
+        assert indexed(config) == places(folder)
     assert check(config, lambda *_: None).lines == []

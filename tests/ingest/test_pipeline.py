@@ -185,8 +185,8 @@ def test_a_killed_ingest_goes_on_where_it_was(config: Config, tmp_path: Path) ->
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from ingest import ingest; from rag.config import Config; from pathlib import Path\n"
-        "def told(at): print(at.report.added, flush=True) if at.report.added else None\n"
-        "ingest([sys.argv[2]], Config(index=Path(sys.argv[3])), told)"
+        "def show(at): print(at.report.added, flush=True) if at.report.added else None\n"
+        "ingest([sys.argv[2]], Config(index=Path(sys.argv[3])), show)"
     )
     command = [sys.executable, "-c", code, str(ROOT), str(articles), str(config.index)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -29,7 +29,7 @@ def config(tmp_path: Path) -> Config:
 
 
 @pytest.fixture
-def told(
+def reports(
     tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[queue.Queue[IngestReport | IndexLocked]]:
     (tmp_path / "articles").mkdir(exist_ok=True)
@@ -52,31 +52,31 @@ def counts(outcome: IngestReport | IndexLocked) -> tuple[int, int, int]:
 
 
 def test_what_changes_is_ingested(
-    tmp_path: Path, told: queue.Queue[IngestReport | IndexLocked], config: Config
+    tmp_path: Path, reports: queue.Queue[IngestReport | IndexLocked], config: Config
 ) -> None:
     folder = tmp_path / "articles"
-    assert counts(told.get(timeout=LONG)) == (1, 0, 0)
+    assert counts(reports.get(timeout=LONG)) == (1, 0, 0)
     (folder / "bus.txt").write_text("A night bus will link the islands from May.")
-    assert counts(told.get(timeout=LONG)) == (1, 0, 0)
+    assert counts(reports.get(timeout=LONG)) == (1, 0, 0)
     (folder / "pier.txt").write_text("The pier is open again since Friday noon, the harbour master said.")
-    assert counts(told.get(timeout=LONG)) == (0, 1, 0)
+    assert counts(reports.get(timeout=LONG)) == (0, 1, 0)
     (folder / "bus.txt").unlink()
-    assert counts(told.get(timeout=LONG)) == (0, 0, 1)
-    assert told.empty(), "writing to the index is no change of an article"
+    assert counts(reports.get(timeout=LONG)) == (0, 0, 1)
+    assert reports.empty(), "writing to the index is no change of an article"
     assert {entry.id for entry in Index(config.index, "hash").articles()} == {"pier.txt"}
 
 
 def test_it_waits_while_another_process_writes(
-    tmp_path: Path, told: queue.Queue[IngestReport | IndexLocked], config: Config
+    tmp_path: Path, reports: queue.Queue[IngestReport | IndexLocked], config: Config
 ) -> None:
-    assert counts(told.get(timeout=LONG)) == (1, 0, 0)
+    assert counts(reports.get(timeout=LONG)) == (1, 0, 0)
     from ingest.articles.passages import SPLITTER
 
     with open_for_writing(config.index, "hash", SPLITTER):
         (tmp_path / "articles" / "bus.txt").write_text("A night bus will link the islands from May.")
-        assert isinstance(told.get(timeout=LONG), IndexLocked)
+        assert isinstance(reports.get(timeout=LONG), IndexLocked)
     (tmp_path / "articles" / "bees.txt").write_text("Every third hive was lost this winter.")
-    assert counts(told.get(timeout=LONG)) == (2, 0, 0)
+    assert counts(reports.get(timeout=LONG)) == (2, 0, 0)
 
 
 @pytest.mark.parametrize("place", ["https://bay.example/feed", "nowhere"])

@@ -1,0 +1,105 @@
+"""What the index and earlier runs know of sources: their names, and their states while these can be trusted."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+from ingest.content.types import Options
+from ingest.sources.files import Source, file_source, is_gone, is_url, url_source
+from ingest.sources.state import SourceState, SourceStates
+from rag.schema import ArticleEntry, Copy, Failure
+
+READING_VERSION = 2
+"""Raised when readers give other articles for the same source, so that all sources are read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedSources:
+    """The sources of an index by origin: `counts` of their articles, and `names`, which their articles' ids start with.
+
+    A state with another number of articles is not trusted: they were removed or lost, or the run was interrupted.
+    """
+
+    counts: Mapping[str, int]
+    names: Mapping[str, str]
+
+    @classmethod
+    def of(cls, entries: Iterable[ArticleEntry]) -> Self:
+        """The sources of all articles of an index."""
+        counts: Counter[str] = Counter()
+        names: dict[str, str] = {}
+        for entry in entries:
+            for place in (Copy(entry.id, entry.origin), *entry.copies):
+                counts[place.origin] += 1
+                if place.origin not in names:
+                    names[place.origin] = _name_in(place.id, place.origin)
+        return cls(counts, {origin: name for origin, name in names.items() if name})
+
+
+def _name_in(article_id: str, origin: str) -> str:
+    """The end of a file's path that an id starts with; empty where the source itself gave the id."""
+    parts = Path(origin).parts if not is_url(origin) else ()
+    names = ("/".join(parts[first:]) for first in range(1, len(parts)))
+    return next((name for name in names if article_id == name or article_id.startswith((f"{name}#", f"{name}/"))), "")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSources:
+    """Sources as the index and the stored states know them; `names` are those given in this run, with their origins."""
+
+    indexed: IndexedSources
+    states: SourceStates
+    options: Options
+    names: dict[str, str] = field(default_factory=dict)
+
+    def identified(self, source: Source) -> tuple[Source, SourceState | None]:
+        """The source under its name, with its mapping of fields; and its state, if that can be trusted."""
+        state = self.states.get(source.origin)
+        name = state.name if state else self._free_name(source)
+        # A mapping of fields need not be given again.
+        source = replace(source, name=name, fields=self.options.fields or (state.fields if state else {}))
+        trusted = state and state.options == self._options_of(source) and self._is_intact(state)
+        return source, state if trusted else None
+
+    def reopened(self, origin: str) -> Source | Failure:
+        """A source of an earlier run, without its state, so that it is read whether it changed or not."""
+        state = self.states.get(origin)
+        self.states.drop([origin])
+        name = state.name if state else self.indexed.names.get(origin, Path(origin).name)
+        return url_source(origin) if is_url(origin) else file_source(origin, name)
+
+    def state_of(self, source: Source, revision: str, articles: int = 0, pages: tuple[str, ...] = ()) -> SourceState:
+        """The state to store of a source that was read to its end."""
+        return SourceState(source.origin, source.name, revision, self._options_of(source), articles, pages)
+
+    def _options_of(self, source: Source) -> str:
+        drafts = "+drafts" if self.options.include_drafts else ""
+        return f"{READING_VERSION}{drafts};{json.dumps(source.fields, sort_keys=True)}"
+
+    def _is_intact(self, state: SourceState) -> bool:
+        """Whether the index has as many articles of the source, and of each page that it lists, as were read."""
+        if not state.pages:
+            return self.indexed.counts.get(state.origin, 0) == state.articles
+        pages = map(self.states.get, state.pages)
+        return all(page is not None and not page.pages and self._is_intact(page) for page in pages)
+
+    def _free_name(self, source: Source) -> str:
+        """The source's name in the index; else its name, after as much of its path as makes it unique."""
+        name, parts = self.indexed.names.get(source.origin, source.name), Path(source.origin).parts
+        while self._is_taken(name, source.origin) and source.path:
+            longer = "/".join(parts[-len(name.split("/")) - 1 :])
+            if longer == name:
+                break
+            name = longer
+        self.names[name] = source.origin
+        return name
+
+    def _is_taken(self, name: str, origin: str) -> bool:
+        state = self.states.named(name)
+        other = self.names.get(name) or (state.origin if state else origin)
+        return other != origin and not is_gone(other)

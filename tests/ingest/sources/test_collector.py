@@ -1,0 +1,112 @@
+"""One stream per run: what a source yields when it is new, unchanged, changed, broken or removed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ingest.content.types import Options
+from ingest.sources.collector import Collected, Collector, Seen
+from ingest.sources.known import IndexedSources, KnownSources
+from ingest.sources.opener import Opener
+from ingest.sources.sites import Sites
+from ingest.sources.state import FILE, SourceState, SourceStates, open_states
+from rag.schema import Article
+
+Run = Callable[..., tuple[list[Collected], Seen]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "articles"
+    folder.mkdir()
+    (folder / "bus.txt").write_text("A night bus will link the islands from May.")
+    (folder / "pier.txt").write_text("The pier was closed on Tuesday after the storm.")
+    return folder
+
+
+@pytest.fixture
+def states(tmp_path: Path) -> Iterator[SourceStates]:
+    with open_states(tmp_path) as states:
+        yield states
+
+
+@pytest.fixture
+def run(states: SourceStates) -> Run:
+    """Collect, and then store all states, as a run does once the articles are stored."""
+    indexed: Counter[str] = Counter()
+
+    def ran(*places: Path) -> tuple[list[Collected], Seen]:
+        options = Options()
+        with Opener(options) as opener, Sites(options, opener.read_content, private=False) as sites:
+            known = KnownSources(IndexedSources(indexed, {}), states, options)
+            collector = Collector(opener, sites, known, options, Seen())
+            items = list(collector.collect([str(place) for place in places]))
+        for origin in {item.origin for item in items}:
+            indexed[origin] = sum(isinstance(item, Article) and item.origin == origin for item in items)
+        states.put(item for item in items if isinstance(item, SourceState))
+        return items, collector.seen
+
+    return ran
+
+
+def kinds(items: list[Collected]) -> list[tuple[str, str]]:
+    return [(type(item).__name__, Path(item.origin).name) for item in items]
+
+
+def test_a_state_follows_the_articles_of_its_source(folder: Path, run: Run) -> None:
+    names = ("bus.txt", "pier.txt")
+    assert kinds(run(folder)[0]) == [(kind, name) for name in names for kind in ("Article", "SourceState")]
+
+
+def test_an_unchanged_source_is_counted_and_not_opened(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(folder)
+    monkeypatch.setattr(Opener, "_read", lambda *_, **__: pytest.fail("was opened"))
+    items, seen = run(folder)
+    assert (items, seen.unchanged, len(seen.skipped)) == ([], 2, 2)
+
+
+def test_a_changed_source_is_read_again(folder: Path, run: Run) -> None:
+    run(folder)
+    (folder / "bus.txt").write_text("A night bus links the islands since May.")
+    assert kinds(run(folder)[0]) == [("Article", "bus.txt"), ("SourceState", "bus.txt")]
+
+
+def test_a_source_with_another_number_of_articles_in_the_index_is_read_again(
+    folder: Path, run: Run, states: SourceStates
+) -> None:
+    state = next(item for item in run(folder)[0] if isinstance(item, SourceState))
+    states.put([SourceState(state.origin, state.name, state.revision, state.options, articles=7)])
+    assert kinds(run(folder)[0]) == [("Article", "bus.txt"), ("SourceState", "bus.txt")]
+
+
+def test_a_source_that_is_read_in_part_has_no_state_and_is_not_complete(folder: Path, run: Run) -> None:
+    half = folder / "half.jsonl"
+    half.write_text('{"id": "1", "title": "Bees", "text": "Hive number 1 was lost."}\n{"id"')
+    items, seen = run(half)
+    assert kinds(items) == [("Article", "half.jsonl")]
+    assert (len(seen.failed), seen.complete) == (1, set())
+    assert seen.has("of an earlier run", str(half))
+
+
+def test_a_file_that_vanished_from_its_folder_is_removed(folder: Path, run: Run) -> None:
+    run(folder)
+    (folder / "bus.txt").unlink()
+    items, seen = run(folder)
+    assert (items, seen.removed) == ([], {str(folder / "bus.txt")})
+    assert not seen.has("bus.txt", str(folder / "bus.txt"))
+    assert run(folder / "pier.txt")[1].removed == set(), "the folder was not listed"
+
+
+def test_states_of_an_earlier_version_with_more_columns_are_used(folder: Path, tmp_path: Path, run: Run) -> None:
+    run(folder)
+    with closing(sqlite3.connect(tmp_path / FILE)) as database, database:
+        database.execute("ALTER TABLE stamps ADD COLUMN etag TEXT")
+        database.execute("ALTER TABLE stamps ADD COLUMN modified TEXT")
+    with open_states(tmp_path) as states:
+        assert len([*states.all()]) == 2
