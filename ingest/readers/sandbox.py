@@ -94,7 +94,7 @@ class Sandbox:
         if reader not in self._readers:
             raise KeyError(reader)
         data = read_bytes(content, self._options)
-        about = {"name": content.name, "origin": content.origin, "url": content.url, "known": dict(content.metadata)}
+        about = {"name": content.name, "origin": content.origin, "url": content.url, "metadata": dict(content.metadata)}
         request = {"reader": reader, "content": about, "options": _as_json(options or self._options)}
         yield from self._send(request, data, lambda items: [_item(item, content) for item in items], budget)
 
@@ -229,7 +229,7 @@ def _parsed(reply: bytes, parse: Callable[[Any], T]) -> tuple[T, str]:
 
 def _block(data: Mapping[str, Any]) -> Block:
     lines = tuple(int(number) for number in data["unquotable_lines"])
-    return Block(str(data["text"]), bool(data["marked"]), int(data["listed"]), lines)
+    return Block(str(data["text"]), bool(data["unquotable"]), int(data["list_number"]), lines)
 
 
 def _item(data: Mapping[str, Any], content: Content) -> Item:

@@ -312,7 +312,7 @@ def test_all_parts_of_a_source_share_one_time_limit(tmp_path: Path, monkeypatch:
     file = tmp_path / "box.mbox"
     file.write_text(box)
     with Opener(Options(limits=Limits(seconds=0.5))) as opener:
-        opener._worker = Sandbox(Options(limits=Limits(seconds=0.5)), {name}, [str(tmp_path), ROOT])
+        opener._sandbox = Sandbox(Options(limits=Limits(seconds=0.5)), {name}, [str(tmp_path), ROOT])
         [source] = find(file)
         assert isinstance(source, Source)
         read, problem = [], ""
@@ -321,7 +321,7 @@ def test_all_parts_of_a_source_share_one_time_limit(tmp_path: Path, monkeypatch:
                 read.append(item)  # noqa: PERF402 - it ends with an error
         except ReadError as error:
             problem = str(error)
-        opener._worker.close()
+        opener._sandbox.close()
     assert "in all" in problem
     assert isinstance(read[0], Article)
     assert 1 < len(read) < 12  # of forty, each of which would have taken half a second
