@@ -98,12 +98,12 @@ def _is_json_lines(evidence: Evidence) -> bool:
     return rest.lstrip().startswith("{") or is_named
 
 
-TEXT = Kind("Text", (".txt", ".text"), from_text, "one article, or each of a scraped dump", ("text/plain",))
+TEXT = Kind("Text", (".txt", ".text"), from_text, "one article, or each article of a scraped dump", ("text/plain",))
 MARKDOWN = Kind(
     "Markdown",
     (".md", ".markdown"),
     from_markdown,
-    "the text as it is shown; front matter as fields",
+    "the rendered text; front matter as fields",
     ("text/markdown",),
     lambda evidence: bool(_FRONT_MATTER.match(evidence.text)),
     isolated=True,
@@ -112,7 +112,7 @@ HTML = Kind(
     "Web page",
     (".html", ".htm", ".xhtml"),
     from_html,
-    "the article without the page around it; title, author, date, site, language",
+    "the article without navigation and ads; title, author, date, site, language",
     ("text/html", "application/xhtml+xml"),
     lambda evidence: bool(_HTML.match(evidence.text)),
     certain=True,
@@ -130,16 +130,16 @@ JSON_LINES = Kind(
     "JSON Lines",
     (".jsonl", ".ndjson"),
     from_jsonl,
-    "an article a line, however many",
+    "one article a line, of any number",
     ("application/x-ndjson",),
     _is_json_lines,
 )
-CSV = Kind("CSV", (".csv", ".tsv"), from_csv, "an article a row, below a line of headings", ("text/csv",))
+CSV = Kind("CSV", (".csv", ".tsv"), from_csv, "one article a row, below a header row", ("text/csv",))
 PARQUET = Kind(
     "Parquet",
     (".parquet",),
     from_parquet,
-    "an article a row",
+    "one article a row",
     recognize=lambda evidence: evidence.data.startswith(b"PAR1"),
     binary=True,
     extra="parquet",
@@ -180,7 +180,7 @@ MAIL = Kind(
     "Mail",
     (".eml",),
     from_eml,
-    "a letter without what it quotes; subject, sender, date; attachments by name",
+    "a message without quoted replies; subject, sender, date; names of attachments",
     ("message/rfc822",),
     lambda evidence: _is_mail(evidence.text),
     certain=True,
@@ -190,7 +190,7 @@ MAILBOX = Kind(
     "Mailbox",
     (".mbox",),
     from_eml,
-    "each letter in it",
+    "each message in it",
     ("application/mbox",),
     lambda evidence: evidence.text.startswith("From ") and _is_mail(evidence.text.partition("\n")[2]),
     certain=True,
@@ -200,7 +200,7 @@ FEED = Kind(
     "Feed",
     (".rss", ".atom", ".xml"),
     from_feed,
-    "RSS or Atom in a file: of each entry what the feed itself says",
+    "an RSS or Atom file: each entry, as the feed itself states it",
     ("application/rss+xml", "application/atom+xml", "application/xml", "text/xml"),
     lambda evidence: is_feed(evidence.data),
     certain=True,
@@ -212,12 +212,12 @@ KINDS = (TEXT, MARKDOWN, HTML, JSON, JSON_LINES, CSV, PARQUET, PDF, WORD, EPUB, 
 ISOLATED_READERS = frozenset(kind.reader for kind in KINDS if kind.isolated)
 ARCHIVES = (".zip", ".gz")
 PLACES = (
-    ("Archive", ARCHIVES, "each file in it that is of a kind above"),
-    ("Folder", (), "each file below it that is of a kind above"),
-    ("URL", ("http…",), "the page, of any kind above"),
-    ("URL of a feed", ("http…",), "each entry's page, or what the feed says of it where that cannot be had"),
+    ("Archive", ARCHIVES, "each file in it that has a format above"),
+    ("Folder", (), "each file below it that has a format above"),
+    ("URL", ("http…",), "the page, in any format above"),
+    ("URL of a feed", ("http…",), "each entry's page, or the feed's own text if the page cannot be fetched"),
     ("URL of a sitemap", ("http…",), "each page that it lists"),
-    ("List of URLs", (".txt",), "each of them, a line each, if the file is given by its own name"),
+    ("List of URLs", (".txt",), "each URL, one a line, if the file is given by its own name"),
 )
 """What holds sources instead of being one."""
 SUFFIXES = tuple(suffix for kind in KINDS for suffix in kind.suffixes)
