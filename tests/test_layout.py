@@ -96,19 +96,25 @@ def test_the_environment_is_read_in_one_place() -> None:
     assert readers == {"config.py", "sandbox.py"}, "the sandbox passes on what its process may know, and no key"
 
 
-def test_architecture_names_every_module_and_no_other() -> None:
-    """Each folder of ARCHITECTURE.md has a table of its modules, in a section named after it."""
+def test_architecture_has_a_row_for_every_module() -> None:
+    """A table for each folder, a row for each file; that of a module repeats the first sentence of its docstring."""
     page = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
-    named: set[str] = set()
+    rows: dict[str, str] = {}
     for folder, section in re.findall(r"^### `((?:rag|ingest|eval|ui)[\w/]*)/`[^\n]*\n(.*?)(?=^##)", page, re.M | re.S):
-        named |= {f"{folder}/{name}" for name in re.findall(r"^\| `([\w./]+)` \|", section, re.M)}
-    kept = [
-        p
-        for kind in ("css", "js", "json", "html")
-        for p in (*ROOT.glob(f"ui/**/*.{kind}"), *ROOT.glob(f"rag/**/*.{kind}"))
-    ]
-    there = {path.relative_to(ROOT).as_posix() for path in (*modules(), *kept) if path.name != "__init__.py"}
-    assert named == there
+        found = re.findall(r"^\| `([\w./]+)` \| (.*) \|$", section, re.M)
+        rows |= {f"{folder}/{name}": text for name, text in found}
+    paths = {path.relative_to(ROOT).as_posix(): path for path in modules() if path.name != "__init__.py"}
+    kinds = ("css", "js", "json", "html")
+    kept = {
+        p.relative_to(ROOT).as_posix()
+        for kind in kinds
+        for top in ("rag", "ui")
+        for p in (ROOT / top).rglob(f"*.{kind}")
+    }
+    assert set(rows) == {*paths, *kept}
+    for name, path in paths.items():
+        first = (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").split("\n\n")[0]
+        assert rows[name] == " ".join(first.split()).rstrip(".").replace("|", "\\|"), name
 
 
 def test_every_module_says_what_it_is_for() -> None:
