@@ -31,11 +31,11 @@ Progress = Callable[[int, int], object]
 
 @dataclass(slots=True)
 class Findings:
-    """What is wrong with an index.
+    """The problems of an index.
 
-    Passages: `unfound` are not found by their own vector, `orphans` belong to no article; `unsearchable` and `outdated`
-    are missing from the full text, or too many in it. Articles: `incomplete` ones lack passages, `unlinked` ones their
-    own vector. `dimensions` are lengths of vectors other than the index's, `forgotten` are sources whose articles are
+    Passages: `unfound` are not found by their own vector, `orphans` belong to no article; `unsearchable` ones are
+    missing from the full text, `outdated` ones are only there. Articles: `incomplete` ones lack passages, `unlinked`
+    ones their own vector. `dimensions` are lengths of vectors other than the index's, `forgotten` are sources whose articles are
     not all there.
     """
 
@@ -68,7 +68,7 @@ class Findings:
 
 
 def check(config: Config, progress: Progress) -> Findings:
-    """Find what is wrong with the index, changing nothing.
+    """Verify the index without changing it.
 
     `progress` is called with the number of passages checked and of all. Raises IndexMissing, IndexMismatch or
     StoreError, the last also if the index was written to meanwhile.
@@ -82,7 +82,7 @@ def check(config: Config, progress: Progress) -> Findings:
 
 
 def repair(config: Config, findings: Findings, progress: Progress) -> Findings:
-    """Repair what a check found, as far as the stored rows allow; returns what is still wrong.
+    """Repair what a check found, from the stored rows; return what is still wrong.
 
     The rest of an incomplete article is removed, so that the next ingest stores it whole. Raises IndexLocked, and as
     `check` does.

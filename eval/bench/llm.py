@@ -22,7 +22,7 @@ from rag.chain import Chain
 from rag.config import Config
 
 RUNS = 3
-"""Runs, of which the fastest counts: other load only makes them slower."""
+"""Number of runs; the fastest counts, because other load only slows a run down."""
 PAUSE = 0.3
 """Seconds between the first and the second token: proves that the first is passed on at once."""
 _PASSAGE = re.compile(r"<passage>\nmark: \[(\w+)\].*?\n\n(.*?)\n</passage>", re.DOTALL)
@@ -30,7 +30,7 @@ _PASSAGE = re.compile(r"<passage>\nmark: \[(\w+)\].*?\n\n(.*?)\n</passage>", re.
 
 @dataclass(frozen=True, slots=True)
 class StreamCost:
-    """Seconds for all tokens after the first, and to the first: `bare` of the stream, `told` of the chain."""
+    """Seconds for all tokens after the first, and until the first: `bare` directly, `told` through the chain."""
 
     tokens: int
     bare: float

@@ -1,4 +1,4 @@
-"""Metadata of a source → a typed, bounded Article, whatever names the source gives its fields."""
+"""Metadata of a source → a typed, bounded Article, under any field names."""
 
 from __future__ import annotations
 

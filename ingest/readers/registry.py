@@ -39,10 +39,10 @@ class Evidence:
 class Kind:
     """One kind of source: its display name, suffixes, reader, and a description of what is read.
 
-    `recognize` decides by the first bytes; without it, only name and media type do. A `binary` kind is recognized
-    whatever the name says. A `binary` or `certain` kind is read wherever it is found; others begin like many files that
-    hold no article. `extra` is the optional dependency group it needs, `module` the module that comes with that. An
-    `isolated` kind is read in the sandbox, because its parser may hang or crash.
+    `recognize` decides by the first bytes; without it, only name and media type do. A `binary` kind is recognized under
+    any name. A file in a folder that has no known suffix is read only if its kind is `binary` or `certain`: the other
+    kinds are too easily mistaken. `extra` is the optional dependency group it needs, `module` the module that comes with
+    that. An `isolated` kind is read in the sandbox, because its parser may hang or crash.
     """
 
     name: str
@@ -219,7 +219,7 @@ PLACES = (
     ("URL of a sitemap", ("http…",), "each page that it lists"),
     ("List of URLs", (".txt",), "each URL, one a line, if the file is given by its own name"),
 )
-"""What holds sources instead of being one."""
+"""Containers and lists of sources."""
 SUFFIXES = tuple(suffix for kind in KINDS for suffix in kind.suffixes)
 
 _BINARY = tuple(kind for kind in KINDS if kind.binary)

@@ -44,7 +44,7 @@ MIN_TIMEOUT = 0.1
 """Seconds that any request gets, however little its source has left."""
 WATCH_INTERVAL = 0.1
 GRACE = 10
-"""Seconds past its limit after which the process ends itself, should nobody else do so."""
+"""Seconds past its limit after which the process ends itself, if its parent has not ended it."""
 
 _START = """
 import sys

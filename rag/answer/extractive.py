@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from rag.answer.citations import figures_differ
-from rag.language.question import FIGURE, answering, asked, leans, offers
+from rag.language.question import FIGURE, answering, asked, has_answer_type, starts_with_anaphor
 from rag.retrieval.scoring import is_prose, jaccard
 from rag.schema import Draft, Hit, Quote, Statement
 from rag.store.fulltext import FullTextIndex
@@ -26,7 +26,7 @@ MOST_CORROBORATING = 3
 
 
 class Generator(Protocol):
-    """Writes an answer from hits. Stopped, thrown into it, ends it with what is finished, or is raised again."""
+    """Writes an answer from hits. If Stopped is thrown into it, it yields the finished sentences or raises Stopped."""
 
     def generate(self, question: str, hits: Sequence[Hit]) -> abc.Generator[Draft, None, None]:
         """The answer as it grows; the last draft has no statement if the hits hold no answer."""
@@ -99,8 +99,8 @@ def candidates(
             quote = Quote(hit.passage, *span)
             if is_prose(quote.text):
                 terms, score = frozenset(fulltext.terms(quote.text)), fit + PASSAGE_WEIGHT * hit.score
-                antecedent = before if before and leans(quote.text) and _adjacent(before, quote) else None
-                ranked.append(Candidate(quote, terms, score, offers(quote.text, kind, question), antecedent))
+                antecedent = before if before and starts_with_anaphor(quote.text) and _adjacent(before, quote) else None
+                ranked.append(Candidate(quote, terms, score, has_answer_type(quote.text, kind, question), antecedent))
                 before = quote
     return sorted(ranked, key=lambda c: -c.score)
 

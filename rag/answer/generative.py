@@ -54,7 +54,7 @@ class LanguageModelGenerator:
     def generate(self, question: str, hits: Sequence[Hit]) -> abc.Generator[Draft, None, None]:
         """The answer while the model writes it: the checked sentences, and the beginning of the next one.
 
-        Stopped, thrown into the generator, ends the answer with what is finished; it is raised again if nothing is.
+        If Stopped is thrown into the generator, it yields the finished sentences; without any, it raises Stopped.
         """
         passages = [hit.passage for hit in hits]
         labels = labels_for(len(passages), [question, *(passage.indexed_text for passage in passages)])

@@ -38,7 +38,7 @@ _GROUP = re.compile(r"[\[【]([^\[\]【】\n]{1,60})[\]】]")
 _CITES = re.compile(
     r"\W*+(?:(?i:passages?|sources?|refs?|marks?|cite|p)\b\W*+)?[a-z]{0,3}\d{1,4}(?:\W++[a-z]{0,3}\d{1,4})*+\W*+"
 )
-"""The content of brackets that cite something, be it by a label or by a number that is none."""
+"""The content of brackets that cite something, by a known label or an invalid number."""
 _LINK = re.compile(r"\[([^\[\]\n]{0,200})\]\([^()\n]{0,300}\)")
 _PARTIAL_LINK = re.compile(r"\[[^\[\]\n]{0,200}(?:\](?:\([^()\n]{0,300})?)?\Z|【[^\[\]【】\n]{0,60}\Z")
 _CUT_TARGET = re.compile(r"(?<=\])\([^()\n]*\Z")

@@ -25,8 +25,8 @@ from rag.store.index import Index
 
 SUPPORTED, CLEARLY_SUPPORTED = 0.6, 0.7
 """Support from which on a cited passage, and one that the claim does not cite, count as evidence. All numbers here were
-chosen on 540 sentences written for it to passages of three public sets, and tried on 538 others; the README has the
-results."""
+chosen on 540 test sentences about passages of three public sets, and evaluated on 538 others:
+docs/language-models.md has the results."""
 COVERAGE_WEIGHT, NAME_WEIGHT = 0.6, 0.5
 """Weight of the covered terms in the support (that of the cosine is the rest to 1), and of a name among the terms:
 names weigh less, since they must be present anyway."""

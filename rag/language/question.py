@@ -105,7 +105,7 @@ def asked(question: str) -> Asked:
     return next((kind for kind, words in _QUESTIONS.items() if re.search(words, lowered)), Asked.ANYTHING)
 
 
-def offers(sentence: str, kind: Asked, question: str) -> bool:
+def has_answer_type(sentence: str, kind: Asked, question: str) -> bool:
     """Whether the sentence has something of the expected type; a name, place or date must be new to the question."""
     if kind is Asked.ANYTHING:
         return False
@@ -147,7 +147,7 @@ def named(question: str) -> list[str]:
     return NAMED.findall(question)
 
 
-def leans(sentence: str) -> bool:
+def starts_with_anaphor(sentence: str) -> bool:
     """Whether a sentence begins with a pronoun that refers to the sentence before it."""
     return bool(_ANAPHOR.match(sentence))
 

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.25
 """After which a reader gets an empty piece, so that it can stop although the model sends nothing."""
 MAX_REPLY, MAX_REASONING = 20_000, 80_000
-"""Characters of one reply, and of its reasoning tokens; one that has not ended by then does not end."""
+"""Characters of one reply, and of its reasoning tokens; a longer reply is treated as endless."""
 MAX_PIECE = 500
 """Characters yielded at once, so that a reader of one large piece can still stop."""
 FIRST_RETRY_SECONDS = 0.5

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self
 
-from rag.language.question import Asked, asked, offers
+from rag.language.question import Asked, asked, has_answer_type
 from rag.schema import Passage
 from rag.store.fulltext import FullTextIndex
 
@@ -85,6 +85,6 @@ def sentence_fits(
         + SENTENCE_WEIGHT * profile.coverage(own)
         + TITLE_WEIGHT * profile.coverage(own | title)
         + CONTEXT_WEIGHT * profile.coverage(own | title | before | heading)
-        + ANSWER_TYPE_BONUS * offers(text, profile.kind, profile.question)
+        + ANSWER_TYPE_BONUS * has_answer_type(text, profile.kind, profile.question)
         for text, similarity, heading, (before, own) in zip(texts, similarities, headings, pairwise(terms), strict=True)
     )

@@ -155,7 +155,7 @@ class Index:
 
     @retry_while_changing
     def article(self, article_id: str) -> Article | None:
-        """An article with its full text, joined from its passages, but without its captions; None if unknown.
+        """An article with its full text; `captions` and `lists` are empty, as they are not stored. None if unknown.
 
         Raises IndexChanging if some of its passages are missing.
         """

@@ -22,7 +22,7 @@ from rag.errors import ConfigError, cut
 BCRYPT = re.compile(rb"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
 NAME = re.compile(r"[^\s#:\x00-\x1f\x7f][^:\x00-\x1f\x7f]{0,99}(?<!\s)")
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 72
-"""In characters, and in bytes, of which bcrypt reads no more."""
+"""In characters, and in bytes (bcrypt ignores what follows)."""
 CHECKED_AT_ONCE = 2
 """Passwords that are checked in parallel. Each takes a core for a quarter of a second, which also slows guessing."""
 MOST_VERIFIED = 1000

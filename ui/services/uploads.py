@@ -158,7 +158,7 @@ class Uploads:
         """Run an addition when its turn comes, in a thread that runs to its end even if the page is closed.
 
         The thread holds the turn, so that a closed page neither keeps it nor releases it early. Raises UnexpectedError
-        for an error that nobody raised on purpose.
+        for any unexpected error.
         """
         steps: queue.SimpleQueue[Standing | Added | PullquoteError] = queue.SimpleQueue()
 

@@ -1,1 +1,1 @@
-"""Readers of exports: publishing systems, press databases, read-later services."""
+"""Exports of publishing systems; today Substack's list of posts, which `ingest.sources` reads beside the pages."""

@@ -1,4 +1,4 @@
-"""Records of any format → articles, whatever names their fields have. Knows no file format."""
+"""Records of any format → articles, under any field names. Knows no file format."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class _Rendered:
 
 
 def blocks_here(markup: Sequence[str]) -> list[list[Block]]:
-    """A TakeApart that parses in this process, not in the sandbox."""
+    """A `ParseMarkup` that parses in this process, not in the sandbox."""
     return [html_blocks(text) for text in markup]
 
 

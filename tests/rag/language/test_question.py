@@ -10,10 +10,10 @@ from rag.language.question import (
     asked,
     can_deny,
     denies,
-    leans,
+    has_answer_type,
     named,
-    offers,
     says_not,
+    starts_with_anaphor,
     sub_questions,
 )
 
@@ -52,14 +52,14 @@ def test_expected_answer_types(question: str, kind: Asked) -> None:
     ],
 )
 def test_what_a_sentence_has_of_each_type(kind: Asked, yes: str, no: str) -> None:
-    assert offers(yes, kind, "a question")
-    assert not offers(no, kind, "a question")
-    assert not offers(yes, Asked.ANYTHING, "a question")
+    assert has_answer_type(yes, kind, "a question")
+    assert not has_answer_type(no, kind, "a question")
+    assert not has_answer_type(yes, Asked.ANYTHING, "a question")
 
 
 def test_names_in_the_question_are_no_answer() -> None:
-    assert not offers("A storm hit the pier of Tolm.", Asked.NAME, "Who hit Tolm?")
-    assert not offers("They met in Tolm.", Asked.PLACE, "Where in Tolm did they meet?")
+    assert not has_answer_type("A storm hit the pier of Tolm.", Asked.NAME, "Who hit Tolm?")
+    assert not has_answer_type("They met in Tolm.", Asked.PLACE, "Where in Tolm did they meet?")
 
 
 @pytest.mark.parametrize(
@@ -116,14 +116,14 @@ def test_the_names_and_numbers_of_a_question() -> None:
     ["He said so.", "“They are late,” she said.", "It would close.", "This was too late.", "That letter came late."],
 )
 def test_sentences_that_begin_with_a_pronoun(sentence: str) -> None:
-    assert leans(sentence)
+    assert starts_with_anaphor(sentence)
 
 
 @pytest.mark.parametrize(
     "sentence", ["Ada Moor said so.", "Hers is a boat.", "Thistles grow there.", "Items are dear."]
 )
 def test_sentences_that_begin_without_a_pronoun(sentence: str) -> None:
-    assert not leans(sentence)
+    assert not starts_with_anaphor(sentence)
 
 
 @pytest.mark.parametrize(

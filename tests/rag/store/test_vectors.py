@@ -34,7 +34,7 @@ SMALL, MANY = 3, 5600
 
 
 def test_only_batched_collection_calls_a_collection() -> None:
-    """Each library has one door (tests/test_layout.py); behind Chroma's, one class splits requests."""
+    """Few modules may import a library (tests/test_layout.py); behind Chroma's, one class splits requests."""
     tree = ast.parse((ROOT / "rag" / "store" / "vectors.py").read_text("utf-8"))
     rows, database = (
         next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
