@@ -35,8 +35,8 @@ class Findings:
 
     Passages: `unfound` are not found by their own vector, `orphans` belong to no article; `unsearchable` ones are
     missing from the full text, `outdated` ones are only there. Articles: `incomplete` ones lack passages, `unlinked`
-    ones their own vector. `dimensions` are lengths of vectors other than the index's, `forgotten` are sources whose articles are
-    not all there.
+    ones their own vector. `dimensions` are lengths of vectors other than the index's, `forgotten` are sources of which
+    articles are missing.
     """
 
     articles: int = 0
