@@ -41,7 +41,8 @@ class Kind:
 
     `recognize` decides by the first bytes; without it, only name and media type do. A `binary` kind is recognized under
     any name. A file in a folder that has no known suffix is read only if its kind is `binary` or `certain`: the other
-    kinds are too easily mistaken. `extra` is the optional dependency group it needs, `module` a module of that group. An `isolated` kind is read in the sandbox, because its parser may hang or crash.
+    kinds are too easily mistaken. `extra` is the optional dependency group it needs, `module` a module of that group.
+    An `isolated` kind is read in the sandbox, because its parser may hang or crash.
     """
 
     name: str
