@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+from itertools import chain, pairwise
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -21,8 +22,6 @@ from ui.wording import counted, link, short_date, showable
 
 SPECIAL = re.compile(r"[^A-Za-z0-9 \u00a0-\U0010ffff]")
 """ASCII that could mean something to Markdown, HTML, a template or LaTeX: everything but letters, digits, space."""
-LAYOUT = re.compile(r"(?<=[>}])\s*\n\s*|\s*\n\s*(?=[<{])")
-"""Line breaks of a template that only lay it out."""
 PARAGRAPH_BREAK = re.compile(r"(\n[ \t\n]*\n)")
 
 
@@ -83,8 +82,12 @@ def _environment() -> Environment:
 
 def _source(name: str) -> str:
     """A template in one line: the chat's Markdown would take an empty or indented line for the end of the HTML."""
-    source = files("ui.html").joinpath("templates", name).read_text("utf-8").strip()
-    return re.sub(r"\s*\n\s*", " ", LAYOUT.sub("", source))
+    source = files("ui.html").joinpath("templates", name).read_text("utf-8")
+    lines = [line.strip() for line in source.splitlines() if line.strip()]
+    joints = (
+        "" if a[-1] in ">}" or b[0] in "<{" else " " for a, b in pairwise(lines)
+    )  # line breaks beside tags vanish
+    return "".join(chain.from_iterable(zip(lines, (*joints, ""), strict=True)))
 
 
 def _finalized(value: object) -> Markup:
