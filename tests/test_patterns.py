@@ -221,7 +221,7 @@ FOUND, UNKNOWN = collected()
 def test_every_pattern_is_known() -> None:
     tables = {("rag.language.question", name) for name in ("words", "pattern", "_OFFERS[kind]")}
     unknown = {source for source in UNKNOWN if "{pattern}" not in source[1] and ESCAPED not in source[1]}
-    assert unknown == tables | OF_NAMES | {("ui.server.gate", "way.path")}
+    assert unknown == tables | OF_NAMES | {("ui.server.gate", "route.path")}
     assert {"ingest.readers.html.text._TOKEN", "rag.language.question._OFFERS", "ui.services.uploads.RESERVED"} <= {
         found.where for found in FOUND
     }
