@@ -162,7 +162,6 @@ class AnswerPrinter:
 class ProgressLines:
     """Progress as lines on stderr, for log files."""
 
-    label: str
     length: int
     done: int = 0
     _printed: int = 0
@@ -173,15 +172,15 @@ class ProgressLines:
         self.done += steps
         due = self.done // LINE_EVERY > self._printed // LINE_EVERY or time.monotonic() - self._at >= LINE_SECONDS
         if due and self.done > self._printed:
-            complain(f"{self.label} {self.done:,} of {self.length:,}")
+            complain(f"asked {self.done:,} of {self.length:,}")
             self._printed, self._at = self.done, time.monotonic()
 
 
 @contextmanager
-def progress(length: int, label: str = "asked") -> Iterator[Callable[[int], None]]:
-    """Progress of `length` steps, called with the number of steps more: a bar on a terminal, lines elsewhere."""
+def progress(length: int) -> Iterator[Callable[[int], None]]:
+    """Progress of `length` questions, called with the number of steps more: a bar on a terminal, lines elsewhere."""
     if not sys.stderr.isatty():
-        yield ProgressLines(label, length).update
+        yield ProgressLines(length).update
         return
     with status_bar() as update:
         done = 0
@@ -189,7 +188,7 @@ def progress(length: int, label: str = "asked") -> Iterator[Callable[[int], None
         def advance(steps: int) -> None:
             nonlocal done
             done += steps
-            update(f"{label} {done:,} of {length:,}", done / max(length, 1))
+            update(f"asked {done:,} of {length:,}", done / max(length, 1))
 
         yield advance
 
