@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
 from rag.errors import HistoryError
 from ui.schema import HistoryEntry, SavedConversation
 from ui.services.conversation_text import (
@@ -144,7 +146,9 @@ class ServerHistory:
                 f"Python's SQLite {sqlite3.sqlite_version} has no full-text search by trigrams; "
                 "install a Python with SQLite 3.34 or later and FTS5"
             )
-        connection.execute("PRAGMA journal_mode = WAL")
+        for attempt in _until_unlocked():
+            with attempt:
+                connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
         if not _version(connection):  # no other process was faster
             for statement in TABLES.split(";\n"):
@@ -160,6 +164,12 @@ class ServerHistory:
         for file in sorted(self.folder.glob("*/*.json")) if self.folder else ():
             with suppress(OSError):
                 yield file.parent.name, file.read_text("utf-8", "replace")
+
+
+def _until_unlocked() -> Retrying:
+    """Attempts at a statement for which SQLite itself does not wait until another process is done."""
+    locked = retry_if_exception_type(sqlite3.OperationalError)
+    return Retrying(retry=locked, stop=stop_after_delay(BUSY_SECONDS), wait=wait_fixed(0.05), reraise=True)
 
 
 def _put(connection: sqlite3.Connection, user: str, text: str) -> None:

@@ -438,6 +438,7 @@ def test_what_nobody_expects_while_something_is_added_is_told_and_the_next_one_i
     expect(page.locator("#pq-progress")).not_to_contain_text("fire")
     page.get_by_role("button", name="Add this text").click()
     expect(page.locator("#pq-progress")).to_contain_text("1 added")
+    page.wait_for_timeout(500)  # the table is loaded again: cut off, that would be an error of the console's
 
 
 def test_a_conversation_is_there_after_a_reload_and_can_be_found_again(page: Page) -> None:
