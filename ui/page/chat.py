@@ -239,7 +239,9 @@ class _FilterGroup:
             *(event for box in (self.after, self.before) for event in (box.blur, box.submit)),
         ]
         filters = [self.sources, self.after, self.before]
-        gr.on(changes, handlers.filters_changed, filters, [self.group, self.problems], **PRIVATE)
+        shown = [self.group, self.problems]
+        # By default a change is dropped while the one before is still being handled.
+        gr.on(changes, handlers.filters_changed, filters, shown, trigger_mode="multiple", **PRIVATE)
 
         def choose(event: gr.EventData) -> tuple[tuple[str, ...], str]:
             article = text_of(event, "article")
