@@ -20,6 +20,7 @@ from ingest.readers.feeds import from_feed, is_feed
 from ingest.readers.html.page import from_html
 from ingest.readers.mail import from_eml
 from ingest.readers.records.json import from_json, from_jsonl
+from ingest.readers.records.record import RecordReader
 from ingest.readers.records.tabular import from_csv, from_parquet
 from ingest.readers.text import from_markdown, from_text
 
@@ -42,7 +43,8 @@ class Kind:
     `recognize` decides by the first bytes; without it, only name and media type do. A `binary` kind is recognized under
     any name. A file in a folder that has no known suffix is read only if its kind is `binary` or `certain`: the other
     kinds are too easily mistaken. `extra` is the optional dependency group it needs, `module` a module of that group.
-    An `isolated` kind is read in the sandbox, because its parser may hang or crash.
+    An `isolated` kind is read in the sandbox, because its parser may hang or crash. The reader of `records` gives only
+    the markup in them to the sandbox.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Kind:
     isolated: bool = False
     extra: str = ""
     module: str = ""
+    records: RecordReader | None = None
 
     @property
     def missing(self) -> str:
@@ -125,6 +128,7 @@ JSON = Kind(
     "an article, a list of them, or an object that holds such a list",
     ("application/json", "application/feed+json"),
     lambda evidence: bool(_JSON.match(evidence.text)),
+    records=from_json,
 )
 JSON_LINES = Kind(
     "JSON Lines",
@@ -133,8 +137,9 @@ JSON_LINES = Kind(
     "one article a line, of any number",
     ("application/x-ndjson",),
     _is_json_lines,
+    records=from_jsonl,
 )
-CSV = Kind("CSV", (".csv", ".tsv"), from_csv, "one article a row, below a header row", ("text/csv",))
+CSV = Kind("CSV", (".csv", ".tsv"), from_csv, "one article a row, below a header row", ("text/csv",), records=from_csv)
 PARQUET = Kind(
     "Parquet",
     (".parquet",),
@@ -144,6 +149,7 @@ PARQUET = Kind(
     binary=True,
     extra="parquet",
     module="pyarrow",
+    records=from_parquet,
 )
 PDF = Kind(
     "PDF",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -14,17 +14,10 @@ from ingest.content.archives import GZIP_START, members
 from ingest.content.types import Budget, Content, Options, OutOfTime, Read, Unpublished
 from ingest.readers.exports.substack import LIST, Post, Posts, list_beside, post_of, posts_in
 from ingest.readers.mail import messages
-from ingest.readers.records.json import from_json, from_jsonl
-from ingest.readers.records.record import RecordReader
-from ingest.readers.records.tabular import from_csv, from_parquet
 from ingest.readers.registry import (
-    CSV,
     ISOLATED_READERS,
-    JSON,
-    JSON_LINES,
     MAIL,
     MAILBOX,
-    PARQUET,
     TEXT,
     Kind,
     is_archive,
@@ -37,8 +30,6 @@ from ingest.sources.files import UNKNOWN, Source, file_content, urls_in
 from rag.errors import ReadError
 from rag.schema import Failure, Notice
 
-RECORDS: Mapping[Kind, RecordReader] = {JSON: from_json, JSON_LINES: from_jsonl, CSV: from_csv, PARQUET: from_parquet}
-"""Kinds that are read in this process; only the markup in their records is parsed in the sandbox."""
 DEEPEST_ARCHIVE = 2
 """How deep archives inside archives are opened."""
 MOST_SUFFIXES = 10
@@ -128,8 +119,8 @@ class Opener:
         options = replace(self._options, fields=source.fields)
         if kind.isolated and not kind.missing:
             return self._sandbox.read(kind.reader, content, budget, options)
-        if kind in RECORDS:
-            return RECORDS[kind](content, options, partial(self._sandbox.blocks, budget=budget))
+        if kind.records:
+            return kind.records(content, options, partial(self._sandbox.blocks, budget=budget))
         return kind.read(content, options)
 
     def _unpacked(self, archive: Content, source: Source, budget: Budget, depth: int) -> Read:
