@@ -24,18 +24,22 @@ MOST_LISTED = 1000
 """Articles in one response."""
 
 
+def _no_files(_: Any) -> Path:
+    raise ReadError("files cannot be added here; add their text, or URLs")
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoints:
     """The HTTP endpoints; other programs rely on the names of their parameters and the keys of their results.
 
     Without `uploads`, no articles can be added. `upload_path` returns the path of an uploaded file; it raises ReadError
-    for a path that is not one.
+    for a path that is not one, and by default for all.
     """
 
     chain: Chain
     article_list: ArticleList
     uploads: Uploads | None = None
-    upload_path: Callable[[Any], Path] = Path
+    upload_path: Callable[[Any], Path] = _no_files
 
     def ask(
         self, question: str, published_after: str = "", published_before: str = "", source: str | list[str] = ""

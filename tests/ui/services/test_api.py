@@ -60,6 +60,13 @@ def test_nothing_can_be_added_without_an_intake() -> None:
         Endpoints(parrot, ArticleList(parrot.index)).ingest(text=NEWT)
 
 
+def test_no_file_is_read_unless_something_checks_its_path(tmp_path: Path) -> None:
+    parrot: Any = Parrot()
+    uploads = Uploads(Config(index=tmp_path / "index"), parrot.index, Model("none"))
+    with pytest.raises(ReadError, match="files cannot be added here"):
+        Endpoints(parrot, ArticleList(parrot.index), uploads).ingest(files=[{"path": "/etc/passwd"}])
+
+
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """A page over the sample articles, to which articles can be added, and the folder in which uploads come to lie."""
