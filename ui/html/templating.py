@@ -84,9 +84,8 @@ def _source(name: str) -> str:
     """A template in one line: the chat's Markdown would take an empty or indented line for the end of the HTML."""
     source = files("ui.html").joinpath("templates", name).read_text("utf-8")
     lines = [line.strip() for line in source.splitlines() if line.strip()]
-    joints = (
-        "" if a[-1] in ">}" or b[0] in "<{" else " " for a, b in pairwise(lines)
-    )  # line breaks beside tags vanish
+    # A line break beside a tag or an expression only lays the template out.
+    joints = ("" if a[-1] in ">}" or b[0] in "<{" else " " for a, b in pairwise(lines))
     return "".join(chain.from_iterable(zip(lines, (*joints, ""), strict=True)))
 
 
