@@ -16,7 +16,6 @@ from ingest.sources.collector import Collected, Collector, Seen
 from ingest.sources.known import IndexedSources, KnownSources
 from ingest.sources.opener import Opener
 from ingest.sources.sites import Sites
-from ingest.sources.state import open_states
 from ingest.updater import Model, Updater
 from rag.config import Config
 from rag.schema import Article, Failure, IngestReport, Notice
@@ -61,13 +60,12 @@ def ingest(
     options = replace(options, limits=Limits(config.source_seconds, config.source_megabytes * MEGABYTE))
     with ExitStack() as stack:
         writer = stack.enter_context(open_for_writing(config.index, config.embedding_model, SPLITTER))
-        states = stack.enter_context(open_states(config.index))
         opener = stack.enter_context(Opener(options))
         sites = stack.enter_context(Sites(options, opener.read_content, private=config.allow_private_addresses))
         pool = stack.enter_context(ThreadPoolExecutor(1, "writer"))
-        known = KnownSources(IndexedSources.of(writer.articles()), states, options)
+        known = KnownSources(IndexedSources(writer.catalog), writer.states, options)
         collector = Collector(opener, sites, known, options, Seen())
-        updater = Updater(writer, states, model or Model(config.embedding_model), collector.seen, pool)
+        updater = Updater(writer, model or Model(config.embedding_model), collector.seen, pool)
         return _Run(collector, updater, progress).run([str(source) for source in sources])
 
 
@@ -119,13 +117,10 @@ class _Run:
 def remove(article_ids: Sequence[str], config: Config) -> list[str]:
     """Remove articles from the index; returns the ids that are not in it. Raises as `ingest` does."""
     Index(config.index, config.embedding_model)  # raises IndexMissing, where opening for writing would make an index
-    with (
-        open_for_writing(config.index, config.embedding_model, SPLITTER) as writer,
-        open_states(config.index) as states,
-    ):
+    with open_for_writing(config.index, config.embedding_model, SPLITTER) as writer:
         known = writer.entries(article_ids)
         # The states of their sources no longer say what the index has of them.
-        states.drop([origin for entry in known.values() for origin in entry.origins])
+        writer.states.drop([origin for entry in known.values() for origin in entry.origins])
         writer.remove(list(known))
     return [article_id for article_id in dict.fromkeys(article_ids) if article_id not in known]
 

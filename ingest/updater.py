@@ -14,10 +14,10 @@ from ingest.articles.near_duplicates import NEAREST, near_duplicate_groups, sket
 from ingest.articles.passages import split
 from ingest.sources.collector import Collected, Seen
 from ingest.sources.files import is_gone, is_url
-from ingest.sources.state import SourceState, SourceStates
 from rag.models.embedding import Embedder, Vectors, load_embedder
 from rag.schema import Article, ArticleEntry, Copy, Failure, Passage
 from rag.store.rows import StoredArticle
+from rag.store.source_states import SourceState
 from rag.store.writer import IndexWriter
 
 STEP_CHARACTERS = 150_000
@@ -125,17 +125,16 @@ class Updater:
     article that is no longer there: they have to be read again.
     """
 
-    def __init__(
-        self, writer: IndexWriter, states: SourceStates, model: Model, seen: Seen, pool: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, writer: IndexWriter, model: Model, seen: Seen, pool: ThreadPoolExecutor) -> None:
         self.tally = Tally()
         self.to_reread: set[str] = set()
-        self._writer, self._states, self._model, self._seen, self._pool = writer, states, model, seen, pool
+        self._writer, self._model, self._seen, self._pool = writer, model, seen, pool
         self._changes = _Changes()
         self._written: Future[None] | None = None
         self._step = _Step()
         self._clashed: set[str] = set()
         self._copied: dict[tuple[str, str], str] = {}
+        self._left: set[str] = set()
 
     def store(self, batch: Sequence[Collected]) -> Iterator[None]:
         """Store what is new or changed of a batch, step by step, and then the states that came with it.
@@ -158,7 +157,7 @@ class Updater:
         """Wait until everything is written. Raises StoreError if it could not be."""
         if self._written:
             self._written.result()
-        self._states.put(state for state in self._step.states if state.origin not in self._clashed)
+        self._writer.states.put(state for state in self._step.states if state.origin not in self._clashed)
         self.tally.update(self._step.tally)
         self._written, self._step = None, _Step()
 
@@ -171,15 +170,15 @@ class Updater:
         """Remove the articles and copies that are no longer in their sources, and the states of files that are gone."""
         vanished: list[ArticleEntry] = []
         copied: list[ArticleEntry] = []
-        for entry in self._writer.articles():
+        for entry in self._writer.catalog.find_by_origin(sorted(self._seen.touched)):
             if not self._seen.has(entry.id, entry.origin):
                 vanished.append(entry)
                 self._reread(entry.copies)
             elif entry.copies:
                 copied.append(entry)
         self._changes = _Changes()
-        read = self._seen.complete | self._seen.skipped
-        self._states.drop([s.origin for s in self._states.all() if s.origin not in read and is_gone(s.origin)])
+        left = self._left | self._seen.removed
+        self._writer.states.drop(origin for origin in left if origin not in self._seen.complete and is_gone(origin))
         self.tally["removed"] += self._writer.remove([entry.id for entry in vanished])
         own = self._writer.entries([copy.id for entry in copied for copy in entry.copies])
         kept = {entry.id: tuple(c for c in entry.copies if self._is_kept(c, entry, own)) for entry in copied}
@@ -259,6 +258,8 @@ class Updater:
         same = before is not None and before.text_digest == article.text_digest
         copies = before.copies if before and same else ()
         elsewhere = before is not None and before.origin != article.origin
+        if elsewhere and before:
+            self._left.add(before.origin)
         counts = "added" if before is None else "moved" if same and elsewhere else "updated"
         if before and not same:
             self._reread(before.copies)

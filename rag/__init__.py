@@ -4,7 +4,6 @@ from rag.chain import Chain, ask
 from rag.config import Config
 from rag.errors import (
     ConfigError,
-    IndexChanging,
     IndexLocked,
     IndexMismatch,
     IndexMissing,
@@ -25,7 +24,6 @@ __all__ = [
     "ConfigError",
     "Filters",
     "Hit",
-    "IndexChanging",
     "IndexLocked",
     "IndexMismatch",
     "IndexMissing",

@@ -120,7 +120,7 @@ class Chain:
         """The answer, with a citation for every sentence; or, if not grounded, the nearest passages as hits.
 
         `history` is the conversation so far, oldest turn first. Raises QuestionError for an empty or too long
-        question, IndexMissing for an empty index, and IndexChanging while another process keeps changing the index.
+        question, and IndexMissing for an empty index.
         """
         return deque(self.stream(question, history, **scope), maxlen=1)[0]
 
@@ -185,8 +185,7 @@ class Chain:
     def _query(self, question: str, history: Sequence[Turn], scope: Scope) -> tuple[Query, QuestionFilters]:
         """The query in the context of the conversation, and the filters that the question expresses."""
         query = in_context(Query(question, scope.get("filters", NO_FILTERS)), history, self.index)
-        fulltext = self.index.fulltext
-        known = Known(tuple(fulltext.sources()), *(fulltext.published() or (None, None)))
+        known = Known(tuple(self.index.sources()), *(self.index.published() or (None, None)))
         return query, QuestionFilters.read(question, known, scope.get("today") or date.today(), scope.get("lifted", ()))
 
     def _find(self, plan: Plan, read: QuestionFilters) -> tuple[Finding, tuple[ReadFilter, ...], str]:

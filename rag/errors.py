@@ -12,7 +12,6 @@ PullquoteError
 └── StoreError       the index cannot be opened, read or written
     ├── IndexMissing    there is no index, or it is empty
     ├── IndexMismatch   the index was built with other settings
-    ├── IndexChanging   another process keeps changing the part that is read
     └── IndexLocked     another process is writing to it
 """
 
@@ -65,10 +64,6 @@ class IndexMissing(StoreError):
 
 class IndexMismatch(StoreError):
     """The index was built with another embedding model or by another version."""
-
-
-class IndexChanging(StoreError):
-    """Another process keeps changing the part of the index that is read."""
 
 
 class IndexLocked(StoreError):

@@ -104,11 +104,16 @@ class ArticleEntry:
         return (self.origin, *(copy.origin for copy in self.copies))
 
 
+def passage_id(article_id: str, digest: str, ordinal: int) -> str:
+    """The id of a passage, which differs in each version of its article."""
+    return f"{article_id}#{digest[:8]}-{ordinal}"
+
+
 @dataclass(frozen=True, slots=True)
 class Passage:
     """Consecutive sentences: `article.text[start:end] == text`, and an article's passages join to its text.
 
-    `digest` is the article's, `sentences` are the quotable spans.
+    `digest` is the article's, `sentences` are the quotable spans, `key` is its row in the index, 0 before it is stored.
     """
 
     id: str
@@ -125,6 +130,7 @@ class Passage:
     author: str
     published: date | None
     duplicate_group: str = ""
+    key: int = 0
 
     @property
     def indexed_text(self) -> str:

@@ -10,7 +10,6 @@ from functools import partial
 from itertools import islice
 
 from rag.chain import Chain
-from rag.errors import IndexChanging
 from rag.language.english import NO_SUBJECTS, SAYS
 from rag.language.facts import lower_words, name_spans, words_of
 from rag.schema import NO_FILTERS, Answer, Article, Filters
@@ -105,10 +104,7 @@ def openers(chain: Chain, most: int = MOST_SUGGESTED) -> tuple[str, ...]:
 
 def _read(index: Index, article_ids: Iterable[str]) -> Iterator[Article]:
     for article_id in article_ids:
-        try:
-            article = index.article(article_id)
-        except IndexChanging:  # the other articles suffice
-            continue
+        article = index.article(article_id)
         if article and article.language.casefold()[:2] in {"", "en"}:
             yield article
 

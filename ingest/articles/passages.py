@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from ingest.content.blocks import LIST_INTRODUCERS
 from rag.language.segment import sentence_ends
-from rag.schema import Article, Passage, Span
+from rag.schema import Article, Passage, Span, passage_id
 
 SPLITTER = "sentencex/60-90/abbreviations"
 """The splitter's version, recorded in the index; changed with every change of where a text is split."""
@@ -60,7 +60,7 @@ def split(article: Article) -> list[Passage]:
     quotable, digest = [unit.quote for unit in units if unit.quote], article.digest
     return [
         Passage(
-            id=f"{article.id}#{digest[:8]}-{ordinal}",
+            id=passage_id(article.id, digest, ordinal),
             article_id=article.id,
             digest=digest,
             ordinal=ordinal,

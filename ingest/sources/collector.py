@@ -17,9 +17,9 @@ from ingest.sources.files import Source, find, hinders, is_gone, is_url, listed_
 from ingest.sources.known import KnownSources
 from ingest.sources.opener import Opener
 from ingest.sources.sites import Sites, version_of
-from ingest.sources.state import SourceState
 from rag.errors import ReadError
 from rag.schema import Article, Failure, Notice
+from rag.store.source_states import SourceState
 
 SIZE_OF_A_PAGE = 50_000
 """Bytes that a URL counts for in the progress, before its size is known."""
@@ -73,6 +73,11 @@ class Seen:
         missing = origin in self.complete or origin in self.removed or (left_out and article_id in left_out.ids)
         return not missing
 
+    @property
+    def touched(self) -> set[str]:
+        """The origins from which articles may have vanished, or become copies of others."""
+        return self.complete | self.removed | self.unpublished.keys() | {origin for _, origin in self.articles}
+
     def all_notices(self) -> tuple[Notice, ...]:
         """Each notice once, and for each source how many of its entries are not published."""
         left_out = (Notice(entries.name, _left_out(entries.ids.total())) for entries in self.unpublished.values())
@@ -116,8 +121,9 @@ class Collector:
             yield from self._events(sources)
             if not is_url(place) and not any(isinstance(source, Failure) and hinders(source) for source in sources):
                 listed_whole.add(Path(os.path.realpath(place)))
-        unread = [o for o in self.known.indexed.counts if o not in self.seen.complete and o not in self.seen.skipped]
-        yield from map(Removed, vanished(unread, listed_whole))
+        indexed = {origin for place in listed_whole for origin in self.known.indexed.load(str(place))}
+        unread = indexed - self.seen.complete - self.seen.skipped
+        yield from map(Removed, vanished(sorted(unread), listed_whole))
 
     def _find(self, place: str) -> Iterable[Source | Failure]:
         if is_url(place):
@@ -194,7 +200,7 @@ class Collector:
             if origin not in self.seen.skipped and origin not in self.seen.complete:
                 self.seen.skipped.add(origin)
                 self.seen.tried.add(origin)
-                self.seen.unchanged += self.known.indexed.counts.get(origin, 0)
+                self.seen.unchanged += self.known.indexed.count(origin)
         if event.revision != event.state.revision:
             yield replace(event.state, revision=event.revision)
 
@@ -212,7 +218,7 @@ class Collector:
     def _stand_in(self, source: Source, problem: str) -> Iterator[Article]:
         """A feed's own text of a page that cannot be read; the page is fetched again by the next run."""
         entry = source.entry
-        if entry and entry.text != entry.title and not self.known.indexed.counts.get(source.origin):
+        if entry and entry.text != entry.title and not self.known.indexed.count(source.origin):
             yield from self._articles(source, iter([replace(entry, id=source.origin, origin=source.origin)]))
             problem += " (the text in its feed was taken)"
         self.seen.failed.append(Failure(source.name, problem))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from ingest.content.types import Read, Unpublished
 from ingest.sources.files import Source
-from ingest.sources.state import SourceState
 from rag.schema import Failure, Notice
+from rag.store.source_states import SourceState
 
 
 @dataclass(frozen=True, slots=True)

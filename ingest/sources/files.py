@@ -19,7 +19,7 @@ from ingest.readers.feeds import listed_urls
 from ingest.readers.registry import TEXT, is_wanted, kind_of
 from rag.errors import ReadError
 from rag.schema import Article, Failure
-from rag.store.connection import DATABASE
+from rag.store.files import OLD_DATABASE, POINTER
 
 _OTHER_URL = re.compile(r"[a-z][a-z+.-]+:/", re.IGNORECASE)
 LARGEST_LIST = 1_000_000
@@ -177,7 +177,9 @@ def _walked(folder: Path, root: str, follow_links: bool) -> Iterator[Path | Fail
     walked = set[str]()
     for where, folders, files in os.walk(folder, onerror=failed, followlinks=follow_links):
         real = os.path.realpath(where)
-        if DATABASE in files or real in walked or _is_system(real):  # an index, or any Chroma store
+        if (
+            not {OLD_DATABASE, POINTER}.isdisjoint(files) or real in walked or _is_system(real)
+        ):  # an index, or any Chroma store
             folders.clear()
             continue
         walked.add(real)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
 
 from ingest.content.types import Options
 from ingest.sources.files import Source, file_source, is_gone, is_url, url_source
-from ingest.sources.state import SourceState, SourceStates
-from rag.schema import ArticleEntry, Copy, Failure
+from rag.schema import Failure
+from rag.store.catalog import Catalog, IndexedOrigin
+from rag.store.source_states import SourceState, SourceStateWriter
 
 READING_VERSION = 2
 """Raised when readers give other articles for the same source, so that all sources are read again."""
@@ -20,25 +18,33 @@ READING_VERSION = 2
 
 @dataclass(frozen=True, slots=True)
 class IndexedSources:
-    """The sources of an index by origin: `counts` of their articles, and `names`, which their articles' ids start with.
+    """What the index has of sources, by origin, each as it was when first asked for.
 
-    A state with another number of articles is not trusted: they were removed or lost, or the run was interrupted.
+    A state with another number of articles than the index is not trusted: they were removed or lost, or the run was
+    interrupted.
     """
 
-    counts: Mapping[str, int]
-    names: Mapping[str, str]
+    catalog: Catalog
+    _origins: dict[str, IndexedOrigin] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, entries: Iterable[ArticleEntry]) -> Self:
-        """The sources of all articles of an index."""
-        counts: Counter[str] = Counter()
-        names: dict[str, str] = {}
-        for entry in entries:
-            for place in (Copy(entry.id, entry.origin), *entry.copies):
-                counts[place.origin] += 1
-                if place.origin not in names:
-                    names[place.origin] = _name_in(place.id, place.origin)
-        return cls(counts, {origin: name for origin, name in names.items() if name})
+    def count(self, origin: str) -> int:
+        """The number of articles, and of copies of others, that come from a source."""
+        return self._origin(origin).articles
+
+    def name(self, origin: str) -> str:
+        """The name that the ids of a source's articles start with; empty if it has none, or is not in the index."""
+        return _name_in(self._origin(origin).first_id, origin)
+
+    def load(self, place: str) -> list[str]:
+        """The origins of all sources at and below a file or folder, which are read from the index together."""
+        found = {each.origin: each for each in self.catalog.origins_below(place)}
+        self._origins.update((origin, each) for origin, each in found.items() if origin not in self._origins)
+        return list(found)
+
+    def _origin(self, origin: str) -> IndexedOrigin:
+        if origin not in self._origins:
+            self._origins[origin] = self.catalog.origin(origin)
+        return self._origins[origin]
 
 
 def _name_in(article_id: str, origin: str) -> str:
@@ -53,7 +59,7 @@ class KnownSources:
     """Sources as the index and the stored states know them; `names` are those given in this run, with their origins."""
 
     indexed: IndexedSources
-    states: SourceStates
+    states: SourceStateWriter
     options: Options
     names: dict[str, str] = field(default_factory=dict)
 
@@ -70,7 +76,7 @@ class KnownSources:
         """A source of an earlier run, without its state, so that it is read whether it changed or not."""
         state = self.states.get(origin)
         self.states.drop([origin])
-        name = state.name if state else self.indexed.names.get(origin, Path(origin).name)
+        name = state.name if state else self.indexed.name(origin) or Path(origin).name
         return url_source(origin) if is_url(origin) else file_source(origin, name)
 
     def state_of(self, source: Source, revision: str, articles: int = 0, pages: tuple[str, ...] = ()) -> SourceState:
@@ -84,13 +90,13 @@ class KnownSources:
     def _is_intact(self, state: SourceState) -> bool:
         """Whether the index has as many articles of the source, and of each page that it lists, as were read."""
         if not state.pages:
-            return self.indexed.counts.get(state.origin, 0) == state.articles
+            return self.indexed.count(state.origin) == state.articles
         pages = map(self.states.get, state.pages)
         return all(page is not None and not page.pages and self._is_intact(page) for page in pages)
 
     def _free_name(self, source: Source) -> str:
         """The source's name in the index; else its name, after as much of its path as makes it unique."""
-        name, parts = self.indexed.names.get(source.origin, source.name), Path(source.origin).parts
+        name, parts = self.indexed.name(source.origin) or source.name, Path(source.origin).parts
         while self._is_taken(name, source.origin) and source.path:
             longer = "/".join(parts[-len(name.split("/")) - 1 :])
             if longer == name:

@@ -12,9 +12,9 @@ from ingest.content.types import Content, Options, Read, Unpublished
 from ingest.readers.feeds import is_feed, is_sitemap, listed_urls, sitemap_pages
 from ingest.sources.events import Changed, Listing, Unavailable, Unchanged
 from ingest.sources.files import Source, url_source
-from ingest.sources.state import SourceState
 from rag.errors import ReadError
 from rag.schema import Article, Failure, Notice
+from rag.store.source_states import SourceState
 
 if TYPE_CHECKING:
     from ingest.sources.fetch import Fetcher, Page

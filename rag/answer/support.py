@@ -15,7 +15,6 @@ from typing import Self
 
 import numpy as np
 
-from rag.errors import IndexChanging
 from rag.language.facts import Facts, facts_of, lower_words
 from rag.models.cross_encoders import Entailment
 from rag.models.embedding import Embedder, Vectors, normalized
@@ -198,14 +197,10 @@ class Checker:
 
     def premises(self, passages: Sequence[Passage]) -> list[Premise]:
         """The passages as evidence, in their order."""
-        try:
-            stored = {each.passage.id: each.sentence_vectors for each in self.index.passages([p.id for p in passages])}
-        except IndexChanging:  # an ingest has replaced one of them since it was found
-            stored = {}
-        return [
-            Premise.of(p, self._vectors(p) if p.id not in stored else stored[p.id], self.index.fulltext)
-            for p in passages
-        ]
+        stored = {each.passage.id: each.sentence_vectors for each in self.index.passages([p.key for p in passages])}
+        fulltext = self.index.fulltext
+        # An ingest may have replaced one of them since it was found.
+        return [Premise.of(p, stored[p.id] if p.id in stored else self._vectors(p), fulltext) for p in passages]
 
     def check(self, text: str, premises: Sequence[Premise], cited: Collection[str]) -> Verdict:
         """Check a sentence against the passages it cites, whose ids are `cited`: each alone, then all of them together.

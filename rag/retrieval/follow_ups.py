@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rag.errors import IndexChanging
 from rag.language.english import NO_NAMES
 from rag.language.question import NAMED
 from rag.schema import Query, Turn
@@ -73,10 +72,7 @@ def best_match(turns: Sequence[Turn], index: Index) -> tuple[str, ...]:
     """The article that best matches the words of these turns, for turns without citations."""
     words = " ".join(f"{turn.question} {turn.answer}" for turn in turns)
     best = index.fulltext.search(words, 1)
-    try:
-        return tuple(stored.passage.article_id for stored in index.passages([passage_id for passage_id, _ in best]))
-    except IndexChanging:
-        return ()
+    return tuple(stored.passage.article_id for stored in index.passages([key for key, _ in best]))
 
 
 def carried_words(titles: Sequence[str], turns: Sequence[Turn]) -> str:

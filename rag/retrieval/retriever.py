@@ -16,7 +16,8 @@ from rag.retrieval.scoring import QuestionProfile, jaccard, sentence_fits
 from rag.schema import Filters, Hit, Passage, Query
 from rag.store.fulltext import FullTextIndex
 from rag.store.hints import ingest_command
-from rag.store.index import Index, StoredPassage, retry_while_changing
+from rag.store.index import Index
+from rag.store.rows import StoredPassage
 
 RESCORED, RERANKED = 40, 20
 """So many of the best candidates are scored sentence by sentence, and so many of those by the reranker, if any."""
@@ -63,7 +64,7 @@ class Retriever:
     def retrieve(self, query: Query) -> list[Hit]:
         """At most `hits` hits, best first; none if the filters exclude all. Scores compare within one question only.
 
-        Raises IndexMissing when nothing is indexed, IndexChanging when the passages found are replaced again and again.
+        Raises IndexMissing when nothing is indexed.
         """
         questions = [query.question, *sub_questions(query.question)]
         vectors = self.embedder.embed_questions(questions)
@@ -86,7 +87,6 @@ class Retriever:
         least, margin = (INDEPENDENT_COSINE, INDEPENDENT_MARGIN) if query.weight >= 1 else (0.0, NAMELESS_MARGIN)
         return anywhere >= least and anywhere - there > margin
 
-    @retry_while_changing
     def _candidates(self, query: Query, vector: Vectors) -> list[Candidate]:
         """The best passages of the first stage."""
         near = self.index.candidates(query, vector, self.candidates)
@@ -94,12 +94,12 @@ class Retriever:
             raise IndexMissing(f"the index {self.index.folder} is empty; fill it: {ingest_command(self.index.folder)}")
         fused = z_scores([c.similarity for c in near]) + z_scores([c.bm25 for c in near])
         best = np.argsort(-fused, kind="stable")[: max(RESCORED, self.hits)]
-        scores = {near[i].passage_id: float(fused[i]) for i in best}
+        scores = {near[i].key: float(fused[i]) for i in best}
         stored = self.index.passages(list(scores))
         similarities = [_cosines(each, vector) for each in stored]
         best_sentences = z_scores([max((0.0, *cosines)) for cosines in similarities])
         return [
-            Candidate(each, cosines, scores[each.passage.id] + float(z))
+            Candidate(each, cosines, scores[each.passage.key] + float(z))
             for each, cosines, z in zip(stored, similarities, best_sentences, strict=True)
         ]
 

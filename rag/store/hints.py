@@ -24,3 +24,8 @@ def repair_hint(folder: Path) -> str:
 def rebuild_command(folder: Path, embedding_model: str) -> str:
     """The command that embeds an index again with another model."""
     return f"pullquote rebuild --embedding-model {shlex.quote(embedding_model)} --index {shlex.quote(str(folder))}"
+
+
+def convert_command(folder: Path) -> str:
+    """The command that converts an index of an earlier version."""
+    return f"pullquote rebuild --index {shlex.quote(str(folder))}"

@@ -1,191 +1,129 @@
-"""Reads the index: articles and passages from Chroma, their words from tantivy.
+"""Reads the index: finds passages by vector, words and filters, and returns articles and passages.
 
-Chroma is the source of truth. An article's row is the commit mark: a passage whose digest is not that of its
-article's row is not yet, or no longer, part of the index, and readers ignore it. The generation in the articles'
-collection metadata grows with every write; readers compare it and reopen, since an open Chroma client does not
-find what another process adds. During a write the full text's generation file is one ahead: that marks an interrupted
-write, which the next writer repairs. While that file is unchanged, readers skip the comparison.
+The catalogue is the source of truth. What the derived indexes find is looked up there: a passage that was removed
+since is left out, and one that was added since is found by exact search. Readers never wait for a writer.
 
 Never writes. Knows nothing of embedding and of ranking: it receives vectors, and returns similarities and BM25 scores.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
+import numpy.typing as npt
 
-from rag.errors import IndexChanging
 from rag.models.embedding import Vectors
-from rag.schema import Article, ArticleEntry, Copy, Filters, Passage, Query
-from rag.store.connection import (
-    FULLTEXT_FOLDER,
-    PAGE,
-    Connection,
-    check_built_with,
-    connect,
-    database_inode,
-    pair_in_use,
-)
-from rag.store.fulltext import FileState, FullTextIndex
-from rag.store.rows import entries_from, filter_conditions, passages_from, sentence_vectors_from
-from rag.store.vectors import LostVectors, index_changing, store_errors
+from rag.schema import Article, ArticleEntry, Copy, Filters, Query
+from rag.store.catalog import Catalog, State, check_built_with
+from rag.store.dense import DenseIndex
+from rag.store.derived import open_fulltext, open_matrices
+from rag.store.files import CATALOG, FULLTEXT, POINTER, DerivedState, store_in_use
+from rag.store.fulltext import FullTextIndex
+from rag.store.matrix import Keys, Matrix
+from rag.store.rows import StoredPassage, article_from
 
 MAX_COPIES = 20
-MAX_ATTEMPTS, RETRY_SECONDS = 5, 0.05
-"""Of a reader, while another process changes what it reads."""
-
-log = logging.getLogger(__name__)
-retry_while_changing = retry(
-    retry=retry_if_exception_type(IndexChanging),
-    stop=stop_after_attempt(MAX_ATTEMPTS),
-    wait=wait_fixed(RETRY_SECONDS),
-    reraise=True,
-)
-"""Decorator that repeats a reading while another process changes the index; raises IndexChanging in the end."""
+MAX_SOURCES = 10_000
+EXACT_PASSAGES = 20_000
+"""If filters allow no more passages, all of these are compared; otherwise the nearest of all are filtered."""
+SURPLUS = 1.5
+"""How many more candidates than expected are requested before filtering."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A passage's id, its cosine similarity to a question's vector, and its BM25 score (0: no word in common)."""
+    """A passage's key, its cosine similarity to a question's vector, and its BM25 score (0: no word in common)."""
 
-    passage_id: str
+    key: int
     similarity: float
     bm25: float
 
 
-@dataclass(frozen=True, slots=True)
-class StoredPassage:
-    """A passage and the vectors of its sentences, one row each, of length 1."""
+@dataclass(slots=True)
+class Store:
+    """One store, opened; `pointer` is the state of the file that names it."""
 
-    passage: Passage
-    sentence_vectors: Vectors
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """One generation of the index, opened.
-
-    `inode` distinguishes it from an index recreated in its place. `file_state` is that of the full text's generation
-    file if no write was under way; as long as it is unchanged, the view is current.
-    """
-
-    store: Connection
+    folder: Path
+    pointer: tuple[int, int]
+    catalog: Catalog
+    dense: DenseIndex
+    article_vectors: Matrix
     fulltext: FullTextIndex
-    generation: int
-    inode: int
-    file_state: FileState | None
+    fulltext_state: DerivedState
 
 
 class Index:
     """An index, opened for reading; opening and reading change nothing. Safe to share between threads."""
-
-    _counts_passages = True
-    """Whether opening counts the full text's passages, which takes a while if there are many."""
 
     def __init__(self, folder: Path, embedding_model: str) -> None:
         """Raises IndexMissing, IndexMismatch or StoreError, each with the command that fixes it."""
         self.folder = folder
         self.embedding_model = embedding_model
         self._lock = threading.Lock()
-        self._view = self._open()
+        self._store = self._open()
 
     @property
     def fulltext(self) -> FullTextIndex:
-        """The full-text side of the newest generation."""
-        return self._current().fulltext
+        """The full-text side, with all that was written to it."""
+        store = self._current()
+        newest = DerivedState.read(store.folder / FULLTEXT)
+        if newest != store.fulltext_state:
+            with self._lock:
+                store.fulltext, store.fulltext_state = open_fulltext(store.folder, store.catalog), newest
+        return store.fulltext
 
     @property
     def generation(self) -> int:
         """A number that grows with every write."""
-        return self._current().generation
+        return self._state().generation
 
     @property
     def dimension(self) -> int:
         """The number of dimensions of the index's vectors; 0 while it is empty."""
-        return int(self._current().store.metadata.get("dimension", 0))
+        return self._state().dimension
 
-    @retry_while_changing
     def candidates(self, query: Query, vector: Vectors, limit: int) -> list[Candidate]:
-        """The passages nearest to a query by vector and those nearest by words, at most `limit` of each.
+        """The passages nearest to a query by vector and those nearest by words, about `limit` of each.
 
         `vector` has the shape (dimension,). Only passages that the filters allow are searched; if the query prefers
         articles, at most `limit` of their passages are added.
         """
-        with self._reading() as view:
-            bm25 = dict(view.fulltext.search(query.question, limit, query.filters, query.carried, query.weight))
-            similar = _nearest(view.store, vector, limit, query.filters)
-            if query.articles:
-                preferred = query.filters.and_also(Filters(article_ids=query.articles))
-                similar |= _nearest(view.store, vector, limit, preferred)
-            similar |= _similarities(view.store, vector, [i for i in bm25 if i not in similar])
-        return [Candidate(i, similarity, bm25.get(i, 0.0)) for i, similarity in similar.items()]
+        bm25 = dict(self.fulltext.search(query.question, limit, query.filters, query.carried, query.weight))
+        store = self._current()
+        similar = self._nearest(store, vector, limit, query.filters)
+        if query.articles:
+            preferred = query.filters.and_also(Filters(article_ids=query.articles))
+            similar |= self._nearest(store, vector, limit, preferred)
+        others = np.array([key for key in bm25 if key not in similar], dtype=np.int64)
+        similar |= _scores(others, store.dense.similarities(vector, others))
+        allowed = store.catalog.allowed(list(similar), query.filters)
+        return [Candidate(key, value, bm25.get(key, 0.0)) for key, value in similar.items() if key in allowed]
 
-    @retry_while_changing
     def closest(self, vector: Vectors, filters: Filters) -> float:
         """The cosine similarity of the nearest passage that the filters allow; 0 if there is none."""
-        with self._reading() as view:
-            return max(_nearest(view.store, vector, 1, filters).values(), default=0.0)
+        store = self._current()
+        near = self._nearest(store, vector, 1, filters)
+        allowed = store.catalog.allowed(list(near), filters)
+        return max((value for key, value in near.items() if key in allowed), default=0.0)
 
-    def passages(self, passage_ids: Sequence[str]) -> list[StoredPassage]:
-        """The committed passages among these, in the given order.
+    def passages(self, keys: Sequence[int]) -> list[StoredPassage]:
+        """The passages among these keys, in the given order, without those that have been removed."""
+        return self._current().catalog.passages(keys) if keys else []
 
-        If some are gone, another process has replaced them since they were found: then the index is reopened, and
-        IndexChanging is raised, so that a new search finds the current ones.
-        """
-        if not passage_ids:
-            return []
-        with self._reading() as view:
-            rows = view.store.passages.get(passage_ids, "documents", "metadatas")
-            if len(rows["ids"]) < len(set(passage_ids)):
-                self._reopen(view)
-                raise index_changing(self.folder)
-            vectors, found = sentence_vectors_from(rows), {p.id: p for p in passages_from(rows)}
-            entries = view.store.entries(passage.article_id for passage in found.values())
-        committed = {(entry.id, entry.digest) for entry in entries.values()}
-        passages = [found[i] for i in passage_ids if i in found]
-        return [StoredPassage(p, vectors[p.id]) for p in passages if (p.article_id, p.digest) in committed]
-
-    @retry_while_changing
     def article(self, article_id: str) -> Article | None:
-        """An article with its full text; `captions` and `lists` are empty, as they are not stored. None if unknown.
+        """An article with its full text; `captions` and `lists` are empty, as they are not stored. None if unknown."""
+        catalog = self._current().catalog
+        entry, parts = catalog.entries([article_id]).get(article_id), catalog.article_rows(article_id)
+        return article_from(entry, [part.passage for part in parts]) if entry else None
 
-        Raises IndexChanging if some of its passages are missing.
-        """
-        with self._reading() as view:
-            entry = view.store.entries([article_id]).get(article_id)
-            rows = view.store.passages.find([{"article_id": article_id}], "documents", "metadatas")
-        if not entry:
-            return None
-        parts = sorted((p for p in passages_from(rows) if p.digest == entry.digest), key=lambda p: p.ordinal)
-        if len(parts) != entry.passages:
-            raise index_changing(self.folder)
-        return Article(
-            id=entry.id,
-            title=entry.title,
-            text="".join(part.text for part in parts),
-            source=entry.source,
-            url=entry.url,
-            author=entry.author,
-            published=entry.published,
-            origin=entry.origin,
-            language=entry.language,
-            extra=entry.extra,
-        )
-
-    @retry_while_changing
     def elsewhere(self, entry: ArticleEntry) -> tuple[Copy, ...]:
         """Other places of an article: its copies, its near duplicates, and their copies."""
-        with self._reading() as view:
-            same_group = [{"story": entry.duplicate_group}]
-            near = entries_from(view.store.articles.find(same_group, "metadatas", limit=MAX_COPIES))
+        near = self._current().catalog.find_by_group(entry.duplicate_group, MAX_COPIES)
         others = [e for e in near if e.id != entry.id]
         copies = [copy for e in others for copy in (Copy(e.id, e.origin, e.title, e.source, e.url), *e.copies)]
         # A page that was saved as well as fetched is the same place to a reader.
@@ -193,153 +131,104 @@ class Index:
         places.pop((entry.source, entry.url), None)
         return tuple(places.values())[:MAX_COPIES]
 
-    @retry_while_changing
     def related(self, article_id: str, limit: int) -> list[ArticleEntry]:
         """The articles nearest to one by vector, nearest first: one per duplicate group, and none of its own group.
 
-        Empty if the article is unknown, or Chroma has lost vectors.
+        Empty if the article is unknown.
         """
-        with self._reading() as view:
-            entry = view.store.entries([article_id]).get(article_id)
-            vector = view.store.articles.vectors([article_id])
-            if not entry or not vector:
-                return []
-            try:
-                [matches] = view.store.articles.nearest(
-                    vector[article_id].reshape(1, -1), limit + MAX_COPIES, with_metadata=True
-                )
-            except LostVectors:  # the vector of another article is lost, so the nearest ones are unknown
-                return []
-        near = entries_from({"ids": [m.id for m in matches], "metadatas": [m.metadata or None for m in matches]})
-        groups = {e.duplicate_group: e for e in reversed(near) if e.duplicate_group != entry.duplicate_group}
+        store, own = self._current(), self.article_vectors([article_id]).get(article_id)
+        if own is None:
+            return []
+        end = store.catalog.state().next_article
+        [(keys, _)] = store.article_vectors.nearest_to_each(own.reshape(1, -1), limit + MAX_COPIES, end)
+        found = store.catalog.find_by_key(keys.tolist())
+        near = [found[key][0] for key in keys.tolist() if key in found]
+        group = next((e.duplicate_group for e in near if e.id == article_id), "")
+        groups = {e.duplicate_group: e for e in reversed(near) if e.duplicate_group != group and e.id != article_id}
         return list(reversed(groups.values()))[:limit]
 
-    @retry_while_changing
     def article_vectors(self, article_ids: Sequence[str]) -> dict[str, Vectors]:
-        """The vectors of these articles, by id, without those that are unknown or that Chroma has lost."""
-        with self._reading() as view:
-            return view.store.articles.vectors(article_ids)
+        """The vectors of these articles, by id, without those that are unknown."""
+        store = self._current()
+        keys = {article_id: key for article_id, (key, _, _) in store.catalog.article_keys(article_ids).items()}
+        vectors = store.article_vectors.vectors(np.array(list(keys.values()), dtype=np.int64))
+        return dict(zip(keys, vectors, strict=True))
 
     def articles(self) -> Iterator[ArticleEntry]:
         """All articles, read in pages."""
-        with self._reading() as view:
-            yield from view.store.all_entries()
+        return self._current().catalog.all_entries()
 
-    @retry_while_changing
     def entries(self, article_ids: Sequence[str]) -> dict[str, ArticleEntry]:
         """The indexed articles among these, by id."""
-        with self._reading() as view:
-            return view.store.entries(article_ids)
+        return self._current().catalog.entries(article_ids)
 
-    @retry_while_changing
     def counts(self) -> tuple[int, int]:
         """The numbers of articles and of passages."""
-        with self._reading() as view:
-            return view.store.articles.count(), view.store.passages.count()
+        state = self._state()
+        return state.articles, state.passages
 
-    def rows(self) -> Iterator[list[tuple[str, Passage | None, Vectors | None]]]:
-        """Pages of all passages with their vectors, by id, committed or not; None for what Chroma has lost."""
-        with self._reading() as view:
-            for page in view.store.passage_pages():
-                passages = {passage.id: passage for passage in passages_from(page)}
-                vectors = view.store.passages.vectors(page["ids"])
-                yield [(i, passages.get(i), vectors.get(i)) for i in page["ids"]]
+    def sources(self) -> list[str]:
+        """The sources of the articles, most frequent first."""
+        return self._current().catalog.sources(MAX_SOURCES)
 
-    def passage_vectors(self, passage_ids: Sequence[str]) -> dict[str, tuple[Vectors, Vectors]]:
-        """The vectors of these passages and of their sentences, by id, without those that Chroma has lost."""
-        with self._reading() as view:
-            vectors = view.store.passages.vectors(passage_ids)
-            sentences = sentence_vectors_from(view.store.passages.get(vectors, "metadatas"))
-        return {i: (vectors[i], own) for i, own in sentences.items()}
+    def published(self) -> tuple[date, date] | None:
+        """The first and the last day of publication; None if no article has a date."""
+        return self._current().catalog.published()
 
-    def articles_without_vector(self) -> list[str]:
-        """The articles whose vector Chroma has lost."""
-        with self._reading() as view:
-            articles = view.store.articles
-            pages = ((page["ids"], articles.vectors(page["ids"])) for page in articles.pages(PAGE))
-            return [article_id for ids, vectors in pages for article_id in ids if article_id not in vectors]
+    def open_vectors(self, *, wait: bool = False) -> None:
+        """Open Chroma's vectors in the background, as a process does that will answer many questions."""
+        dense = self._current().dense
+        dense.open_in_background()
+        if wait:
+            dense.wait_until_open()
 
-    def fulltext_ids(self) -> set[str]:
-        """The passages in the full text's folder, even if readers do not use it because it is out of step."""
-        try:
-            return FullTextIndex(self.folder / FULLTEXT_FOLDER).ids()
-        except ValueError:
-            return set()
+    def _nearest(self, store: Store, vector: Vectors, limit: int, filters: Filters) -> dict[int, float]:
+        """The passages nearest to a vector that the filters allow, with their similarities; some may be removed."""
+        state = store.catalog.state()
+        if not filters:
+            return _scores(*store.dense.nearest(vector, limit, state.next_passage))
+        left = store.catalog.count_allowed(filters)
+        if left > EXACT_PASSAGES:
+            wanted = int(limit * SURPLUS * state.passages / left)
+            near = _scores(*store.dense.nearest(vector, wanted, state.next_passage))
+            allowed = store.catalog.allowed(list(near), filters)
+            if len(allowed) >= limit:
+                return {key: value for key, value in near.items() if key in allowed}
+        ranges = store.catalog.ranges_allowed(filters)
+        return _scores(*store.dense.within(vector, limit, ranges))
 
-    def nearest(self, vectors: Vectors, limit: int) -> list[dict[str, float]]:
-        """For each vector the similarity of the nearest passages, by id, committed or not.
+    def _state(self) -> State:
+        return self._current().catalog.state()
 
-        Empty for a vector that Chroma cannot search by, because its graph of vectors refers to a lost one.
-        """
-        with self._reading() as view:
-            try:
-                results = view.store.passages.nearest(vectors, limit)
-            except LostVectors:  # one such vector fails the whole request
-                middle = len(vectors) // 2
-                halves = (vectors[:middle], vectors[middle:]) if middle else ()
-                return [result for half in halves for result in self.nearest(half, limit)] or [{}]
-        return [{match.id: match.similarity for match in matches} for matches in results]
-
-    @contextmanager
-    def _reading(self) -> Iterator[View]:
-        """The newest generation, with the store's errors as StoreError."""
-        with store_errors(self.folder):
-            yield self._current()
-
-    def _current(self) -> View:
-        view = self._view
-        if view.file_state and view.file_state == FullTextIndex.file_state(self.folder / FULLTEXT_FOLDER):
-            return view
-        with store_errors(self.folder):
-            # The file first: without it, Chroma fails whenever it has no open connection left.
-            newest = (database_inode(self.folder), *pair_in_use(view.store.database, self.folder))
-        return view if newest == (view.inode, view.store.articles.name, view.generation) else self._reopen(view)
-
-    def _reopen(self, stale: View) -> View:
+    def _current(self) -> Store:
+        """The store in use; opened again if a rebuild has replaced it, or another index lies in its place."""
+        store = self._store
+        if _pointer(self.folder) == store.pointer:
+            return store
         with self._lock:
-            if self._view is stale:
-                self._view = self._open()
-            return self._view
+            if self._store is store:
+                self._store = self._open()
+            return self._store
 
-    @retry_while_changing
-    def _open(self) -> View:
-        folder = self.folder / FULLTEXT_FOLDER
-        for _ in range(MAX_ATTEMPTS):
-            inode, state, store = database_inode(self.folder), FullTextIndex.file_state(folder), connect(self.folder)
-            with store_errors(self.folder):
-                check_built_with(store.metadata, self.embedding_model, self.folder)
-                fulltext = _fulltext_in_folder(folder, store, counted=self._counts_passages)
-            if fulltext or FullTextIndex.file_state(folder) == state:
-                break
-            time.sleep(RETRY_SECONDS)  # another process writes, and what was read first is out of date
-        unwritten = state if state and state[0] == store.generation else None
-        return View(store, fulltext or _fulltext_in_memory(store, self.folder), store.generation, inode, unwritten)
+    def _open(self) -> Store:
+        pointer, folder = _pointer(self.folder), store_in_use(self.folder)
+        catalog = Catalog(self.folder, folder / CATALOG)
+        state = catalog.state()
+        check_built_with(state, self.embedding_model, self.folder)
+        matrices, newest = open_matrices(folder, catalog, state), DerivedState.read(folder / FULLTEXT)
+        fulltext = open_fulltext(folder, catalog)
+        dense = DenseIndex(folder, state.identity, matrices.passages)
+        return Store(folder, pointer, catalog, dense, matrices.articles, fulltext, newest)
 
 
-def _fulltext_in_folder(folder: Path, store: Connection, *, counted: bool) -> FullTextIndex | None:
-    # During a write the generation file is one ahead, and the full text may differ from the articles' rows.
-    writing = FullTextIndex.read_generation(folder) == store.generation + 1
-    passages = store.passages.count() if counted and not writing else None
-    return FullTextIndex.open_current(folder, store.generation + writing, passages)
+def _pointer(folder: Path) -> tuple[int, int]:
+    """The state of the file that names the store in use; zeros if there is none."""
+    try:
+        status = (folder / POINTER).stat()
+    except (OSError, ValueError):
+        return 0, 0
+    return status.st_ino, status.st_mtime_ns
 
 
-def _fulltext_in_memory(store: Connection, folder: Path) -> FullTextIndex:
-    log.info("building the full-text index of %s in memory", folder)
-    fulltext = FullTextIndex()
-    with store_errors(folder):
-        fulltext.replace([], store.committed_passages())
-    return fulltext
-
-
-def _nearest(store: Connection, vector: Vectors, limit: int, filters: Filters) -> dict[str, float]:
-    """The similarity of the nearest passages, by id."""
-    [matches] = store.passages.nearest(vector.reshape(1, -1), limit, filter_conditions(filters))
-    return {match.id: match.similarity for match in matches}
-
-
-def _similarities(store: Connection, vector: Vectors, passage_ids: Sequence[str]) -> dict[str, float]:
-    """The similarity of these passages to a vector, by id; unknown ids are left out."""
-    if not passage_ids:
-        return {}
-    rows = store.passages.get(passage_ids, "embeddings")
-    return {i: float(np.dot(own, vector)) for i, own in zip(rows["ids"], rows["embeddings"], strict=True)}
+def _scores(keys: Keys, similarities: npt.NDArray[np.float32]) -> dict[int, float]:
+    return dict(zip(keys.tolist(), similarities.tolist(), strict=True))

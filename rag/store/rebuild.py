@@ -1,84 +1,88 @@
-"""Embeds a whole index again with another model, beside the collections in use.
+"""Fills a new store from the articles of the one in use: with another model, or to replace what is damaged.
 
 Knows nothing of the model: a function that embeds passages is passed in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from rag.models.embedding import Vectors
 from rag.schema import Passage
-from rag.store.connection import (
-    FULLTEXT_FOLDER,
-    Connection,
-    check_built_with,
-    connect,
-    create_pair,
-    database_inode,
-    drop_other_pairs,
-    open_pair,
-    pair_number,
-)
-from rag.store.fulltext import FullTextIndex
+from rag.store.catalog import Catalog, sql_errors
+from rag.store.catalog_writer import create_catalog
+from rag.store.files import CATALOG, delete_other_stores, new_store, store_in_use, use_store
 from rag.store.lock import locked
-from rag.store.rows import entries_from, passage_row, passages_from
-from rag.store.vectors import Rows, store_errors
-from rag.store.writer import repair
+from rag.store.rows import StoredArticle
+from rag.store.source_states import SourceState, SourceStates
+from rag.store.writer import IndexWriter
 
 ARTICLES_AT_ONCE = 32
 
 Embed = Callable[[Sequence[Passage]], tuple[Vectors, list[Vectors]]]
 """Passages → their vectors, and those of their sentences."""
+Progress = Callable[[int, int], object]
+"""Called with the number of passages done, and of all."""
 
 
-def rebuild(folder: Path, embedding_model: str, embed: Embed, progress: Callable[[int, int], object]) -> int:
-    """Embed the stored text again with another model; returns the number of passages.
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """All that an index holds: its articles in batches, its source states, and what it was built with.
 
-    The new collections come into use at the end; until then, and if this is interrupted, the old ones are in use.
-    `progress` is called with the passages done and their total. Raises IndexMissing, IndexLocked, IndexMismatch or
-    StoreError.
+    `passages` is their number.
     """
-    database_inode(folder)  # raises IndexMissing before the folder is locked, which would create it
-    with locked(folder), store_errors(folder):
-        repair(folder)
-        old = connect(folder)
-        check_built_with(old.metadata, str(old.metadata.get("embedding_model")), folder)
-        drop_other_pairs(old.database, old.articles.name)
-        number, generation = pair_number(old.articles.name) + 1, old.generation + 1
-        metadata = {**old.metadata, "embedding_model": embedding_model, "generation": generation}
-        unbuilt = {name: value for name, value in metadata.items() if name not in ("built", "dimension")}
-        create_pair(old.database, number, unbuilt)
-        new, total, done, dimension = open_pair(old.database, number), old.passages.count(), 0, 0
-        for page in old.articles.pages(ARTICLES_AT_ONCE, "metadatas"):
-            vectors = _copy_articles(page, old, new, embed)
-            done, dimension = done + len(vectors), vectors.shape[1] if len(vectors) else dimension
-            progress(done, total)
-        fulltext = folder / FULLTEXT_FOLDER
-        if not FullTextIndex.open_current(fulltext, old.generation, done):
-            FullTextIndex.build(fulltext, generation, new.committed_passages())
-        FullTextIndex.write_generation(fulltext, generation)  # one ahead, as in any other write
-        new.articles.modify({**metadata, "built": 1, **({"dimension": dimension} if dimension else {})})
-        FullTextIndex.write_generation(fulltext, generation)
-        drop_other_pairs(old.database, new.articles.name)
+
+    embedding_model: str
+    splitter: str
+    passages: int
+    articles: Iterable[Sequence[StoredArticle]]
+    states: Iterable[SourceState]
+
+
+def rebuild(folder: Path, embedding_model: str, embed: Embed, progress: Progress) -> int:
+    """Embed the stored text with another model; returns the number of passages.
+
+    The new store comes into use at the end; until then, and if this is interrupted, the old one is in use.
+    Raises IndexMissing, IndexLocked, IndexMismatch or StoreError.
+    """
+    store_in_use(folder)  # raises IndexMissing before the folder is locked, which would create it
+    with locked(folder):
+        old = store_in_use(folder)
+        delete_other_stores(folder, old)
+        catalog = Catalog(folder, old / CATALOG)
+        state, stored = catalog.state(), catalog.stored_articles(ARTICLES_AT_ONCE)
+        embedded = (_embed_all(batch, embed) for batch in stored)
+        contents = Contents(embedding_model, state.splitter, state.passages, embedded, SourceStates(catalog).all())
+        return fill(folder, contents, progress)
+
+
+def fill(folder: Path, contents: Contents, progress: Progress) -> int:
+    """Fill a new store of a locked folder, and put it into use; returns the number of passages."""
+    with sql_errors(folder):
+        store, done = new_store(folder), 0
+        create_catalog(store / CATALOG, contents.embedding_model, contents.splitter)
+        writer = IndexWriter(folder, store, contents.embedding_model)
+        try:
+            for batch in contents.articles:
+                writer.put(batch)
+                done += sum(len(stored.passages) for stored in batch)
+                progress(done, contents.passages)
+            writer.states.put(contents.states)
+            writer.finish()
+        finally:
+            writer.close()
+        use_store(folder, store)
     return done
 
 
-def _copy_articles(articles: Rows, old: Connection, new: Connection, embed: Embed) -> Vectors:
-    """Embed the passages of these articles, write both into the new pair, and return the passages' vectors."""
-    current = {entry.id: entry.digest for entry in entries_from(articles)}
-    rows = old.passages.find([{"article_id": {"$in": articles["ids"]}}], "documents", "metadatas")
-    passages = [passage for passage in passages_from(rows) if current[passage.article_id] == passage.digest]
-    if not passages:
-        return np.zeros((0, 0), dtype=np.float32)
-    vectors, sentences = embed(passages)
-    new.upsert_passages(
-        passages, vectors, [passage_row(p, own, p.duplicate_group) for p, own in zip(passages, sentences, strict=True)]
-    )
-    own = {i: [n for n, p in enumerate(passages) if p.article_id == i] for i in articles["ids"]}
-    means = np.stack([vectors[own[i]].mean(axis=0) if own[i] else np.zeros(vectors.shape[1]) for i in articles["ids"]])
-    new.articles.upsert(articles["ids"], means.astype(np.float32), [row or {} for row in articles["metadatas"]])
-    return vectors
+def _embed_all(batch: Sequence[StoredArticle], embed: Embed) -> list[StoredArticle]:
+    """The articles with new vectors; their passages are embedded together."""
+    vectors, sentences = embed([passage for stored in batch for passage in stored.passages])
+    embedded, first = list[StoredArticle](), 0
+    for stored in batch:
+        own = slice(first, first + len(stored.passages))
+        embedded.append(replace(stored, vectors=vectors[own], sentence_vectors=sentences[own]))
+        first = own.stop
+    return embedded

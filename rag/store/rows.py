@@ -1,35 +1,37 @@
-"""Articles and passages to and from the rows of Chroma's collections, which hold strings and numbers only.
+"""Articles and passages to and from rows of the catalogue.
 
-Knows nothing of collections and requests.
+Knows nothing of statements and connections.
 """
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from datetime import date, datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from sqlalchemy import RowMapping
 
 from rag.models.embedding import Vectors, normalized
-from rag.schema import Article, ArticleEntry, Copy, Filters, Passage, Span
-from rag.store.fulltext import date_number, number_date
-from rag.store.vectors import Rows
+from rag.schema import Article, ArticleEntry, Copy, Passage, Span, passage_id
 
-_PASSAGE_FIELDS = ("article_id", "digest", "ordinal", "start", "end", "title", "source", "url", "author")
-_ARTICLE_FIELDS = ("digest", "title", "source", "url", "author", "origin", "language", "text_digest")
-"""Fields that a row holds unchanged, under their own name."""
-_SENTENCE_VECTORS = "sentence_vectors"
+Values = dict[str, Any]
+"""A row to insert, by column."""
+_ARTICLE_FIELDS = ("id", "digest", "title", "source", "url", "author", "origin", "language", "text_digest")
+_OWN_FIELDS = ("key", "ordinal", "start", "end", "text")
+_SHARED_FIELDS = ("digest", "title", "source", "url", "author", "duplicate_group")
+"""Fields that rows hold unchanged, under their own name: of articles, of passages, and of passages' articles."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredArticle:
     """An article with everything written for it: its passages, and one row of vectors for each.
 
-    `duplicate_group` and `copies` are as in ArticleEntry; `sketch` finds near duplicates.
+    `duplicate_group` and `copies` are as in ArticleEntry; `sketch` finds near duplicates; `added` is when it was first
+    indexed, now if None.
     """
 
     article: Article
@@ -39,6 +41,15 @@ class StoredArticle:
     duplicate_group: str = ""
     copies: tuple[Copy, ...] = ()
     sketch: str = ""
+    added: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPassage:
+    """A passage and the vectors of its sentences, one row each, of length 1."""
+
+    passage: Passage
+    sentence_vectors: Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,43 +61,83 @@ class Neighbour:
     sketch: str
 
 
-def _pack(vectors: Vectors) -> str:
-    """Vectors as text, one byte per number, which changes a cosine by about .001."""
+def date_number(day: date | None) -> int:
+    """A day as a number that sorts and filters by range, such as 20240131; 0 for None."""
+    return day.year * 10000 + day.month * 100 + day.day if day else 0
+
+
+def number_date(number: int) -> date | None:
+    """The day of a `date_number`."""
+    return date(number // 10000, number // 100 % 100, number % 100) if number else None
+
+
+def pack_vector(vector: Vectors) -> bytes:
+    """A vector as bytes, two per number."""
+    return vector.astype("<f2").tobytes()
+
+
+def unpack_vectors(packed: Sequence[bytes], dimension: int) -> Vectors:
+    """Packed vectors, one row each, of length 1."""
+    numbers = np.frombuffer(b"".join(packed), dtype="<f2").reshape(-1, dimension or 1)
+    return normalized(numbers.astype(np.float32))
+
+
+def pack_sentences(vectors: Vectors) -> bytes:
+    """The vectors of sentences as bytes, one per number, which changes a cosine by about .001."""
     largest = np.abs(vectors).max(axis=1, keepdims=True, initial=1e-9)
-    scaled = np.rint(vectors / largest * 127).astype(np.int8)
-    return f"{vectors.shape[1]}:{base64.b64encode(scaled.tobytes()).decode('ascii')}"
+    numbers: npt.NDArray[np.int8] = np.rint(vectors / largest * 127).astype(np.int8)
+    return numbers.tobytes()
 
 
-def _unpack(packed: str) -> Vectors:
-    dimension, _, numbers = packed.partition(":")
-    scaled = np.frombuffer(base64.b64decode(numbers), dtype=np.int8)
-    return normalized(scaled.reshape(-1, int(dimension)).astype(np.float32))
+def unpack_sentences(packed: bytes, dimension: int) -> Vectors:
+    """The vectors of sentences, one row each, of length 1."""
+    return normalized(np.frombuffer(packed, dtype=np.int8).reshape(-1, dimension or 1).astype(np.float32))
 
 
-def passage_row(passage: Passage, sentence_vectors: Vectors, duplicate_group: str) -> dict[str, str | int]:
-    """The metadata of a passage's row; its text is the row's document."""
-    return {
-        **{name: getattr(passage, name) for name in _PASSAGE_FIELDS},
-        "sentences": json.dumps(passage.sentences),
-        _SENTENCE_VECTORS: _pack(sentence_vectors),
-        "published": date_number(passage.published),
-        "story": duplicate_group,
-    }
-
-
-def article_row(stored: StoredArticle, added: datetime) -> dict[str, str | int]:
-    """The metadata of an article's row; `added` is when the article was first indexed."""
+def article_values(stored: StoredArticle, key: int, first_passage: int, added: datetime) -> Values:
+    """An article's row."""
     article = stored.article
     return {
         **{name: getattr(article, name) for name in _ARTICLE_FIELDS},
-        "published": date_number(article.published),
+        # An article that was read from the index has lost the captions and lists that its digest depends on.
+        "digest": stored.passages[0].digest if stored.passages else article.digest,
+        "key": key,
+        "first_passage": first_passage,
         "passages": len(stored.passages),
+        "published": date_number(article.published),
         "extra": json.dumps(article.extra),
-        "story": stored.duplicate_group or article.text_digest,
+        "duplicate_group": stored.duplicate_group or article.text_digest,
         "copies": copies_json(stored.copies),
         "sketch": stored.sketch,
         "added": added.isoformat(timespec="seconds"),
     }
+
+
+def passage_values(stored: StoredArticle, article_key: int, first_passage: int) -> list[Values]:
+    """The rows of an article's passages."""
+    columns = zip(stored.passages, stored.vectors, stored.sentence_vectors, strict=True)
+    return [
+        {
+            "key": first_passage + number,
+            "article_key": article_key,
+            "ordinal": passage.ordinal,
+            "start": passage.start,
+            "end": passage.end,
+            "text": passage.text,
+            "sentences": sentences_json(passage.sentences),
+            "vector": pack_vector(vector),
+            "sentence_vectors": pack_sentences(sentence_vectors),
+        }
+        for number, (passage, vector, sentence_vectors) in enumerate(columns)
+    ]
+
+
+def place_values(article_key: int, places: Sequence[tuple[str, str]]) -> list[Values]:
+    """The rows of an article's places: its id and origin, then those of its copies."""
+    return [
+        {"article_key": article_key, "number": number, "id": place_id, "origin": origin}
+        for number, (place_id, origin) in enumerate(places)
+    ]
 
 
 def copies_json(copies: Sequence[Copy]) -> str:
@@ -94,66 +145,51 @@ def copies_json(copies: Sequence[Copy]) -> str:
     return json.dumps([astuple(copy) for copy in copies])
 
 
-def passages_from(rows: Rows) -> list[Passage]:
-    """The passages in these rows, without those whose text or metadata Chroma has lost."""
-    columns = zip(rows["ids"], rows["documents"], rows["metadatas"], strict=True)
-    return [_passage(i, text, row) for i, text, row in columns if text is not None and row is not None]
+def sentences_json(sentences: Sequence[Span]) -> str:
+    """The spans of sentences as a passage's row holds them."""
+    return json.dumps(sentences, separators=(",", ":"))
 
 
-def sentence_vectors_from(rows: Rows) -> dict[str, Vectors]:
-    """The vectors of the passages' sentences, of length 1, by passage id; without those that Chroma has lost."""
-    columns = zip(rows["ids"], rows["metadatas"], strict=True)
-    return {i: _unpack(str(row[_SENTENCE_VECTORS])) for i, row in columns if row}
-
-
-def sentence_spans(row: Mapping[str, Any]) -> tuple[Span, ...]:
+def sentence_spans(sentences: str) -> tuple[Span, ...]:
     """The spans of a passage's sentences, from its row."""
-    return tuple((start, end) for start, end in json.loads(row["sentences"]))
+    return tuple((start, end) for start, end in json.loads(sentences))
 
 
-def _passage(passage_id: str, text: str, row: Mapping[str, Any]) -> Passage:
-    return Passage(
-        id=passage_id,
-        text=text,
-        sentences=sentence_spans(row),
-        published=_day(row),
-        duplicate_group=row["story"],
-        **{name: row[name] for name in _PASSAGE_FIELDS},
-    )
-
-
-def entries_from(rows: Rows) -> list[ArticleEntry]:
-    """The articles in these rows, without those whose metadata Chroma has lost."""
-    return [_entry(i, row) for i, row in zip(rows["ids"], rows["metadatas"], strict=True) if row is not None]
-
-
-def _entry(article_id: str, row: Mapping[str, Any]) -> ArticleEntry:
+def entry_from(row: RowMapping) -> ArticleEntry:
+    """The article of a row."""
     return ArticleEntry(
-        id=article_id,
-        published=_day(row),
+        published=number_date(row["published"]),
         passages=row["passages"],
         extra=tuple((name, value) for name, value in json.loads(row["extra"])),
-        duplicate_group=row["story"],
+        duplicate_group=row["duplicate_group"],
         copies=tuple(Copy(*copy) for copy in json.loads(row["copies"])),
-        added=datetime.fromisoformat(row["added"]) if row.get("added") else None,
+        added=datetime.fromisoformat(row["added"]),
         **{name: row[name] for name in _ARTICLE_FIELDS},
     )
 
 
-def _day(row: Mapping[str, Any]) -> date | None:
-    return number_date(row["published"]) if row["published"] else None
+def article_from(entry: ArticleEntry, passages: Sequence[Passage]) -> Article:
+    """An article with its full text; `captions` and `lists` are empty, as they are not stored."""
+    return Article(
+        id=entry.id,
+        title=entry.title,
+        text="".join(passage.text for passage in passages),
+        source=entry.source,
+        url=entry.url,
+        author=entry.author,
+        published=entry.published,
+        origin=entry.origin,
+        language=entry.language,
+        extra=entry.extra,
+    )
 
 
-def filter_conditions(filters: Filters) -> list[dict[str, Any]]:
-    """The conditions, in Chroma's form, that the rows of the passages must meet which the filters allow."""
-    first, last = filters.published_after, filters.published_before
-    conditions: list[dict[str, Any]] = []
-    if first or last:  # passages without a date have the number 0, below that of any day
-        conditions.append({"published": {"$gte": date_number(first or date.min)}})
-    if last:
-        conditions.append({"published": {"$lte": date_number(last)}})
-    if filters.sources:
-        conditions.append({"source": {"$in": list(filters.sources)}})
-    if filters.article_ids:
-        conditions.append({"article_id": {"$in": list(filters.article_ids)}})
-    return conditions
+def passage_from(row: RowMapping) -> Passage:
+    """The passage of a row that joins a passage to its article."""
+    return Passage(
+        id=passage_id(row["id"], row["digest"], row["ordinal"]),
+        article_id=row["id"],
+        sentences=sentence_spans(row["sentences"]),
+        published=number_date(row["published"]),
+        **{name: row[name] for name in (*_OWN_FIELDS, *_SHARED_FIELDS)},
+    )

@@ -144,7 +144,7 @@ def _source_names(names: Sequence[str] | None, index: Path | None) -> list[str]:
     from rag.store.index import Index
 
     config = Config.load(index=index)
-    return scope.spelled(names, Index(config.index, config.embedding_model).fulltext.sources())
+    return scope.spelled(names, Index(config.index, config.embedding_model).sources())
 
 
 @app.command()

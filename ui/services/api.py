@@ -110,7 +110,7 @@ class Endpoints:
     def _sources_of(self, source: str | Sequence[str]) -> list[str]:
         if not source:
             return []
-        known = self.chain.index.fulltext.sources()
+        known = self.chain.index.sources()
         if isinstance(source, str):  # one source, whose name may have a comma, or several
             source = [source] if source in known else [name for name in source.split(",") if name.strip()]
         return scope.spelled(source, known)

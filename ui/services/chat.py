@@ -308,7 +308,7 @@ class ChatController:
     def sources(self) -> list[str]:
         """The sources to choose from; none if the index cannot be read."""
         try:
-            return self.chain.index.fulltext.sources()
+            return self.chain.index.sources()
         except PullquoteError:
             return []
 

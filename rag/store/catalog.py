@@ -1,0 +1,398 @@
+"""The catalogue: articles, passages and their vectors in SQL; all other indexes are derived from it.
+
+With tables and source_states the only file that imports SQLAlchemy. Knows nothing of searching.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    Connection,
+    Engine,
+    RowMapping,
+    Select,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from rag.errors import IndexMismatch, StoreError
+from rag.models.embedding import Vectors
+from rag.schema import ArticleEntry, Filters, Passage
+from rag.store.hints import new_index_hint, rebuild_command, repair_hint
+from rag.store.rows import (
+    StoredArticle,
+    StoredPassage,
+    article_from,
+    date_number,
+    entry_from,
+    number_date,
+    passage_from,
+    unpack_sentences,
+    unpack_vectors,
+)
+from rag.store.tables import articles, facets, passages, places, removals, state
+
+PAGE = 1000
+BUSY_SECONDS = 60
+CACHE_KIB, MAPPED_BYTES, PAGE_BYTES = 32_000, 1 << 30, 16_384
+"""Of SQLite. A page holds several passages, which have two to three thousand bytes each."""
+MOST_VALUES = 5_000
+"""Values in one list of a condition."""
+
+Ranges = npt.NDArray[np.int64]
+"""Ranges of passages' keys, one row each: the first key, and how many."""
+
+_ENTRY = [column for column in articles.c if column.name not in ("key", "sketch", "first_passage")]
+_PASSAGE = [
+    *(passages.c[name] for name in ("key", "ordinal", "start", "end", "text", "sentences")),
+    *(
+        articles.c[name]
+        for name in ("id", "digest", "title", "source", "url", "author", "published", "duplicate_group")
+    ),
+]
+_ORIGINS = select(places.c.origin, func.count(), func.min(places.c.id)).group_by(places.c.origin)
+_JOINED = passages.join(articles, passages.c.article_key == articles.c.key)
+_VALUES: BindParameter[Any] = bindparam("values", expanding=True)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The catalogue's row of state; see rag.store.tables."""
+
+    identity: str
+    embedding_model: str
+    splitter: str
+    dimension: int
+    generation: int
+    next_article: int
+    next_passage: int
+    articles: int
+    passages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A removed version of an article: its key and id, and the keys of its passages."""
+
+    article_key: int
+    article_id: str
+    first_passage: int
+    passages: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedOrigin:
+    """An origin, the number of articles and copies that come from it, and the id of the first of them."""
+
+    origin: str
+    articles: int = 0
+    first_id: str = ""
+
+
+class Catalog:
+    """The catalogue of one store, opened for reading. Safe to share between threads."""
+
+    def __init__(self, folder: Path, file: Path) -> None:
+        """`folder` is the index's, for messages. Raises StoreError if the file is no catalogue."""
+        self.folder = folder
+        self._engine = open_engine(file)
+        self._dimension = 0
+        weakref.finalize(self, self._engine.dispose).atexit = False
+
+    @property
+    def dimension(self) -> int:
+        """The number of dimensions of the vectors; 0 while there are none. It never changes then."""
+        self._dimension = self._dimension or self.state().dimension
+        return self._dimension
+
+    def state(self) -> State:
+        """The present state."""
+        with self.reading() as connection:
+            return self._state(connection)
+
+    def entries(self, article_ids: Sequence[str]) -> dict[str, ArticleEntry]:
+        """The articles among these, by id."""
+        rows = self._rows(select(*_ENTRY).where(articles.c.id.in_(_VALUES)), article_ids)
+        return {row["id"]: entry_from(row) for row in rows}
+
+    def find_by_text(self, digests: Sequence[str]) -> dict[str, ArticleEntry]:
+        """The articles with one of these texts, by the text's digest."""
+        rows = self._rows(select(*_ENTRY).where(articles.c.text_digest.in_(_VALUES)), digests)
+        return {row["text_digest"]: entry_from(row) for row in rows}
+
+    def find_by_group(self, group: str, limit: int) -> list[ArticleEntry]:
+        """Articles of a duplicate group."""
+        query = select(*_ENTRY).where(articles.c.duplicate_group == group).order_by(articles.c.key).limit(limit)
+        return [entry_from(row) for row in self._all(query)]
+
+    def find_by_key(self, keys: Sequence[int]) -> dict[int, tuple[ArticleEntry, str]]:
+        """The articles with these keys, each with its sketch."""
+        query = select(articles.c.key, articles.c.sketch, *_ENTRY).where(articles.c.key.in_(_VALUES))
+        return {row["key"]: (entry_from(row), row["sketch"]) for row in self._rows(query, keys)}
+
+    def find_by_origin(self, origins: Sequence[str]) -> list[ArticleEntry]:
+        """The articles of which one place has one of these origins."""
+        keys = select(places.c.article_key).where(places.c.origin.in_(_VALUES))
+        return [entry_from(row) for row in self._rows(select(*_ENTRY).where(articles.c.key.in_(keys)), origins)]
+
+    def all_entries(self) -> Iterator[ArticleEntry]:
+        """All articles by key, read in pages."""
+        for rows in self._pages(select(articles.c.key, *_ENTRY), articles.c.key):
+            yield from map(entry_from, rows)
+
+    def article_rows(self, article_id: str) -> list[StoredPassage]:
+        """The passages of an article in order; none if it is unknown."""
+        query = select(*_PASSAGE, passages.c.sentence_vectors).select_from(_JOINED)
+        rows = self._all(query.where(articles.c.id == article_id).order_by(passages.c.key))
+        return self._stored(rows)
+
+    def passages(self, keys: Sequence[int]) -> list[StoredPassage]:
+        """The passages among these keys, in the given order."""
+        query = select(*_PASSAGE, passages.c.sentence_vectors).select_from(_JOINED)
+        found = {p.passage.key: p for p in self._stored(self._rows(query.where(passages.c.key.in_(_VALUES)), keys))}
+        return [found[key] for key in keys if key in found]
+
+    def passage_pages(self, after: int = 0) -> Iterator[list[Passage]]:
+        """All passages with keys above `after`, by key, in pages."""
+        for rows in self._pages(select(*_PASSAGE).select_from(_JOINED), passages.c.key, after):
+            yield [passage_from(row) for row in rows]
+
+    def vector_pages(self, after: int = 0) -> Iterator[tuple[list[int], Vectors]]:
+        """The keys above `after` and the vectors of all passages, by key, in pages."""
+        for rows in self._pages(select(passages.c.key, passages.c.vector), passages.c.key, after):
+            yield [row["key"] for row in rows], unpack_vectors([row["vector"] for row in rows], self.dimension)
+
+    def vectors(self, keys: Sequence[int]) -> dict[int, Vectors]:
+        """The vectors of the passages among these keys."""
+        rows = self._rows(select(passages.c.key, passages.c.vector).where(passages.c.key.in_(_VALUES)), keys)
+        vectors = unpack_vectors([row["vector"] for row in rows], self.dimension)
+        return dict(zip([row["key"] for row in rows], vectors, strict=True))
+
+    def stored_articles(self, at_once: int) -> Iterator[list[StoredArticle]]:
+        """All articles with everything that was written for them, by key, in pages."""
+        columns = select(articles.c.key, articles.c.first_passage, articles.c.sketch, *_ENTRY)
+        for rows in self._pages(columns, articles.c.key, at_once=at_once):
+            keys = [key for r in rows for key in range(r["first_passage"], r["first_passage"] + r["passages"])]
+            stored = {each.passage.key: each for each in self.passages(keys)}
+            vectors = self.vectors(keys)
+            yield [_stored_article(row, stored, vectors) for row in rows]
+
+    def article_keys(self, article_ids: Sequence[str]) -> dict[str, tuple[int, int, int]]:
+        """The key of each article among these, and the range of its passages' keys (the first, and how many)."""
+        columns = select(articles.c.id, articles.c.key, articles.c.first_passage, articles.c.passages)
+        rows = self._rows(columns.where(articles.c.id.in_(_VALUES)), article_ids)
+        return {row["id"]: (row["key"], row["first_passage"], row["passages"]) for row in rows}
+
+    def article_ranges(self, at_once: int) -> Iterator[list[tuple[int, int, int]]]:
+        """The key of each article, and the range of its passages' keys, by key, in pages."""
+        columns = select(articles.c.key, articles.c.first_passage, articles.c.passages)
+        for rows in self._pages(columns, articles.c.key, at_once=at_once):
+            yield [(row["key"], row["first_passage"], row["passages"]) for row in rows]
+
+    def count_allowed(self, filters: Filters) -> int:
+        """The number of passages that filters allow."""
+        with self.reading() as connection:
+            query = _restricted(select(func.coalesce(func.sum(articles.c.passages), 0)), filters)
+            return int(connection.execute(query).scalar_one())
+
+    def ranges_allowed(self, filters: Filters) -> Ranges:
+        """The passages that filters allow, as ranges of keys in order."""
+        query = _restricted(select(articles.c.first_passage, articles.c.passages), filters)
+        with self.reading() as connection:
+            rows = connection.execute(query.order_by(articles.c.first_passage)).all()
+        return np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 2)
+
+    def allowed(self, keys: Sequence[int], filters: Filters) -> set[int]:
+        """The passages among these keys that exist and that filters allow."""
+        query = select(passages.c.key).where(passages.c.key.in_(_VALUES))
+        if filters:
+            query = _restricted(query.select_from(_JOINED), filters)
+        return {row["key"] for row in self._rows(query, keys)}
+
+    def sources(self, limit: int) -> list[str]:
+        """The sources of the articles, most frequent first."""
+        named = select(facets.c.source).where(facets.c.source != "", facets.c.articles > 0)
+        rows = self._all(named.order_by(facets.c.articles.desc(), facets.c.source).limit(limit))
+        return [row["source"] for row in rows]
+
+    def published(self) -> tuple[date, date] | None:
+        """The first and the last day of publication; None if no article has a date."""
+        dated = articles.c.published > 0
+        with self.reading() as connection:
+            first = connection.execute(select(func.min(articles.c.published)).where(dated)).scalar_one()
+            last = connection.execute(select(func.max(articles.c.published)).where(dated)).scalar_one()
+        days = number_date(first or 0), number_date(last or 0)
+        return (days[0], days[1]) if days[0] and days[1] else None
+
+    def origin(self, origin: str) -> IndexedOrigin:
+        """What comes from an origin."""
+        with self.reading() as connection:
+            row = connection.execute(_ORIGINS.where(places.c.origin == origin)).one_or_none()
+        return IndexedOrigin(*row) if row else IndexedOrigin(origin)
+
+    def origins_below(self, place: str = "") -> list[IndexedOrigin]:
+        """What comes from each origin at and below a file or folder; from all origins without one."""
+        below = places.c.origin.between(f"{place}{os.sep}", f"{place}{os.sep}\U0010ffff")
+        query = _ORIGINS.where(or_(places.c.origin == place, below)) if place else _ORIGINS
+        with self.reading() as connection:
+            return [IndexedOrigin(*row) for row in connection.execute(query)]
+
+    def removals(self, after: int) -> list[Removal]:
+        """The removals that writes after a generation made."""
+        columns = select(*(removals.c[name] for name in Removal.__dataclass_fields__))
+        with self.reading() as connection:
+            rows = connection.execute(columns.where(removals.c.generation > after)).all()
+        return [Removal(*row) for row in rows]
+
+    def count_removed(self, after: int) -> int:
+        """The number of passages that writes after a generation removed."""
+        total = select(func.coalesce(func.sum(removals.c.passages), 0)).where(removals.c.generation > after)
+        with self.reading() as connection:
+            return int(connection.execute(total).scalar_one())
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection on which each statement sees all that was committed before it."""
+        with sql_errors(self.folder), self._engine.connect() as connection:
+            yield connection
+
+    def _state(self, connection: Connection) -> State:
+        row = connection.execute(_STATE).one_or_none()
+        if row is None:
+            raise StoreError(f"the catalogue of {self.folder} is empty; {new_index_hint(self.folder)}")
+        return State(*row)
+
+    def _all(self, query: Select[Any]) -> Sequence[RowMapping]:
+        with self.reading() as connection:
+            return connection.execute(query).mappings().all()
+
+    def _rows(self, query: Select[Any], values: Iterable[str] | Iterable[int]) -> list[RowMapping]:
+        """The rows of a query with the parameter `values`, which may be any number."""
+        unique = list(dict.fromkeys(values))
+        rows: list[RowMapping] = []
+        with self.reading() as connection:
+            for first in range(0, len(unique), MOST_VALUES):
+                rows += connection.execute(query, {"values": unique[first : first + MOST_VALUES]}).mappings()
+        return rows
+
+    def _pages(
+        self, query: Select[Any], key: Column[int], after: int = 0, at_once: int = PAGE
+    ) -> Iterator[Sequence[RowMapping]]:
+        page_query = query.where(key > bindparam("after")).order_by(key).limit(at_once)
+        while True:
+            with self.reading() as connection:
+                rows = connection.execute(page_query, {"after": after}).mappings().all()
+            if rows:
+                yield rows
+            if len(rows) < at_once:
+                return
+            after = rows[-1]["key"]
+
+    def _stored(self, rows: Sequence[RowMapping]) -> list[StoredPassage]:
+        return [StoredPassage(passage_from(r), unpack_sentences(r["sentence_vectors"], self.dimension)) for r in rows]
+
+
+_STATE = select(*(state.c[name] for name in State.__dataclass_fields__))
+
+
+def _stored_article(
+    row: RowMapping, stored: Mapping[int, StoredPassage], vectors: Mapping[int, Vectors]
+) -> StoredArticle:
+    """The article of a row, with those of these passages and vectors that belong to it."""
+    own = range(row["first_passage"], row["first_passage"] + row["passages"])
+    entry, parts = entry_from(row), [stored[key].passage for key in own]
+    return StoredArticle(
+        article=article_from(entry, parts),
+        passages=parts,
+        vectors=np.stack([vectors[key] for key in own]),
+        sentence_vectors=[stored[key].sentence_vectors for key in own],
+        duplicate_group=entry.duplicate_group,
+        copies=entry.copies,
+        sketch=row["sketch"],
+        added=entry.added,
+    )
+
+
+def _restricted(query: Select[Any], filters: Filters) -> Select[Any]:
+    """The query, with the conditions of filters on articles."""
+    first, last = filters.published_after, filters.published_before
+    if first or last:  # articles without a date have the number 0, below that of any day
+        query = query.where(articles.c.published >= (date_number(first) if first else 1))
+    if last:
+        query = query.where(articles.c.published <= date_number(last))
+    if filters.sources:
+        query = query.where(articles.c.source.in_(filters.sources))
+    if filters.article_ids:
+        query = query.where(articles.c.id.in_(filters.article_ids))
+    return query
+
+
+def open_engine(file: Path, *, writing: bool = False) -> Engine:
+    """An engine over a SQLite file that must exist.
+
+    For writing, a transaction takes the lock as it begins: two writers wait for each other instead of failing later.
+    """
+    mode = "rw" if os.access(file.parent, os.W_OK) else "ro&immutable=1"
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: _connected(file, mode),
+        poolclass=QueuePool,
+        max_overflow=-1,
+        isolation_level=None if writing else "AUTOCOMMIT",
+    )
+    if writing:
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+def _connected(file: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{file.resolve().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
+    connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+    connection.execute(f"PRAGMA mmap_size={MAPPED_BYTES}")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=OFF")
+    return connection
+
+
+def check_built_with(state: State, embedding_model: str, folder: Path) -> None:
+    """Raise IndexMismatch if an index was built with another embedding model."""
+    if state.embedding_model != embedding_model:
+        raise IndexMismatch(
+            f"the index {folder} was built with the embedding model {state.embedding_model}, but {embedding_model} is "
+            f"configured; set PULLQUOTE_EMBEDDING_MODEL={state.embedding_model}, or run: "
+            f"{rebuild_command(folder, embedding_model)}"
+        )
+
+
+@contextmanager
+def sql_errors(folder: Path) -> Iterator[None]:
+    """Turn errors of SQL and of the disk into StoreError."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        cause = getattr(error, "orig", None) or error
+        reason = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+        raise StoreError(
+            f"the index {folder} cannot be used ({reason}); check that the folder is writable and the disk not full, "
+            f"{repair_hint(folder)}, or {new_index_hint(folder)}"
+        ) from error

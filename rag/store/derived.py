@@ -1,0 +1,208 @@
+"""The indexes derived from the catalogue: opened by readers, kept in step by the writer, built again when lost.
+
+Each records the generation that it holds. Whoever writes applies what was written since: a process killed at any point
+leaves an index that is behind, and the next writer lets it catch up.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rag.models.embedding import Vectors
+from rag.schema import Passage
+from rag.store.catalog import Catalog, Removal, State
+from rag.store.files import CHROMA, FULLTEXT, VECTORS, DerivedState
+from rag.store.fulltext import FullTextIndex
+from rag.store.matrix import Matrix
+from rag.store.vectors import ChromaVectors
+
+PASSAGE_MATRIX, ARTICLE_MATRIX = "passages.i8", "articles.i8"
+COMMIT_PASSAGES, COMMIT_SECONDS = 2_000, 2.0
+"""The full text is committed after so many passages or seconds: each commit makes a segment, which has to be merged."""
+CHROMA_BATCH = 5_000
+"""Passages that are added to Chroma at once."""
+MOST_BEHIND, BEHIND_SHARE = 2_000, 0.05
+"""Passages by which Chroma may be behind when a write ends, and their share of those it has: readers find them by exact
+search, and a write of one article need not open Chroma."""
+ARTICLES_AT_ONCE = 100
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Matrices:
+    """The vectors of passages and of articles, each the mean of its passages'."""
+
+    passages: Matrix
+    articles: Matrix
+
+
+def open_matrices(store: Path, catalog: Catalog, state: State) -> Matrices:
+    """The matrices in a store's folder; each is built in memory if its file is lost or damaged."""
+    folder, dimension = store / VECTORS, state.dimension
+    if not dimension:
+        return Matrices(Matrix(None, 0), Matrix(None, 0))
+    ends = {PASSAGE_MATRIX: state.next_passage, ARTICLE_MATRIX: state.next_article}
+    pages = {PASSAGE_MATRIX: catalog.vector_pages, ARTICLE_MATRIX: lambda: article_vectors(catalog)}
+    opened = []
+    for name, end in ends.items():
+        if Matrix.exists(folder / name, state.identity, dimension, end):
+            opened.append(Matrix(folder / name, dimension))
+        else:
+            log.warning("%s is lost or damaged; its vectors are read from the catalogue", folder / name)
+            opened.append(Matrix.in_memory(pages[name](), end, dimension))
+    return Matrices(*opened)
+
+
+def open_fulltext(store: Path, catalog: Catalog) -> FullTextIndex:
+    """The full text in a store's folder; built in memory if it is lost, damaged or another index's."""
+    fulltext = _intact_fulltext(store / FULLTEXT, catalog.state())
+    if fulltext:
+        return fulltext
+    log.warning("%s is lost or damaged; the full text is built in memory", store / FULLTEXT)
+    fulltext = FullTextIndex()
+    for page in catalog.passage_pages():
+        fulltext.add(page)
+    fulltext.commit()
+    fulltext.close()
+    return fulltext
+
+
+def _intact_fulltext(folder: Path, state: State) -> FullTextIndex | None:
+    found = DerivedState.read(folder)
+    if found.identity != state.identity:
+        return None
+    try:
+        fulltext = FullTextIndex(folder)
+    except ValueError:
+        return None
+    is_behind = found.generation != state.generation
+    return fulltext if is_behind or fulltext.count == state.passages else None
+
+
+def article_vectors(catalog: Catalog) -> Iterator[tuple[list[int], Vectors]]:
+    """The keys of all articles with passages, and the means of their passages' vectors, in pages."""
+    for page in catalog.article_ranges(ARTICLES_AT_ONCE):
+        vectors = catalog.vectors([key for _, first, n in page for key in range(first, first + n)])
+        means = [np.mean([vectors[key] for key in range(first, first + n)], axis=0) for _, first, n in page]
+        yield [key for key, _, _ in page], np.stack(means)
+
+
+class DerivedWriter:
+    """Keeps the derived indexes of one store in step with its catalogue."""
+
+    def __init__(self, store: Path, catalog: Catalog) -> None:
+        """Lets every derived index catch up, except Chroma if it is behind by little; builds again what is lost."""
+        self._store, self._catalog = store, catalog
+        state = catalog.state()
+        self._identity = state.identity
+        self.matrices = self._open_matrices(state)
+        self.fulltext = self._open_fulltext(state)
+        self._chroma: ChromaVectors | None = None
+        self._uncommitted, self._committed = 0, time.monotonic()
+
+    def reserve(self, state: State, dimension: int) -> None:
+        """Create the matrices of an index that has no vectors yet."""
+        if not state.dimension:
+            for name in (PASSAGE_MATRIX, ARTICLE_MATRIX):
+                Matrix.create(self._store / VECTORS / name, self._identity, dimension)
+            folder = self._store / VECTORS
+            self.matrices = Matrices(
+                Matrix(folder / PASSAGE_MATRIX, dimension), Matrix(folder / ARTICLE_MATRIX, dimension)
+            )
+
+    def write_vectors(self, first_passage: int, vectors: Vectors, first_article: int, means: Vectors) -> None:
+        """Write vectors before the rows they belong to are committed, so that every reader of these finds them."""
+        self.matrices.passages.write(first_passage, vectors)
+        self.matrices.articles.write(first_article, means)
+
+    def apply(self, removed: Sequence[Removal], added: Sequence[Passage]) -> None:
+        """Apply one committed write."""
+        self.fulltext.delete(removal.article_id for removal in removed)
+        self.fulltext.add(added)
+        for removal in removed:
+            self.matrices.passages.clear(removal.first_passage, removal.passages)
+            self.matrices.articles.clear(removal.article_key, 1)
+        self._uncommitted += len(added) + len(removed)
+        if self._uncommitted >= COMMIT_PASSAGES or time.monotonic() - self._committed > COMMIT_SECONDS:
+            self.commit_words()
+        if self._behind(self._catalog.state()) >= CHROMA_BATCH:
+            self.update_chroma()
+
+    def commit_words(self) -> None:
+        """Make what was written visible to full-text search."""
+        state = self._catalog.state()
+        folder = self._store / FULLTEXT
+        if DerivedState.read(folder).generation != state.generation:
+            self.fulltext.commit()
+            DerivedState(self._identity, state.generation, state.next_passage - 1).write(folder)
+        self._uncommitted, self._committed = 0, time.monotonic()
+
+    def update_chroma(self) -> None:
+        """Write to Chroma what it does not have, and delete what was removed since."""
+        state = self._catalog.state()
+        chroma = self._chroma = self._chroma or self._open_chroma()
+        known = chroma.state
+        for keys, vectors in self._catalog.vector_pages(known.through):
+            chroma.upsert(keys, vectors)
+        for removal in self._catalog.removals(known.generation):
+            last = min(removal.first_passage + removal.passages, known.through + 1)
+            chroma.delete(np.arange(removal.first_passage, last))
+        chroma.record(state.generation, state.next_passage - 1)
+
+    def finish(self) -> int:
+        """Bring all in step, Chroma if it is far behind; returns the generation that all of them hold."""
+        state = self._catalog.state()
+        self.commit_words()
+        held = DerivedState.read(self._store / CHROMA)
+        if self._behind(state) > min(MOST_BEHIND, held.through * BEHIND_SHARE):
+            self.update_chroma()
+            held = DerivedState.read(self._store / CHROMA)
+        return held.generation
+
+    def close(self) -> None:
+        """Release the files."""
+        self._chroma = None
+        self.fulltext.close()
+
+    def _behind(self, state: State) -> int:
+        """The passages that Chroma does not have, and those that it has but were removed."""
+        held = DerivedState.read(self._store / CHROMA)
+        if held.identity != self._identity:
+            return state.passages
+        return state.next_passage - 1 - held.through + self._catalog.count_removed(held.generation)
+
+    def _open_chroma(self) -> ChromaVectors:
+        folder = self._store / CHROMA
+        return ChromaVectors.open(folder, self._identity) or ChromaVectors.create(folder, self._identity)
+
+    def _open_matrices(self, state: State) -> Matrices:
+        if state.dimension:
+            pages = {PASSAGE_MATRIX: self._catalog.vector_pages, ARTICLE_MATRIX: lambda: article_vectors(self._catalog)}
+            ends = {PASSAGE_MATRIX: state.next_passage, ARTICLE_MATRIX: state.next_article}
+            for name, end in ends.items():
+                file = self._store / VECTORS / name
+                if not Matrix.exists(file, state.identity, state.dimension, end):
+                    Matrix.build(file, state.identity, state.dimension, pages[name](), end)
+        return open_matrices(self._store, self._catalog, state)
+
+    def _open_fulltext(self, state: State) -> FullTextIndex:
+        """The full text, with all that was written."""
+        folder = self._store / FULLTEXT
+        fulltext, held = _intact_fulltext(folder, state), DerivedState.read(folder)
+        if fulltext is None:
+            fulltext, held = FullTextIndex(folder, create=True), DerivedState(state.identity, -1)
+        if held.generation != state.generation:
+            fulltext.delete(removal.article_id for removal in self._catalog.removals(held.generation))
+            for page in self._catalog.passage_pages(held.through):
+                fulltext.delete({passage.article_id for passage in page if passage.ordinal == 0})
+                fulltext.add(page)
+            fulltext.commit()
+            DerivedState(state.identity, state.generation, state.next_passage - 1).write(folder)
+        return fulltext

@@ -1,0 +1,130 @@
+"""The catalogue's tables: articles, passages, places and source states."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+FORMAT = 4
+"""Raised when the meaning of a row changes. Formats up to 3 kept articles in Chroma."""
+
+_Key = BigInteger().with_variant(Integer, "sqlite")  # in SQLite only INTEGER names the row's own number
+tables = MetaData()
+
+state = Table(
+    "state",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("format", Integer, nullable=False),
+    Column("identity", String(32), nullable=False),
+    Column("embedding_model", Text, nullable=False),
+    Column("splitter", Text, nullable=False),
+    Column("dimension", Integer, nullable=False),
+    Column("generation", _Key, nullable=False),
+    Column("next_article", _Key, nullable=False),
+    Column("next_passage", _Key, nullable=False),
+    Column("articles", Integer, nullable=False),
+    Column("passages", Integer, nullable=False),
+)
+"""One row: what the index was built with, the number of writes, the next free keys, and the numbers of rows.
+
+Keys are never used twice, since the derived indexes refer to them. `identity` distinguishes an index from another one
+whose derived indexes lie in the same place.
+"""
+
+articles = Table(
+    "articles",
+    tables,
+    Column("key", _Key, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False, unique=True),
+    Column("first_passage", _Key, nullable=False),
+    Column("passages", Integer, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("published", Integer, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("extra", Text, nullable=False),
+    Column("digest", String(32), nullable=False),
+    Column("text_digest", String(32), nullable=False, index=True),
+    Column("duplicate_group", String(32), nullable=False, index=True),
+    Column("copies", Text, nullable=False),
+    Column("sketch", Text, nullable=False),
+    Column("added", String(32), nullable=False),
+    Index("articles_by_published", "published", "passages"),
+    Index("articles_by_source", "source", "published", "passages"),
+    Index("articles_by_added", "added"),
+)
+"""An article's passages have the keys from `first_passage` on. `published` is a `date_number`; `extra` and `copies` are
+JSON."""
+
+passages = Table(
+    "passages",
+    tables,
+    Column("key", _Key, primary_key=True, autoincrement=False),
+    Column("article_key", _Key, ForeignKey("articles.key"), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("sentences", Text, nullable=False),
+    Column("vector", LargeBinary, nullable=False),
+    Column("sentence_vectors", LargeBinary, nullable=False),
+)
+"""A row never changes: an article that changes gets new passages. Joined, an article's passages are its text.
+
+`sentences` is a JSON list of spans; `vector` has two bytes a number, `sentence_vectors` one.
+"""
+
+places = Table(
+    "places",
+    tables,
+    Column("article_key", _Key, ForeignKey("articles.key"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("origin", Text, nullable=False, index=True),
+)
+"""Where articles come from: the origin of each (number 0), and those of its copies, with the id it has there."""
+
+facets = Table(
+    "facets",
+    tables,
+    Column("source", Text, primary_key=True),
+    Column("articles", Integer, nullable=False),
+)
+"""The number of articles of each source."""
+
+removals = Table(
+    "removals",
+    tables,
+    Column("article_key", _Key, primary_key=True, autoincrement=False),
+    Column("generation", _Key, nullable=False, index=True),
+    Column("article_id", Text, nullable=False),
+    Column("first_passage", _Key, nullable=False),
+    Column("passages", Integer, nullable=False),
+)
+"""Removed versions of articles, kept until the derived indexes have removed them too."""
+
+sources = Table(
+    "sources",
+    tables,
+    Column("origin", Text, primary_key=True),
+    Column("name", Text, nullable=False, index=True),
+    Column("revision", Text, nullable=False),
+    Column("options", Text, nullable=False),
+    Column("articles", Integer, nullable=False),
+    Column("pages", Text, nullable=False),
+)
+"""The state of each source that was read to its end; `pages` is JSON."""
