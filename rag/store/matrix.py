@@ -19,9 +19,8 @@ Scores = npt.NDArray[np.float32]
 Scored = tuple[Keys, Scores]
 """Keys and the similarities of their vectors to a question's."""
 BLOCK = 1024
-"""Rows that are compared at once: they stay in the processor's cache, and for more, BLAS starts threads that wait for
-each other ten times as long as they compute (120,000 rows: 8 ms, with blocks of 4,096 rows 85 ms). With several vectors, rows
-times vectors are as many."""
+"""Rows, times vectors, that are compared at once: they stay in the processor's cache, and for more, BLAS starts threads
+that wait for each other ten times as long as they compute (120,000 rows: 8 ms, with blocks of 4,096 rows 85 ms)."""
 _SCALE_BYTES = 4
 
 Rows = npt.NDArray[np.int8]
