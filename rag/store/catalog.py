@@ -211,10 +211,8 @@ class Catalog:
 
     def article_rows(self, at_once: int) -> Iterator[list[ArticleRow]]:
         """What the derived indexes need of each article, by key, in pages."""
-        columns = select(
-            *(articles.c[name] for name in ("key", "first_passage", "passages", "published")), facets.c.key
-        )
-        joined = columns.select_from(articles.join(facets, articles.c.source == facets.c.source))
+        own = [articles.c[name] for name in ("key", "first_passage", "passages", "published")]
+        joined = select(*own, facets.c.key).select_from(articles.join(facets, articles.c.source == facets.c.source))
         for rows in self._pages(joined, articles.c.key, at_once=at_once):
             yield [ArticleRow(*row.values()) for row in rows]
 
