@@ -183,9 +183,9 @@ class Catalog:
         for rows in self._pages(select(*_PASSAGE).select_from(_JOINED), passages.c.key, after):
             yield [passage_from(row) for row in rows]
 
-    def vector_pages(self, after: int = 0) -> Iterator[tuple[list[int], Vectors]]:
+    def vector_pages(self, after: int = 0, at_once: int = PAGE) -> Iterator[tuple[list[int], Vectors]]:
         """The keys above `after` and the vectors of all passages, by key, in pages."""
-        for rows in self._pages(select(passages.c.key, passages.c.vector), passages.c.key, after):
+        for rows in self._pages(select(passages.c.key, passages.c.vector), passages.c.key, after, at_once):
             yield [row["key"] for row in rows], unpack_vectors([row["vector"] for row in rows], self.dimension)
 
     def vectors(self, keys: Sequence[int]) -> dict[int, Vectors]:

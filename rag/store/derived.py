@@ -169,7 +169,7 @@ class DerivedWriter:
         state = self._catalog.state()
         chroma = self._chroma = self._chroma or self._open_chroma()
         known = chroma.state
-        for keys, vectors in self._catalog.vector_pages(known.through):
+        for keys, vectors in self._catalog.vector_pages(known.through, CHROMA_BATCH):
             chroma.upsert(keys, vectors)
         for removal in self._catalog.removals(known.generation):
             last = min(removal.first_passage + removal.passages, known.through + 1)
