@@ -38,6 +38,7 @@ from rag.models.embedding import Vectors
 from rag.schema import ArticleEntry, Passage
 from rag.store.hints import new_index_hint, rebuild_command, repair_hint
 from rag.store.matrix import Keys
+from rag.store.quantization import restored_from
 from rag.store.rows import (
     StoredArticle,
     StoredPassage,
@@ -46,7 +47,6 @@ from rag.store.rows import (
     number_date,
     passage_from,
     unpack_sentences,
-    unpack_vectors,
 )
 from rag.store.tables import articles, facets, passages, places, removals, state
 
@@ -186,12 +186,12 @@ class Catalog:
     def vector_pages(self, after: int = 0, at_once: int = PAGE) -> Iterator[tuple[list[int], Vectors]]:
         """The keys above `after` and the vectors of all passages, by key, in pages."""
         for rows in self._pages(select(passages.c.key, passages.c.vector), passages.c.key, after, at_once):
-            yield [row["key"] for row in rows], unpack_vectors([row["vector"] for row in rows], self.dimension)
+            yield [row["key"] for row in rows], restored_from([row["vector"] for row in rows], self.dimension)
 
     def vectors(self, keys: Sequence[int]) -> dict[int, Vectors]:
         """The vectors of the passages among these keys."""
         rows = self._rows(select(passages.c.key, passages.c.vector).where(passages.c.key.in_(_VALUES)), keys)
-        vectors = unpack_vectors([row["vector"] for row in rows], self.dimension)
+        vectors = restored_from([row["vector"] for row in rows], self.dimension)
         return dict(zip([row["key"] for row in rows], vectors, strict=True))
 
     def stored_articles(self, at_once: int) -> Iterator[list[StoredArticle]]:
