@@ -14,7 +14,7 @@ from rag.schema import Filters
 from ui import wording
 from ui.html import answer as answer_page
 from ui.html import elements
-from ui.page.events import PRIVATE, errors_as_notices, text_of, view_column
+from ui.page.events import PRIVATE, closed_accordion, errors_as_notices, text_of, view_column
 from ui.schema import MOST_PASSAGES, MOST_SENTENCES, Conversation
 from ui.services import scope
 from ui.services.chat import AskOptions, ChatController, ChatSession
@@ -224,7 +224,7 @@ class _FilterGroup:
         day: dict[str, Any] = {"value": "", "placeholder": "YYYY-MM-DD", "max_lines": 1, "min_width": 120}
         with gr.Column(elem_id="pq-only", min_width=0):
             article = gr.HTML(elem_id="pq-aim")
-            with gr.Accordion(wording.only_line(Filters()), open=False, elem_id="pq-filters") as group:
+            with closed_accordion(wording.only_line(Filters()), "pq-filters") as group:
                 sources = gr.Dropdown([], value=[], multiselect=True, label="From", elem_id="pq-from")
                 with gr.Row(elem_id="pq-dates"):
                     after = gr.Textbox(label="Published since", **day)
