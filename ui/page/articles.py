@@ -13,7 +13,16 @@ import gradio as gr
 from rag.errors import PullquoteError
 from ui.html import elements
 from ui.html.article_table import added_html, confirm_html, progress_html, table_html
-from ui.page.events import PRIVATE, READING, errors_as_notices, number_of, text_of, value_of, view_column
+from ui.page.events import (
+    PRIVATE,
+    READING,
+    closed_accordion,
+    errors_as_notices,
+    number_of,
+    text_of,
+    value_of,
+    view_column,
+)
 from ui.page.view import Page
 from ui.services.article_list import ArticleList, TableView
 from ui.services.uploads import Added, Pasted, Steps, Uploads
@@ -126,7 +135,7 @@ class _AddGroup:
     @classmethod
     def build(cls) -> Self:
         """Make the components in the current layout, closed."""
-        with gr.Accordion("Add articles", open=False, elem_id="pq-add"):
+        with closed_accordion("Add articles", "pq-add"):
             files = gr.File(label="Files, or zips", file_count="multiple", elem_id="pq-files", height=120)
             folder = gr.UploadButton("Choose a folder", file_count="directory", elem_id="pq-folder", scale=0)
             urls = gr.Textbox(label="Addresses of pages or feeds", placeholder="https://…", lines=1, max_lines=4)
