@@ -103,6 +103,7 @@ class DerivedWriter:
         state = catalog.state()
         self._identity = state.identity
         self.matrices = self._open_matrices(state)
+        self._clear(catalog.removals(DerivedState.read(store / FULLTEXT).generation))
         self.fulltext = self._open_fulltext(state)
         self._chroma: ChromaVectors | None = None
         self._uncommitted, self._committed = 0, time.monotonic()
@@ -126,14 +127,17 @@ class DerivedWriter:
         """Apply one committed write."""
         self.fulltext.delete(removal.article_id for removal in removed)
         self.fulltext.add(added)
-        for removal in removed:
-            self.matrices.passages.clear(removal.first_passage, removal.passages)
-            self.matrices.articles.clear(removal.article_key, 1)
+        self._clear(removed)
         self._uncommitted += len(added) + len(removed)
         if self._uncommitted >= COMMIT_PASSAGES or time.monotonic() - self._committed > COMMIT_SECONDS:
             self.commit_words()
         if self._behind(self._catalog.state()) >= CHROMA_BATCH:
             self.update_chroma()
+
+    def _clear(self, removed: Sequence[Removal]) -> None:
+        for removal in removed:
+            self.matrices.passages.clear(removal.first_passage, removal.passages)
+            self.matrices.articles.clear(removal.article_key, 1)
 
     def commit_words(self) -> None:
         """Make what was written visible to full-text search."""
@@ -152,8 +156,8 @@ class DerivedWriter:
         for keys, vectors in self._catalog.vector_pages(known.through):
             chroma.upsert(keys, vectors)
         for removal in self._catalog.removals(known.generation):
-            last = min(removal.first_passage + removal.passages, known.through + 1)
-            chroma.delete(np.arange(removal.first_passage, last))
+            # Also what is newer than `through`: an interrupted update may have added it.
+            chroma.delete(np.arange(removal.first_passage, removal.first_passage + removal.passages))
         chroma.record(state.generation, state.next_passage - 1)
 
     def finish(self) -> int:

@@ -46,10 +46,11 @@ class Candidate:
 
 @dataclass(slots=True)
 class Store:
-    """One store, opened; `pointer` is the state of the file that names it."""
+    """One store, opened; `pointer` is the state of the file that names it, `dimension` 0 if it had no vectors."""
 
     folder: Path
     pointer: tuple[int, int]
+    dimension: int
     catalog: Catalog
     dense: DenseIndex
     article_vectors: Matrix
@@ -201,9 +202,9 @@ class Index:
         return self._current().catalog.state()
 
     def _current(self) -> Store:
-        """The store in use; opened again if a rebuild has replaced it, or another index lies in its place."""
+        """The store in use; opened again if it was empty, or another one is in use or lies in its place."""
         store = self._store
-        if _pointer(self.folder) == store.pointer:
+        if _pointer(self.folder) == store.pointer and (store.dimension or not store.catalog.dimension):
             return store
         with self._lock:
             if self._store is store:
@@ -218,7 +219,7 @@ class Index:
         matrices, newest = open_matrices(folder, catalog, state), DerivedState.read(folder / FULLTEXT)
         fulltext = open_fulltext(folder, catalog)
         dense = DenseIndex(folder, state.identity, matrices.passages)
-        return Store(folder, pointer, catalog, dense, matrices.articles, fulltext, newest)
+        return Store(folder, pointer, state.dimension, catalog, dense, matrices.articles, fulltext, newest)
 
 
 def _pointer(folder: Path) -> tuple[int, int]:

@@ -100,7 +100,8 @@ class Matrix:
         rows = self._read(int(keys.max(initial=0)) + 1)
         known = keys < len(rows)
         found = np.zeros(len(keys), dtype=np.float32)
-        found[known] = _products(rows[keys[known]], vector)
+        if known.any():  # without vectors, the rows have no numbers either
+            found[known] = _products(rows[keys[known]], vector)
         return found
 
     def vectors(self, keys: Keys) -> Vectors:
