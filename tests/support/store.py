@@ -15,7 +15,7 @@ from sqlalchemy import Engine, event
 
 from ingest.articles.passages import split
 from rag.models.embedding import Vectors, normalized
-from rag.schema import Article, Filters, Passage, Query
+from rag.schema import NO_FILTERS, Article, Filters, Passage, Query
 from rag.store import files
 from rag.store.catalog import Catalog
 from rag.store.derived import ARTICLE_MATRIX, PASSAGE_MATRIX, article_vectors
@@ -60,19 +60,19 @@ def write(folder: Path, *articles: StoredArticle) -> None:
         writer.put(articles)
 
 
-def nearest(index: Index, vector: Vectors, limit: int, filters: Filters = Filters()) -> list[tuple[Passage, float]]:
+def nearest(index: Index, vector: Vectors, limit: int, filters: Filters = NO_FILTERS) -> list[tuple[Passage, float]]:
     """The passages nearest to a vector, most similar first, as a question without a word finds them."""
     similar = {c.key: c.similarity for c in index.candidates(Query("", filters), vector, limit)}
     found = index.passages(sorted(similar, key=lambda key: -similar[key]))
     return [(each.passage, similar[each.passage.key]) for each in found]
 
 
-def nearest_articles(index: Index, vector: Vectors, limit: int, filters: Filters = Filters()) -> list[str]:
+def nearest_articles(index: Index, vector: Vectors, limit: int, filters: Filters = NO_FILTERS) -> list[str]:
     """The ids of the articles of the nearest passages."""
     return [passage.article_id for passage, _ in nearest(index, vector, limit, filters)]
 
 
-def articles_with_words(index: Index | IndexWriter, words: str, filters: Filters = Filters()) -> list[str]:
+def articles_with_words(index: Index | IndexWriter, words: str, filters: Filters = NO_FILTERS) -> list[str]:
     """The ids of the articles of the passages that have one of these words."""
     catalog = index.catalog if isinstance(index, IndexWriter) else index._current().catalog
     keys = [key for key, _ in index.fulltext.search(words, 1000, filters)]
