@@ -93,7 +93,7 @@ class Matrix:
 
     def clear(self, first: int, count: int) -> None:
         """Remove the vectors of `count` keys from `first` on."""
-        self.write(first, np.zeros((count, self._width - _SCALE_BYTES), dtype=np.float32))
+        self.write(first, np.zeros((count, self.dimension), dtype=np.float32))
 
     def similarities(self, vector: Vectors, keys: Keys) -> Scores:
         """The cosines of these keys' vectors to a vector of length 1; 0 for unknown keys."""
@@ -107,17 +107,28 @@ class Matrix:
     def vectors(self, keys: Keys) -> Vectors:
         """The vectors of these keys, one row each, of length 1; zeros for unknown keys."""
         rows = self._read(int(keys.max(initial=0)) + 1)
-        found = np.zeros((len(keys), self._width - _SCALE_BYTES), dtype=np.float32)
+        found = np.zeros((len(keys), self.dimension), dtype=np.float32)
         known = keys < len(rows)
         found[known] = rows[keys[known], _SCALE_BYTES:]
         return normalized(found)
 
-    def nearest(self, vector: Vectors, limit: int, ranges: npt.NDArray[np.int64]) -> Scored:
-        """The keys in these ranges (first, count) with the highest cosines, at most `limit`, best first."""
-        keys = _expanded(ranges)
-        if not len(keys):
-            return keys, np.zeros(0, dtype=np.float32)
-        rows = self._read(int(keys.max()) + 1)
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether there is no file."""
+        return self._file is None
+
+    @property
+    def dimension(self) -> int:
+        """The number of dimensions."""
+        return self._width - _SCALE_BYTES
+
+    def numbers(self, first: int, end: int) -> Rows:
+        """The numbers of the keys from `first` to below `end`, one row each, without their scales."""
+        return self._read(end)[first:end, _SCALE_BYTES:]
+
+    def nearest(self, vector: Vectors, limit: int, keys: Keys) -> Scored:
+        """Those of these ascending keys with the highest cosines, at most `limit`, best first."""
+        rows = self._read(int(keys[-1]) + 1) if len(keys) else self._rows
         keys = keys[keys < len(rows)]
         scores = np.empty(len(keys), dtype=np.float32)
         for start in range(0, len(keys), BLOCK):
@@ -173,11 +184,3 @@ def _products(rows: Rows, vectors: Vectors) -> Scores:
     products = rows[:, _SCALE_BYTES:].astype(np.float32) @ vectors
     scaled: Scores = products * (scales if products.ndim > 1 else scales[:, 0])
     return scaled
-
-
-def _expanded(ranges: npt.NDArray[np.int64]) -> Keys:
-    """The keys of ranges (first, count), in order."""
-    firsts, counts = ranges.T
-    before = np.cumsum(counts) - counts
-    keys: Keys = np.repeat(firsts - before, counts) + np.arange(counts.sum())
-    return keys

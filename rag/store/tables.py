@@ -101,10 +101,11 @@ places = Table(
 facets = Table(
     "facets",
     tables,
-    Column("source", Text, primary_key=True),
+    Column("key", Integer, primary_key=True),
+    Column("source", Text, nullable=False, unique=True),
     Column("articles", Integer, nullable=False),
 )
-"""The number of articles of each source."""
+"""Every source that an article has had, with the number of its articles now."""
 
 removals = Table(
     "removals",
