@@ -64,7 +64,7 @@ def open_matrices(store: Path, catalog: Catalog, state: State) -> Matrices:
 
 def open_fulltext(store: Path, catalog: Catalog) -> FullTextIndex:
     """The full text in a store's folder; built in memory if it is lost, damaged or another index's."""
-    fulltext = _intact_fulltext(store / FULLTEXT, catalog.state())
+    fulltext = _intact_fulltext(store / FULLTEXT, catalog)
     if fulltext:
         return fulltext
     log.warning("%s is lost or damaged; the full text is built in memory", store / FULLTEXT)
@@ -76,16 +76,17 @@ def open_fulltext(store: Path, catalog: Catalog) -> FullTextIndex:
     return fulltext
 
 
-def _intact_fulltext(folder: Path, state: State) -> FullTextIndex | None:
-    found = DerivedState.read(folder)
+def _intact_fulltext(folder: Path, catalog: Catalog) -> FullTextIndex | None:
+    state, found = catalog.state(), DerivedState.read(folder)
     if found.identity != state.identity:
         return None
     try:
         fulltext = FullTextIndex(folder)
     except ValueError:
         return None
-    is_behind = found.generation != state.generation
-    return fulltext if is_behind or fulltext.count == state.passages else None
+    has_all = found.generation != state.generation or fulltext.count == state.passages
+    # It may also have more than `state`, which was read before.
+    return fulltext if has_all or catalog.state().generation != state.generation else None
 
 
 def open_columns(store: Path, catalog: Catalog, state: State) -> Columns:
@@ -223,7 +224,7 @@ class DerivedWriter:
     def _open_fulltext(self, state: State) -> FullTextIndex:
         """The full text, with all that was written."""
         folder = self._store / FULLTEXT
-        fulltext, held = _intact_fulltext(folder, state), DerivedState.read(folder)
+        fulltext, held = _intact_fulltext(folder, self._catalog), DerivedState.read(folder)
         if fulltext is None:
             fulltext, held = FullTextIndex(folder, create=True), DerivedState(state.identity, -1)
         if held.generation != state.generation:

@@ -61,6 +61,11 @@ class Store:
     fulltext: FullTextIndex
     fulltext_state: DerivedState
 
+    @property
+    def is_current(self) -> bool:
+        """Whether what is in memory is up to date; files always are."""
+        return self.generation is None or self.generation == self.catalog.state().generation
+
 
 class Index:
     """An index, opened for reading; opening and reading change nothing. Safe to share between threads."""
@@ -75,12 +80,7 @@ class Index:
     @property
     def fulltext(self) -> FullTextIndex:
         """The full-text side, with all that was written to it."""
-        store = self._current()
-        newest = DerivedState.read(store.folder / FULLTEXT)
-        if newest != store.fulltext_state:
-            with self._lock:
-                store.fulltext, store.fulltext_state = open_fulltext(store.folder, store.catalog), newest
-        return store.fulltext
+        return self._fulltext(self._current())
 
     @property
     def generation(self) -> int:
@@ -98,8 +98,9 @@ class Index:
         `vector` has the shape (dimension,). Only passages that the filters allow are searched; if the query prefers
         articles, at most `limit` of their passages are added.
         """
-        bm25 = dict(self.fulltext.search(query.question, limit, query.filters, query.carried, query.weight))
         store = self._current()
+        words = self._fulltext(store)
+        bm25 = dict(words.search(query.question, limit, query.filters, query.carried, query.weight))
         similar = self._nearest(store, vector, limit, query.filters)
         if query.articles:
             preferred = query.filters.and_also(Filters(article_ids=query.articles))
@@ -187,6 +188,15 @@ class Index:
         if wait:
             dense.wait_until_open()
 
+    def _fulltext(self, store: Store) -> FullTextIndex:
+        """The full text of a store, opened again if more was written to it; not if it has been deleted."""
+        newest = DerivedState.read(store.folder / FULLTEXT)
+        if newest.identity and newest != store.fulltext_state:
+            with self._lock:
+                if newest != store.fulltext_state:  # no other thread has opened it meanwhile
+                    store.fulltext, store.fulltext_state = open_fulltext(store.folder, store.catalog), newest
+        return store.fulltext
+
     def _nearest(self, store: Store, vector: Vectors, limit: int, filters: Filters) -> dict[int, float]:
         """The passages nearest to a vector that the filters allow, with their similarities; some may be removed."""
         end = store.catalog.state().next_passage
@@ -210,10 +220,9 @@ class Index:
         return self._current().catalog.state()
 
     def _current(self) -> Store:
-        """The store in use; opened again if another one is in use or in its place, or parts in memory are out of date."""
+        """The store in use; opened again if another is in use or in its place, or parts in memory are out of date."""
         store = self._store
-        is_current = store.generation is None or store.generation == store.catalog.state().generation
-        if is_current and _pointer(self.folder) == store.pointer:
+        if _pointer(self.folder) == store.pointer and store.is_current:
             return store
         with self._lock:
             if self._store is store:

@@ -18,7 +18,8 @@ from rag.models.embedding import Vectors, normalized
 from rag.schema import NO_FILTERS, Article, Filters, Passage, Query
 from rag.store import files
 from rag.store.catalog import Catalog
-from rag.store.derived import ARTICLE_MATRIX, PASSAGE_MATRIX, article_vectors
+from rag.store.columns import Columns
+from rag.store.derived import ARTICLE_MATRIX, COLUMNS, PASSAGE_MATRIX, article_vectors
 from rag.store.files import CATALOG, CHROMA, FULLTEXT, VECTORS, store_in_use
 from rag.store.fulltext import FullTextIndex
 from rag.store.index import Index
@@ -72,11 +73,12 @@ def nearest_articles(index: Index, vector: Vectors, limit: int, filters: Filters
     return [passage.article_id for passage, _ in nearest(index, vector, limit, filters)]
 
 
-def articles_with_words(index: Index | IndexWriter, words: str, filters: Filters = NO_FILTERS) -> list[str]:
+def articles_with_words(index: Index | IndexWriter, text: str, filters: Filters = NO_FILTERS) -> list[str]:
     """The ids of the articles of the passages that have one of these words."""
-    catalog = index.catalog if isinstance(index, IndexWriter) else index._current().catalog
-    keys = [key for key, _ in index.fulltext.search(words, 1000, filters)]
-    return [each.passage.article_id for each in catalog.passages(keys)]
+    store = index if isinstance(index, IndexWriter) else index._current()
+    words = store.fulltext if isinstance(index, IndexWriter) else index._fulltext(store)
+    keys = [key for key, _ in words.search(text, 1000, filters)]
+    return [each.passage.article_id for each in store.catalog.passages(keys)]
 
 
 def texts(index: Index) -> dict[str, str]:
@@ -105,6 +107,8 @@ def assert_in_step(folder: Path) -> None:
             rows = Matrix(store / VECTORS / name, state.dimension).vectors(keys)
             wanted = [of_keys.get(key, np.zeros(state.dimension)) for key in keys.tolist()]
             assert np.allclose(rows, normalized(np.array(wanted).reshape(rows.shape)), atol=0.02)
+    rows = Columns(store / VECTORS / COLUMNS).mask(np.arange(state.next_passage), None, None)
+    assert not state.dimension or vectors.keys() <= set(np.flatnonzero(rows).tolist())
     chroma = ChromaVectors.open(store / CHROMA, state.identity)
     if chroma is None:
         assert not vectors
