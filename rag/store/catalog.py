@@ -38,6 +38,7 @@ from rag.models.embedding import Vectors
 from rag.schema import ArticleEntry, Passage
 from rag.store.hints import new_index_hint, rebuild_command, repair_hint
 from rag.store.matrix import Keys
+from rag.store.quantization import restored_from
 from rag.store.rows import (
     StoredArticle,
     StoredPassage,
@@ -46,7 +47,6 @@ from rag.store.rows import (
     number_date,
     passage_from,
     unpack_sentences,
-    unpack_vectors,
 )
 from rag.store.tables import articles, facets, passages, places, removals, state
 
@@ -183,15 +183,15 @@ class Catalog:
         for rows in self._pages(select(*_PASSAGE).select_from(_JOINED), passages.c.key, after):
             yield [passage_from(row) for row in rows]
 
-    def vector_pages(self, after: int = 0) -> Iterator[tuple[list[int], Vectors]]:
+    def vector_pages(self, after: int = 0, at_once: int = PAGE) -> Iterator[tuple[list[int], Vectors]]:
         """The keys above `after` and the vectors of all passages, by key, in pages."""
-        for rows in self._pages(select(passages.c.key, passages.c.vector), passages.c.key, after):
-            yield [row["key"] for row in rows], unpack_vectors([row["vector"] for row in rows], self.dimension)
+        for rows in self._pages(select(passages.c.key, passages.c.vector), passages.c.key, after, at_once):
+            yield [row["key"] for row in rows], restored_from([row["vector"] for row in rows], self.dimension)
 
     def vectors(self, keys: Sequence[int]) -> dict[int, Vectors]:
         """The vectors of the passages among these keys."""
         rows = self._rows(select(passages.c.key, passages.c.vector).where(passages.c.key.in_(_VALUES)), keys)
-        vectors = unpack_vectors([row["vector"] for row in rows], self.dimension)
+        vectors = restored_from([row["vector"] for row in rows], self.dimension)
         return dict(zip([row["key"] for row in rows], vectors, strict=True))
 
     def stored_articles(self, at_once: int) -> Iterator[list[StoredArticle]]:
@@ -211,10 +211,8 @@ class Catalog:
 
     def article_rows(self, at_once: int) -> Iterator[list[ArticleRow]]:
         """What the derived indexes need of each article, by key, in pages."""
-        columns = select(
-            *(articles.c[name] for name in ("key", "first_passage", "passages", "published")), facets.c.key
-        )
-        joined = columns.select_from(articles.join(facets, articles.c.source == facets.c.source))
+        own = [articles.c[name] for name in ("key", "first_passage", "passages", "published")]
+        joined = select(*own, facets.c.key).select_from(articles.join(facets, articles.c.source == facets.c.source))
         for rows in self._pages(joined, articles.c.key, at_once=at_once):
             yield [ArticleRow(*row.values()) for row in rows]
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from rag.models.embedding import Vectors
 from rag.schema import Passage
-from rag.store.catalog import Catalog, Removal, State
+from rag.store.catalog import PAGE, Catalog, Removal, State
 from rag.store.columns import Columns
 from rag.store.files import CHROMA, FULLTEXT, VECTORS, DerivedState
 from rag.store.fulltext import FullTextIndex
@@ -98,10 +98,8 @@ def open_columns(store: Path, catalog: Catalog, state: State) -> Columns:
 
 
 def _columns_of(catalog: Catalog, state: State) -> Columns:
-    pages = catalog.article_rows(ARTICLES_AT_ONCE)
-    return Columns.of(
-        ((a.first_passage, a.passages, a.published, a.source) for p in pages for a in p), state.next_passage
-    )
+    rows = (row for page in catalog.article_rows(PAGE) for row in page)
+    return Columns.of(((r.first_passage, r.passages, r.published, r.source) for r in rows), state.next_passage)
 
 
 def article_vectors(catalog: Catalog) -> Iterator[tuple[list[int], Vectors]]:
@@ -176,7 +174,7 @@ class DerivedWriter:
         state = self._catalog.state()
         chroma = self._chroma = self._chroma or self._open_chroma()
         known = chroma.state
-        for keys, vectors in self._catalog.vector_pages(known.through):
+        for keys, vectors in self._catalog.vector_pages(known.through, CHROMA_BATCH):
             chroma.upsert(keys, vectors)
         for removal in self._catalog.removals(known.generation):
             # Also what is newer than `through`: an interrupted update may have added it.

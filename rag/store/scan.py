@@ -36,7 +36,7 @@ class Scan:
     def __init__(self, matrix: Matrix) -> None:
         self.matrix = matrix
         self._lock = threading.Lock()
-        self._signs: Words = np.zeros((0, 0), dtype=np.uint64)
+        self._signs: Words = np.zeros((-(-matrix.dimension // WORD_BITS), 0), dtype=np.uint64)
         self._known = 0
 
     def nearest(self, vector: Vectors, limit: int, first: int, end: int, mask: Mask | None = None) -> Scored:
@@ -79,9 +79,8 @@ class Scan:
 
     def _extend(self, end: int) -> None:
         signs = self._signs
-        words = -(-self.matrix.dimension // WORD_BITS)
         if signs.shape[1] < end:  # with room for later ones, so that it is not copied for each
-            signs = np.zeros((words, end + end // 8 + BLOCK), dtype=np.uint64)
+            signs = np.zeros((len(signs), end + end // 8 + BLOCK), dtype=np.uint64)
             signs[:, : self._known] = self._signs[:, : self._known]
         for start in range(self._known, end, BLOCK):
             stop = min(start + BLOCK, end)

@@ -85,7 +85,7 @@ passages = Table(
 )
 """A row never changes: an article that changes gets new passages. Joined, an article's passages are its text.
 
-`sentences` is a JSON list of spans; `vector` has two bytes a number, `sentence_vectors` one.
+`sentences` is a JSON list of spans; `vector` is quantized, and so are `sentence_vectors`, without scales.
 """
 
 places = Table(
