@@ -81,6 +81,12 @@ def use_store(folder: Path, store: Path) -> None:
     delete_other_stores(folder, store)
 
 
+def announce(folder: Path, store: Path) -> None:
+    """Let readers open a store again if it is in use."""
+    if (folder / POINTER).is_file() and store_in_use(folder) == store:
+        use_store(folder, store)
+
+
 def delete_other_stores(folder: Path, store: Path) -> None:
     """Delete all stores but this one: an earlier one, or what an interrupted rebuild left."""
     for other in folder.glob("store-*"):
