@@ -16,6 +16,8 @@ from rag.config import Config
 from rag.errors import StoreError
 from rag.models.embedding import Vectors
 from rag.schema import Passage
+from rag.store.convert import convert
+from rag.store.files import has_old_format
 from rag.store.index import Index
 from rag.store.rebuild import Embed
 from rag.store.rebuild import rebuild as rebuild_index
@@ -128,12 +130,16 @@ def _reembedder(index: Index, config: Config) -> Embed:
 
 
 def rebuild(config: Config, embedding_model: str, progress: Progress) -> int:
-    """Embed all stored passages with another model; returns their number.
+    """Embed all stored passages with a model, and convert an index of an earlier format; returns their number.
 
-    Raises as rag.store.rebuild.rebuild does, and ModelError.
+    Without a model the index is only converted, and keeps its own. Raises as rag.store.rebuild.rebuild and
+    rag.store.convert.convert do, and ModelError.
     """
     model = Model(embedding_model)
-    model.load()
+    if embedding_model:
+        model.load()
+    if has_old_format(config.index) or not embedding_model:
+        return convert(config.index, embedding_model, lambda name: Model(name, model.loaded).embed, progress)
     return rebuild_index(config.index, embedding_model, model.embed, progress)
 
 

@@ -205,17 +205,21 @@ def check(
 @index_app.command()
 def rebuild(
     embedding_model: Annotated[
-        str, typer.Option(metavar="NAME", help="A sentence-transformers model: name or folder.")
-    ],
+        str,
+        typer.Option(metavar="NAME", help="Embed all passages again with this model: name or folder."),
+    ] = "",
     index: IndexDir = None,
 ) -> None:
-    """Embed all passages again with another model, from the stored text."""
+    """Convert an index of an earlier version, or embed all passages again with another model, from the stored text."""
     from ingest.check import rebuild as run
 
     with errors_as_lines(), status_bar() as update:
-        passages = run(Config.load(index=index), embedding_model, _counter(update, "embedded"))
-    say(f"{passages:,} passages embedded with {embedding_model}")
-    complain(f"set it from now on: PULLQUOTE_EMBEDDING_MODEL={shlex.quote(embedding_model)}, or in pullquote.toml")
+        passages = run(Config.load(index=index), embedding_model, _counter(update, "stored"))
+    if embedding_model:
+        say(f"{passages:,} passages embedded with {embedding_model}")
+        complain(f"set it from now on: PULLQUOTE_EMBEDDING_MODEL={shlex.quote(embedding_model)}, or in pullquote.toml")
+    else:
+        say(f"{passages:,} passages in the format of this version")
 
 
 def _counter(update: Callable[[str, float], None], verb: str) -> Callable[[int, int], None]:
