@@ -44,6 +44,7 @@ class DenseIndex:
         self._client: ChromaVectors | None = None
         self._searches = 0
         self._not_before = 0.0
+        self._unusable: DerivedState | None = None
 
     def nearest(self, vector: Vectors, limit: int, end: int) -> Scored:
         """The passages with keys below `end` that are nearest to a vector of length 1, at most `limit`.
@@ -59,7 +60,7 @@ class DenseIndex:
                 near = client.nearest(vector, limit + SPARE)
             except StoreError as error:
                 log.warning("%s", error)
-                client = self._client = None
+                self._unusable, self._client, client = client.state, None, None
         first = client.state.through + 1 if client else 1
         newer = self._matrix.nearest(vector, limit, np.array([[first, max(0, end - first)]], dtype=np.int64))
         if not client:
@@ -90,18 +91,19 @@ class DenseIndex:
             opener.join()
 
     def _is_behind(self) -> bool:
-        through = DerivedState.read(self._folder).through
+        state = DerivedState.read(self._folder)
+        through = 0 if state == self._unusable else state.through
         return through > 0 if self._client is None else through >= self._client.state.through + REOPEN_ROWS
 
     def _open(self) -> None:
-        started = time.monotonic()
+        started, state = time.monotonic(), DerivedState.read(self._folder)
         try:
-            client = ChromaVectors.open(self._folder, self._identity)
+            client = ChromaVectors.open_intact(self._folder, self._identity)
             if client:
-                client.load()
                 self._client = client  # the one before is closed when its last search ends
         except StoreError as error:
-            log.warning("%s", error)
+            log.warning("%s; they are compared one by one", error)
+            self._unusable = state
         finally:
             ended = time.monotonic()
             self._not_before = ended + (ended - started) / OPENING_SHARE
