@@ -17,6 +17,8 @@ from filelock import FileLock, Timeout
 CHECKSUMS = "files.json"
 DATABASE = "chroma.sqlite3"
 SQLITE_HEADER = b"SQLite format 3\0"
+WRITTEN = "index_metadata.pickle"
+"""In the folder of each segment that was written: the first 1,000 vectors are in the database only."""
 BLOCK = 1 << 20
 
 
@@ -92,8 +94,10 @@ def _recorded(folder: Path) -> dict[str, tuple[int, int]] | None:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    """The size of each file of a segment; the database is not one of them."""
-    return {file.relative_to(folder).as_posix(): file.stat().st_size for file in sorted(folder.glob("*/*"))}
+    """The size of each file of a segment that was written: Chroma creates the others anew whenever it opens them."""
+    written = [file.parent for file in folder.glob(f"*/{WRITTEN}")]
+    files = sorted(file for segment in written for file in segment.iterdir())
+    return {file.relative_to(folder).as_posix(): file.stat().st_size for file in files}
 
 
 def _checksum(file: Path) -> int:

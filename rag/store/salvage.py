@@ -17,6 +17,7 @@ from sqlalchemy import Column, RowMapping, Select, func, select
 from rag.errors import StoreError
 from rag.store.catalog import Catalog, State
 from rag.store.files import CATALOG
+from rag.store.hints import new_index_hint, restore_command
 from rag.store.rows import (
     StoredArticle,
     article_checksum,
@@ -55,14 +56,19 @@ class Salvage:
     """A catalogue that may be damaged."""
 
     def __init__(self, folder: Path, store: Path) -> None:
-        """Raises StoreError if there is no such file."""
         self.catalog = Catalog(folder, store / CATALOG)
         self.state = self._state()
         self.dimension = self.state.dimension if self.state else self._first_dimension()
 
     def articles(self) -> Iterator[SalvagedArticle]:
-        """All articles that have a row that can be read, by key."""
+        """All articles that have a row that can be read, by key. Raises StoreError if nothing can be read at all."""
         end = self._end()
+        if not end:
+            folder = self.catalog.folder
+            raise StoreError(
+                f"the catalogue of {folder} cannot be read; restore a backup: {restore_command(folder)}, "
+                f"or {new_index_hint(folder)}"
+            )
         for first in range(0, end, AT_ONCE):
             rows = self._range(select(articles), articles.c.key, first, min(first + AT_ONCE, end))
             found = self._passages(rows)
@@ -96,7 +102,7 @@ class Salvage:
         return 0
 
     def _end(self) -> int:
-        """A number above the keys of all articles."""
+        """A number above the keys of all articles; 0 if that cannot be read."""
         with suppress(*DAMAGE), self.catalog.reading() as connection:
             return int(connection.execute(select(func.max(articles.c.key))).scalar_one_or_none() or 0) + 1
         return self.state.next_article if self.state else 0

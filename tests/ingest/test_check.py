@@ -24,8 +24,8 @@ from rag.store.catalog import PAGE_BYTES
 from rag.store.files import CATALOG, CHROMA, FULLTEXT, POINTER, VECTORS, DerivedState, store_in_use
 from rag.store.fulltext import FullTextIndex
 from rag.store.index import Index
-from rag.store.verify import Problems
 from rag.store.vectors import ChromaVectors
+from rag.store.verify import Problems
 from rag.store.writer import open_for_writing
 from tests.support.hashing import DIMENSION, HashEmbedder
 
@@ -115,7 +115,7 @@ def test_a_text_that_is_not_as_it_was_written(config: Config, corpus: Path) -> N
         config, "UPDATE passages SET text = replace(text, 'was lost', 'was kept') WHERE ordinal = 1 AND article_key = 3"
     )
     index = Index(config.index, "hash")
-    with pytest.raises(StoreError, match="a2 is damaged .* --fix"):
+    with pytest.raises(StoreError, match=r"a2 is damaged .* --fix"):
         index.article("a2")
     near = index.candidates(Query("valley 9"), HashEmbedder().embed_questions(["valley 9"])[0], 500)
     assert "was kept" not in "".join(each.passage.text for each in index.passages([c.key for c in near]))
@@ -301,7 +301,8 @@ def test_a_catalogue_that_is_none_is_one_line(config: Config, spoil: Callable[[P
 
 def test_rebuilt_with_another_model_everything_is_there(config: Config) -> None:
     before, open_before = texts(config), Index(config.index, "hash")
-    assert rebuild(config, "other", quiet) == open_before.counts()[1]
+    _, passages = open_before.counts()
+    assert rebuild(config, "other", quiet) == passages
     after = replace(config, embedding_model="other")
     assert texts(after) == before
     assert check(after, quiet).lines == []
