@@ -58,6 +58,7 @@ class Findings:
             (store.vectors, "articles whose vectors are damaged"),
             (len(store.miscounted), f"counts that do not agree with the articles: {', '.join(store.miscounted)}"),
             (store.matrix, "vectors that are missing or wrong in the files of vectors"),
+            (store.columns, "articles whose day or source is wrong in the file for filters"),
             (store.unsearchable, "passages that the full text does not have"),
             (store.outdated, "passages in the full text that no longer exist"),
             (bool(chroma.broken) * store.passages, f"passages that Chroma does not find: {chroma.broken}"),

@@ -43,7 +43,6 @@ ALLOWED_IMPORTERS = {
     "sklearn": {"ui/services/overview.py"},
     "scipy": {"eval/statistics.py", "eval/train/confidence.py"},
     "dateparser": {"rag/language/dates.py"},
-    "datasketch": {"ingest/articles/near_duplicates.py"},
     "feedparser": {"ingest/readers/feeds.py"},
     "httpcore": {"ingest/sources/fetch.py", "ingest/sources/network.py"},
     "httpx": {
@@ -61,7 +60,19 @@ ALLOWED_IMPORTERS = {
         "ingest/readers/html/*.py",
     },
     "pyarrow": {"ingest/readers/records/tabular.py"},
-    "sqlite3": {"ingest/sources/state.py", "rag/store/vectors.py", "ui/services/history.py"},
+    "sqlalchemy": {
+        "rag/store/catalog.py",
+        "rag/store/catalog_writer.py",
+        "rag/store/rows.py",
+        "rag/store/source_states.py",
+        "rag/store/tables.py",
+    },
+    "sqlite3": {
+        "rag/store/catalog.py",
+        "rag/store/catalog_writer.py",
+        "rag/store/vectors.py",
+        "ui/services/history.py",
+    },
     "subprocess": {"ingest/readers/sandbox.py"},
     "trafilatura": {"ingest/readers/html/metadata.py", "ingest/readers/html/page.py"},
     "watchfiles": {"ingest/watch.py"},

@@ -18,6 +18,7 @@ from rag.errors import StoreError
 from rag.store.catalog import Catalog, State
 from rag.store.files import CATALOG
 from rag.store.hints import new_index_hint, restore_command
+from rag.store.quantization import SCALE_BYTES, restored_from
 from rag.store.rows import (
     StoredArticle,
     article_checksum,
@@ -26,7 +27,6 @@ from rag.store.rows import (
     passage_checksum,
     passage_from,
     unpack_sentences,
-    unpack_vectors,
     vector_checksum,
 )
 from rag.store.source_states import SourceState, SourceStates
@@ -98,7 +98,7 @@ class Salvage:
     def _first_dimension(self) -> int:
         with suppress(*DAMAGE), self.catalog.reading() as connection:
             query = select(func.length(passages.c.vector)).limit(1)
-            return int(connection.execute(query).scalar_one_or_none() or 0) // 2
+            return max(0, int(connection.execute(query).scalar_one_or_none() or 0) - SCALE_BYTES)
         return 0
 
     def _end(self) -> int:
@@ -144,14 +144,14 @@ class Salvage:
 
     def _has_vectors(self, row: RowMapping) -> bool:
         packed = row["vector"], row["sentence_vectors"]
-        is_typed = all(isinstance(each, bytes) for each in packed) and len(packed[0]) == 2 * self.dimension
+        is_typed = all(isinstance(each, bytes) for each in packed) and len(packed[0]) == SCALE_BYTES + self.dimension
         return is_typed and vector_checksum(row) == row["vector_checksum"]
 
     def _stored(self, row: RowMapping, own: Sequence[RowMapping], *, has_vectors: bool) -> StoredArticle:
         entry = entry_from(row)
         parts = [passage_from({**row, **each}) for each in own]
         if has_vectors:
-            vectors = unpack_vectors([each["vector"] for each in own], self.dimension)
+            vectors = restored_from([each["vector"] for each in own], self.dimension)
             sentences = [unpack_sentences(each["sentence_vectors"], self.dimension) for each in own]
         else:
             vectors = np.zeros((len(own), self.dimension), dtype=np.float32)

@@ -88,8 +88,8 @@ passages = Table(
 )
 """A row never changes: an article that changes gets new passages. Joined, an article's passages are its text.
 
-`sentences` is a JSON list of spans; `vector` has two bytes a number, `sentence_vectors` one. The checksums are those of
-`rag.store.rows`: what a damaged disk returns is not quoted.
+`sentences` is a JSON list of spans; `vector` is quantized, and so are `sentence_vectors`, without scales.
+The checksums are those of `rag.store.rows`: what a damaged disk returns is not quoted.
 """
 
 places = Table(
@@ -105,10 +105,11 @@ places = Table(
 facets = Table(
     "facets",
     tables,
-    Column("source", Text, primary_key=True),
+    Column("key", Integer, primary_key=True),
+    Column("source", Text, nullable=False, unique=True),
     Column("articles", Integer, nullable=False),
 )
-"""The number of articles of each source."""
+"""Every source that an article has had, with the number of its articles now."""
 
 removals = Table(
     "removals",

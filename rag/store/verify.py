@@ -11,8 +11,9 @@ import numpy as np
 from sqlalchemy import func, select, text
 
 from rag.errors import StoreError
-from rag.store.catalog import Catalog, State
-from rag.store.derived import ARTICLE_MATRIX, PASSAGE_MATRIX
+from rag.store.catalog import PAGE, Catalog, State
+from rag.store.columns import Columns
+from rag.store.derived import ARTICLE_MATRIX, COLUMNS, PASSAGE_MATRIX
 from rag.store.files import CHROMA, FULLTEXT, VECTORS, DerivedState
 from rag.store.fulltext import FullTextIndex
 from rag.store.matrix import Matrix
@@ -32,8 +33,9 @@ class Problems:
     Of the catalogue: `pages` are SQLite's own findings, `damaged` the ids of articles whose rows are not as they were
     written, `lost` the number of articles without a row, `stray` that of passages without an article, `vectors` that of
     articles of which only vectors are damaged, `miscounted` names what does not agree with the articles.
-    Of the derived indexes: `matrix` counts vectors that are missing or wrong, `unsearchable` passages that the full
-    text does not have, `outdated` those that only it has; `chroma` is what is wrong there.
+    Of the derived indexes: `matrix` counts vectors that are missing or wrong, `columns` articles whose day or source
+    is, `unsearchable` passages that the full text does not have, `outdated` those that only it has; `chroma` is what is
+    wrong there.
     """
 
     articles: int = 0
@@ -45,6 +47,7 @@ class Problems:
     vectors: int = 0
     miscounted: list[str] = field(default_factory=list)
     matrix: int = 0
+    columns: int = 0
     unsearchable: int = 0
     outdated: int = 0
     chroma: ChromaFindings = field(default_factory=ChromaFindings)
@@ -88,8 +91,9 @@ class _Verification:
             progress(problems.passages, max(total, problems.passages) * 2)
         self._compare_counts(state)
         if problems.is_catalog_damaged:
-            problems.matrix = 0  # all derived indexes are built again
+            problems.matrix = problems.columns = 0  # all derived indexes are built again
         elif state and state.dimension:
+            self._compare_columns(state)
             self._compare_fulltext()
             half = problems.passages
             problems.chroma = self._within_tolerance(
@@ -162,7 +166,7 @@ class _Verification:
             if {tuple(row) for row in connection.execute(query)} != self._places:
                 problems.miscounted.append("the places of articles")
             counts = select(facets.c.source, facets.c.articles)
-            if {row[0]: row[1] for row in connection.execute(counts)} != dict(self._sources):
+            if {source: n for source, n in connection.execute(counts) if n} != dict(self._sources):
                 problems.miscounted.append("the numbers of articles of each source")
             rows = int(connection.execute(select(func.count()).select_from(passages)).scalar_one())
             problems.stray = max(0, rows - problems.passages)
@@ -171,6 +175,15 @@ class _Verification:
         """Whether a key is used that the state counts as free."""
         last = max((own.stop for own in self._keys), default=0)
         return last > state.next_passage or max(self._article_keys, default=0) >= state.next_article
+
+    def _compare_columns(self, state: State) -> None:
+        file = self._store / VECTORS / COLUMNS
+        columns = Columns(file if Columns.exists(file, state.next_passage) else None)
+        for page in self._catalog.article_rows(PAGE):
+            for row in page:
+                own = slice(row.first_passage, row.first_passage + row.passages)
+                mask = columns.mask(own, (row.published, row.published), [row.source])
+                self._problems.columns += len(mask) < row.passages or not mask.all()
 
     def _compare_fulltext(self) -> None:
         problems, folder = self._problems, self._store / FULLTEXT
@@ -200,6 +213,8 @@ def discard_damaged(store: Path, problems: Problems) -> None:
     if problems.matrix:
         for name in (PASSAGE_MATRIX, ARTICLE_MATRIX):
             (store / VECTORS / name).unlink(missing_ok=True)
+    if problems.columns:
+        (store / VECTORS / COLUMNS).unlink(missing_ok=True)
     if problems.is_fulltext_damaged:
         DerivedState.forget(store / FULLTEXT)
     if problems.chroma:

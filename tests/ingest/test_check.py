@@ -228,6 +228,23 @@ def test_wrong_vectors_in_a_matrix(config: Config, name: str) -> None:
     assert mended(config).lines == ["1 vectors that are missing or wrong in the files of vectors"]
 
 
+@pytest.mark.parametrize("name", ["passages.i8", "articles.i8", "passages.columns"])
+def test_files_of_vectors_that_are_lost_or_cut(config: Config, name: str) -> None:
+    file = store_in_use(config.index) / VECTORS / name
+    file.write_bytes(file.read_bytes()[:-50])
+    assert len(mended(config).lines) == 1
+    file.unlink()
+    assert len(mended(config).lines) == 1
+
+
+def test_a_wrong_day_for_filters(config: Config) -> None:
+    file = store_in_use(config.index) / VECTORS / "passages.columns"
+    data = bytearray(file.read_bytes())
+    data[80:84] = b"abcd"
+    file.write_bytes(data)
+    assert mended(config).lines == ["1 articles whose day or source is wrong in the file for filters"]
+
+
 def test_outdated_full_text_is_rebuilt(config: Config) -> None:
     folder = store_in_use(config.index) / FULLTEXT
     fulltext = FullTextIndex(folder)
