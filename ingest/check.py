@@ -2,131 +2,159 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-
-import numpy as np
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from ingest.articles.passages import SPLITTER
-from ingest.sources.known import IndexedSources
-from ingest.sources.state import SourceStates, open_states
 from ingest.updater import Model
 from rag.config import Config
-from rag.errors import StoreError
-from rag.models.embedding import Vectors
-from rag.schema import Passage
+from rag.store.catalog import Catalog, check_built_with
 from rag.store.convert import convert
-from rag.store.files import has_old_format
-from rag.store.index import Index
-from rag.store.rebuild import Embed
+from rag.store.files import CATALOG, announce, has_old_format, store_in_use
+from rag.store.lock import locked
+from rag.store.rebuild import ARTICLES_AT_ONCE, Contents, fill
 from rag.store.rebuild import rebuild as rebuild_index
+from rag.store.rows import StoredArticle
+from rag.store.salvage import DAMAGE, Salvage
+from rag.store.source_states import SourceStates
+from rag.store.verify import Problems, discard_damaged, verify
 from rag.store.writer import open_for_writing
 
-NEAREST, EQUAL = (20, 1000), 0.999
-"""A passage is found if it, or another of an equal vector, is among so many nearest to its own vector: short passages
-repeat. The search is approximate, most of all among many similar passages, hence the second, larger number."""
-TRIES = 3
+NAMED = 20
+"""Articles that are named in a line."""
 
 Progress = Callable[[int, int], object]
+"""Called with the number of steps done, and of all."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Findings:
-    """The problems of an index.
+    """The problems of an index; `forgotten` are sources of which articles are missing."""
 
-    Passages: `unfound` are not found by their own vector, `orphans` belong to no article; `unsearchable` ones are
-    missing from the full text, `outdated` ones are only there. Articles: `incomplete` ones lack passages, `unlinked`
-    ones their own vector. `dimensions` are lengths of vectors other than the index's, `forgotten` are sources of which
-    articles are missing.
-    """
+    store: Problems = field(default_factory=Problems)
+    forgotten: tuple[str, ...] = ()
 
-    articles: int = 0
-    passages: int = 0
-    unfound: list[Passage] = field(default_factory=list)
-    orphans: list[str] = field(default_factory=list)
-    incomplete: list[str] = field(default_factory=list)
-    unsearchable: int = 0
-    outdated: int = 0
-    dimensions: set[int] = field(default_factory=set)
-    unlinked: int = 0
-    forgotten: list[str] = field(default_factory=list)
+    @property
+    def articles(self) -> int:
+        """The number of articles that are whole."""
+        return self.store.articles
+
+    @property
+    def passages(self) -> int:
+        """The number of their passages."""
+        return self.store.passages
 
     @property
     def lines(self) -> list[str]:
         """What is wrong, one line each; none if nothing is."""
-        dimensions = ", ".join(map(str, sorted(self.dimensions)))
+        store, chroma = self.store, self.store.chroma
         counts = (
-            (len(self.unfound), "passages that are not found by their own vector"),
-            (len(self.orphans), "passages that belong to no article"),
-            (len(self.incomplete), "articles that lack passages; ingest their sources again"),
-            (self.unsearchable, "passages that the full text does not have"),
-            (self.outdated, "passages in the full text that no longer exist"),
-            (len(self.dimensions), f"lengths of vectors ({dimensions}) other than the index's own"),
-            (self.unlinked, "articles without their own vector"),
+            (len(store.pages), f"problems in the file of the catalogue ({', '.join(store.pages[:1])[:200]})"),
+            (len(store.damaged), f"articles that are damaged; ingest their sources again: {_named(store.damaged)}"),
+            (store.lost, "articles of which nothing can be read; ingest all sources again"),
+            (store.stray, "passages that belong to no article"),
+            (store.vectors, "articles whose vectors are damaged"),
+            (len(store.miscounted), f"counts that do not agree with the articles: {', '.join(store.miscounted)}"),
+            (store.matrix, "vectors that are missing or wrong in the files of vectors"),
+            (store.columns, "articles whose day or source is wrong in the file for filters"),
+            (store.unsearchable, "passages that the full text does not have"),
+            (store.outdated, "passages in the full text that no longer exist"),
+            (bool(chroma.broken) * store.passages, f"passages that Chroma does not find: {chroma.broken}"),
+            (chroma.missing, "passages whose vector in Chroma is missing or wrong"),
+            (chroma.outdated, "vectors in Chroma of passages that no longer exist"),
+            (chroma.unfound, "passages that are not found by their own vector"),
             (len(self.forgotten), "sources whose articles are not all in the index; ingest them again"),
         )
         return [f"{count:,} {problem}" for count, problem in counts if count]
 
 
-def check(config: Config, progress: Progress) -> Findings:
-    """Verify the index without changing it.
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
-    `progress` is called with the number of passages checked and of all. Raises IndexMissing, IndexMismatch or
-    StoreError, the last also if the index was written to meanwhile.
+
+def check(config: Config, progress: Progress) -> Findings:
+    """Verify the index without changing it; nobody can write to it meanwhile.
+
+    `progress` is called with the number of steps done and of all. Raises IndexMissing, IndexMismatch, IndexLocked or
+    StoreError.
     """
-    index = Index(config.index, config.embedding_model)
-    with open_states(config.index, read_only=True) as states:
-        generation, findings = index.generation, _findings(index, states, progress)
-    if index.generation != generation:
-        raise StoreError(f"the index {config.index} was written to meanwhile; run the command again")
-    return findings
+    store = store_in_use(config.index)
+    with _unchanged(config.index):
+        _check_model(config, store)
+        problems = verify(config.index, store, progress)
+        return Findings(problems, tuple(_forgotten(Catalog(config.index, store / CATALOG))))
+
+
+@contextmanager
+def _unchanged(folder: Path) -> Iterator[None]:
+    if os.access(folder, os.W_OK):
+        with locked(folder):
+            yield
+    else:
+        yield
+
+
+def _check_model(config: Config, store: Path) -> None:
+    """Raise IndexMismatch if the index was built with another model, as far as that can be read."""
+    state = Salvage(config.index, store).state
+    if state:
+        check_built_with(state, config.embedding_model, config.index)
+
+
+def _forgotten(catalog: Catalog) -> Iterator[str]:
+    """The sources of which articles are missing; none if that cannot be read."""
+    try:
+        counts = {found.origin: found.articles for found in catalog.origins_below()}
+        states = list(SourceStates(catalog).all())
+    except DAMAGE:
+        return
+    yield from (state.origin for state in states if counts.get(state.origin, 0) < state.articles)
 
 
 def repair(config: Config, findings: Findings, progress: Progress) -> Findings:
-    """Repair what a check found, from the stored rows; return what is still wrong.
+    """Repair what a check found, from what is whole of the catalogue; return what is still wrong.
 
-    The rest of an incomplete article is removed, so that the next ingest stores it whole. Raises IndexLocked, and as
-    `check` does.
+    What is damaged of the catalogue itself is lost: the next ingest reads its sources again. Raises as `check` and
+    `ingest` do.
     """
-    if findings.unfound or findings.unlinked or findings.dimensions:
-        # Chroma cannot repair its graph of vectors, so all of them are put into a new one.
-        index = Index(config.index, config.embedding_model)
-        rebuild_index(config.index, config.embedding_model, _reembedder(index, config), progress)
-    for _ in range(TRIES if findings.unfound else 0):
-        left = check(config, progress).unfound
-        if not left:
-            break
-        with open_for_writing(config.index, config.embedding_model, SPLITTER) as writer:
-            writer.reinsert_passages([passage.id for passage in left])  # a graph can miss one of many similar passages
-    with (
-        open_for_writing(config.index, config.embedding_model, SPLITTER) as writer,
-        open_states(config.index) as states,
-    ):
-        if findings.orphans or findings.incomplete or findings.forgotten:
-            # Another process may have been writing these, or have repaired them since: then they must stay.
-            findings = _findings(writer, states, progress)
-        if findings.orphans:
-            writer.delete_passages(findings.orphans)
-        incomplete = writer.entries(findings.incomplete)
-        states.drop([*findings.forgotten, *(origin for entry in incomplete.values() for origin in entry.origins)])
-        writer.remove(list(incomplete))
+    store = store_in_use(config.index)
+    with locked(config.index):
+        if findings.store.is_catalog_damaged:
+            _replace_catalog(config, store, progress)
+        else:
+            discard_damaged(store, findings.store)
+    with open_for_writing(config.index, config.embedding_model, SPLITTER) as writer:
+        writer.states.drop(list(_forgotten(writer.catalog)))
+    announce(config.index, store_in_use(config.index))  # readers open again what they could not use
     return check(config, progress)
 
 
-def _reembedder(index: Index, config: Config) -> Embed:
-    """An embedder that returns the stored vectors, and embeds only passages whose vector was lost."""
-    model = Model(config.embedding_model)
+def _replace_catalog(config: Config, store: Path, progress: Progress) -> None:
+    """Fill a new store with what is whole of this one; only passages whose vectors are lost are embedded."""
+    salvage, model = Salvage(config.index, store), Model(config.embedding_model)
+    splitter, passages = (salvage.state.splitter, salvage.state.passages) if salvage.state else (SPLITTER, 0)
+    contents = Contents(config.embedding_model, splitter, passages, _whole(salvage, model), salvage.states())
+    fill(config.index, contents, lambda done, total: progress(done, max(done, total)))
 
-    def embed(passages: Sequence[Passage]) -> tuple[Vectors, list[Vectors]]:
-        found = index.passage_vectors([passage.id for passage in passages])
-        lost = [passage for passage in passages if passage.id not in found]
-        if lost:
-            found |= dict(zip([p.id for p in lost], zip(*model.embed(lost), strict=True), strict=True))
-        vectors, sentences = zip(*(found[passage.id] for passage in passages), strict=True)
-        return np.stack(vectors), list(sentences)
 
-    return embed
+def _whole(salvage: Salvage, model: Model) -> Iterator[list[StoredArticle]]:
+    batch: list[StoredArticle] = []
+    for article in salvage.articles():
+        if article.stored and article.keys:
+            batch.append(article.stored if article.has_vectors else _embedded(article.stored, model))
+        if len(batch) == ARTICLES_AT_ONCE:
+            yield batch
+            batch = []
+    yield batch
+
+
+def _embedded(stored: StoredArticle, model: Model) -> StoredArticle:
+    vectors, sentences = model.embed(stored.passages)
+    return replace(stored, vectors=vectors, sentence_vectors=sentences)
 
 
 def rebuild(config: Config, embedding_model: str, progress: Progress) -> int:
@@ -141,44 +169,3 @@ def rebuild(config: Config, embedding_model: str, progress: Progress) -> int:
     if has_old_format(config.index) or not embedding_model:
         return convert(config.index, embedding_model, lambda name: Model(name, model.loaded).embed, progress)
     return rebuild_index(config.index, embedding_model, model.embed, progress)
-
-
-def _findings(index: Index, states: SourceStates, progress: Progress) -> Findings:
-    findings = Findings(*index.counts())
-    entries = {entry.id: entry for entry in index.articles()}
-    dimension, searchable = index.dimension, index.fulltext_ids()
-    committed: set[str] = set()
-    counts = Counter[str]()
-    checked = 0
-    for page in index.rows():
-        live = [
-            (p, v) for _, p, v in page if p and p.article_id in entries and entries[p.article_id].digest == p.digest
-        ]
-        ids = {passage.id for passage, _ in live}
-        findings.orphans += [passage_id for passage_id, _, _ in page if passage_id not in ids]
-        findings.dimensions |= {len(vector) for _, vector in live if vector is not None} - {dimension}
-        findings.unfound += _unfound(index, live)
-        committed |= ids
-        counts.update(passage.article_id for passage, _ in live)
-        checked += len(page)
-        progress(checked, findings.passages)
-    findings.incomplete = [entry.id for entry in entries.values() if counts[entry.id] != entry.passages]
-    findings.unsearchable, findings.outdated = len(committed - searchable), len(searchable - committed)
-    indexed = IndexedSources.of(entries.values()).counts
-    findings.forgotten = [state.origin for state in states.all() if indexed.get(state.origin, 0) < state.articles]
-    findings.unlinked = len(index.articles_without_vector())
-    return findings
-
-
-def _unfound(index: Index, rows: Sequence[tuple[Passage, Vectors | None]]) -> Iterator[Passage]:
-    """Those of these passages that a search by their own vector does not find."""
-    yield from (passage for passage, vector in rows if vector is None)
-    left = [(passage, vector) for passage, vector in rows if vector is not None]
-    for count in NEAREST:
-        near = index.nearest(np.stack([vector for _, vector in left]), count) if left else []
-        left = [row for row, found in zip(left, near, strict=True) if not _is_found(row[0], found)]
-    yield from (passage for passage, _ in left)
-
-
-def _is_found(passage: Passage, near: Mapping[str, float]) -> bool:
-    return passage.id in near or max(near.values(), default=0.0) >= EQUAL

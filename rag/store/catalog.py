@@ -48,6 +48,7 @@ from rag.store.rows import (
     number_date,
     passage_from,
     unpack_sentences,
+    whole_rows,
 )
 from rag.store.tables import articles, facets, passages, places, removals, state
 
@@ -58,9 +59,9 @@ CACHE_KIB, MAPPED_BYTES, PAGE_BYTES = 32_000, 1 << 30, 16_384
 MOST_VALUES = 5_000
 """Values in one list of a condition."""
 
-_ENTRY = [column for column in articles.c if column.name not in ("key", "sketch", "first_passage")]
+_ENTRY = [column for column in articles.c if column.name not in ("key", "sketch", "first_passage", "checksum")]
 _PASSAGE = [
-    *(passages.c[name] for name in ("key", "ordinal", "start", "end", "text", "sentences")),
+    *(passages.c[name] for name in ("key", "ordinal", "start", "end", "text", "sentences", "checksum")),
     *(
         articles.c[name]
         for name in ("id", "digest", "title", "source", "url", "author", "published", "duplicate_group")
@@ -171,7 +172,10 @@ class Catalog:
         """The passages of an article in order; none if it is unknown."""
         query = select(*_PASSAGE, passages.c.sentence_vectors).select_from(_JOINED)
         rows = self._all(query.where(articles.c.id == article_id).order_by(passages.c.key))
-        return self._stored(rows)
+        stored = self._stored(rows)
+        if len(stored) < len(rows):
+            raise StoreError(f"the article {article_id} is damaged in {self.folder}; {repair_hint(self.folder)}")
+        return stored
 
     def passages(self, keys: Sequence[int]) -> list[StoredPassage]:
         """The passages among these keys, in the given order."""
@@ -182,17 +186,17 @@ class Catalog:
     def passage_pages(self, after: int = 0) -> Iterator[list[Passage]]:
         """All passages with keys above `after`, by key, in pages."""
         for rows in self._pages(select(*_PASSAGE).select_from(_JOINED), passages.c.key, after):
-            yield [passage_from(row) for row in rows]
+            yield [passage_from(row) for row in whole_rows(rows, self.folder)]
 
     def vector_pages(self, after: int = 0, at_once: int = PAGE) -> Iterator[tuple[list[int], Vectors]]:
         """The keys above `after` and the vectors of all passages, by key, in pages."""
         for rows in self._pages(select(passages.c.key, passages.c.vector), passages.c.key, after, at_once):
-            yield [row["key"] for row in rows], restored_from([row["vector"] for row in rows], self.dimension)
+            yield [row["key"] for row in rows], self._restored(rows)
 
     def vectors(self, keys: Sequence[int]) -> dict[int, Vectors]:
         """The vectors of the passages among these keys."""
         rows = self._rows(select(passages.c.key, passages.c.vector).where(passages.c.key.in_(_VALUES)), keys)
-        vectors = restored_from([row["vector"] for row in rows], self.dimension)
+        vectors = self._restored(rows)
         return dict(zip([row["key"] for row in rows], vectors, strict=True))
 
     def stored_articles(self, at_once: int) -> Iterator[list[StoredArticle]]:
@@ -202,6 +206,8 @@ class Catalog:
             keys = [key for r in rows for key in range(r["first_passage"], r["first_passage"] + r["passages"])]
             stored = {each.passage.key: each for each in self.passages(keys)}
             vectors = self.vectors(keys)
+            if len(stored) < len(keys):
+                raise StoreError(f"passages of {self.folder} are lost or damaged; {repair_hint(self.folder)}")
             yield [_stored_article(row, stored, vectors) for row in rows]
 
     def article_keys(self, article_ids: Sequence[str]) -> dict[str, tuple[int, int, int]]:
@@ -310,7 +316,16 @@ class Catalog:
             after = rows[-1]["key"]
 
     def _stored(self, rows: Sequence[RowMapping]) -> list[StoredPassage]:
-        return [StoredPassage(passage_from(r), unpack_sentences(r["sentence_vectors"], self.dimension)) for r in rows]
+        return [
+            StoredPassage(passage_from(row), unpack_sentences(row["sentence_vectors"], self.dimension))
+            for row in whole_rows(rows, self.folder)
+        ]
+
+    def _restored(self, rows: Sequence[RowMapping]) -> Vectors:
+        try:
+            return restored_from([row["vector"] for row in rows], self.dimension)
+        except (ValueError, TypeError) as error:
+            raise StoreError(f"a vector of {self.folder} is damaged; {repair_hint(self.folder)}") from error
 
 
 _STATE = select(*(state.c[name] for name in State.__dataclass_fields__))

@@ -43,6 +43,7 @@ class DenseIndex:
         self._opener: threading.Thread | None = None
         self._client: ChromaVectors | None = None
         self._not_before = 0.0
+        self._unusable: DerivedState | None = None
 
     def nearest(self, vector: Vectors, limit: int, end: int, mask: Mask | None = None) -> Scored:
         """The passages with keys below `end` that are nearest to a vector of length 1, at most `limit`, best first.
@@ -59,7 +60,7 @@ class DenseIndex:
             keys, scores = client.nearest(vector, limit + SPARE)
         except StoreError as error:
             log.warning("%s", error)
-            self._client, self._not_before = None, float("inf")
+            self._client, self._unusable = None, client.state
             return self._scan.nearest(vector, limit, 1, end)
         newer = self._scan.nearest(vector, limit, client.state.through + 1, end)
         return best(np.concatenate([keys, newer[0]]), np.concatenate([scores, newer[1]]), limit + SPARE)
@@ -88,19 +89,18 @@ class DenseIndex:
             opener.join()
 
     def _is_behind(self) -> bool:
-        through = DerivedState.read(self._folder).through
+        state = DerivedState.read(self._folder)
+        through = 0 if state == self._unusable else state.through
         return through > 0 if self._client is None else through >= self._client.state.through + REOPEN_PASSAGES
 
     def _open(self) -> None:
-        started = time.monotonic()
+        started, state = time.monotonic(), DerivedState.read(self._folder)
         self._client = None  # its memory is released before the next one takes as much
         try:
-            client = ChromaVectors.open(self._folder, self._identity)
-            if client:
-                client.load()
-                self._client = client
+            self._client = ChromaVectors.open_intact(self._folder, self._identity)
         except StoreError as error:
-            log.warning("%s", error)
+            log.warning("%s; the vectors are compared one by one", error)
+            self._unusable = state
         finally:
             ended = time.monotonic()
             self._not_before = ended + (ended - started) / OPENING_SHARE

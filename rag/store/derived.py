@@ -9,18 +9,29 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from rag.errors import StoreError
 from rag.models.embedding import Vectors
 from rag.schema import Passage
 from rag.store.catalog import PAGE, Catalog, Removal, State
+from rag.store.chroma_files import (
+    forget_checksums,
+    has_checksums,
+    is_complete,
+    is_intact,
+    record_checksums,
+    reserved,
+)
 from rag.store.columns import Columns
 from rag.store.files import CHROMA, FULLTEXT, VECTORS, DerivedState
 from rag.store.fulltext import FullTextIndex
 from rag.store.matrix import Matrix
+from rag.store.probe import probe
 from rag.store.rows import StoredArticle, date_number
 from rag.store.vectors import ChromaVectors
 
@@ -32,6 +43,9 @@ CHROMA_BATCH = 5_000
 MOST_BEHIND, BEHIND_SHARE = 2_000, 0.05
 """Passages by which Chroma may be behind when a write ends, and their share of those it has: readers find them by exact
 search, and a write of one article need not open Chroma."""
+UNRECORDED_SHARE = 0.05
+"""Of all passages, the share after whose writing the checksums of Chroma's files are computed, which reads them all.
+Readers open Chroma only then."""
 ARTICLES_AT_ONCE = 100
 
 log = logging.getLogger(__name__)
@@ -110,6 +124,15 @@ def article_vectors(catalog: Catalog) -> Iterator[tuple[list[int], Vectors]]:
         yield list(own), np.stack([np.mean([vectors[key] for key in keys], axis=0) for keys in own.values()])
 
 
+def _discard_newer(store: Path, state: State) -> None:
+    """Give up derived indexes that are newer than the catalogue, which lost writes: it uses their keys again."""
+    for name in (FULLTEXT, CHROMA):
+        held = DerivedState.read(store / name)
+        if held.identity == state.identity and held.generation > state.generation:
+            log.warning("%s is newer than the catalogue; it is written again", store / name)
+            DerivedState.forget(store / name)
+
+
 class DerivedWriter:
     """Keeps the derived indexes of one store in step with its catalogue."""
 
@@ -118,10 +141,12 @@ class DerivedWriter:
         self._store, self._catalog = store, catalog
         state = catalog.state()
         self._identity = state.identity
+        _discard_newer(store, state)
         self.matrices = self._open_matrices(state)
         self._clear(catalog.removals(DerivedState.read(store / FULLTEXT).generation))
         self.fulltext = self._open_fulltext(state)
         self._chroma: ChromaVectors | None = None
+        self._is_settled, self._unrecorded = True, 0
         self._uncommitted, self._committed = 0, time.monotonic()
 
     def reserve(self, state: State, dimension: int) -> None:
@@ -171,29 +196,49 @@ class DerivedWriter:
 
     def update_chroma(self) -> None:
         """Write to Chroma what it does not have, and delete what was removed since."""
-        state = self._catalog.state()
-        chroma = self._chroma = self._chroma or self._open_chroma()
-        known = chroma.state
-        for keys, vectors in self._catalog.vector_pages(known.through, CHROMA_BATCH):
-            chroma.upsert(keys, vectors)
-        for removal in self._catalog.removals(known.generation):
-            # Also what is newer than `through`: an interrupted update may have added it.
-            chroma.delete(np.arange(removal.first_passage, removal.first_passage + removal.passages))
-        chroma.record(state.generation, state.next_passage - 1)
+        try:
+            self._update_chroma()
+        except StoreError as error:
+            log.warning("%s", error)
+            self._chroma = None
+            self._update_chroma()  # opens it anew, or replaces what is damaged
+
+    def _update_chroma(self) -> None:
+        state, folder = self._catalog.state(), self._store / CHROMA
+        with reserved(folder, wait=True):
+            self._is_settled = False
+            chroma = self._chroma = self._chroma or self._open_chroma()
+            known = chroma.state
+            forget_checksums(folder)
+            for keys, vectors in self._catalog.vector_pages(known.through, CHROMA_BATCH):
+                chroma.upsert(keys, vectors)
+                self._unrecorded += len(keys)
+            for removal in self._catalog.removals(known.generation):
+                # Also what is newer than `through`: an interrupted update may have added it.
+                chroma.delete(np.arange(removal.first_passage, removal.first_passage + removal.passages))
+            chroma.record(state.generation, state.next_passage - 1)
+            self._is_settled = True
+            if self._unrecorded >= state.passages * UNRECORDED_SHARE:
+                record_checksums(folder)
+                self._unrecorded = 0
 
     def finish(self) -> int:
         """Bring all in step, Chroma if it is far behind; returns the generation that all of them hold."""
         state = self._catalog.state()
         self.commit_words()
         held = DerivedState.read(self._store / CHROMA)
-        if self._behind(state) > min(MOST_BEHIND, held.through * BEHIND_SHARE):
+        is_damaged = held.through > 0 and not self._chroma and not is_complete(self._store / CHROMA)
+        if is_damaged or self._behind(state) > min(MOST_BEHIND, held.through * BEHIND_SHARE):
             self.update_chroma()
             held = DerivedState.read(self._store / CHROMA)
         return held.generation
 
     def close(self) -> None:
         """Release the files."""
-        self._chroma = None
+        if self._chroma:
+            self._chroma = None
+            if self._is_settled and not has_checksums(self._store / CHROMA):
+                record_checksums(self._store / CHROMA)
         self.fulltext.close()
 
     def _behind(self, state: State) -> int:
@@ -204,8 +249,18 @@ class DerivedWriter:
         return state.next_passage - 1 - held.through + self._catalog.count_removed(held.generation)
 
     def _open_chroma(self) -> ChromaVectors:
+        """The vectors as they are; empty ones if they are lost, damaged or another index's."""
         folder = self._store / CHROMA
-        return ChromaVectors.open(folder, self._identity) or ChromaVectors.create(folder, self._identity)
+        is_known = DerivedState.read(folder).identity == self._identity
+        # A process that was killed while it wrote has left no checksums.
+        if is_known and (is_intact(folder) or not probe(self._store, search=False)):
+            with suppress(StoreError):
+                opened = ChromaVectors.open(folder, self._identity)
+                if opened:
+                    return opened
+        if is_known:
+            log.warning("%s is damaged; it is written again from the catalogue", folder)
+        return ChromaVectors.create(folder, self._identity)
 
     def _open_matrices(self, state: State) -> Matrices:
         if state.dimension:

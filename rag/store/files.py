@@ -51,6 +51,11 @@ class DerivedState:
         """Record this state, in one step."""
         _write(folder / STATE, json.dumps(asdict(self)))
 
+    @staticmethod
+    def forget(folder: Path) -> None:
+        """Delete the state of a derived index, so that it counts as lost."""
+        (folder / STATE).unlink(missing_ok=True)
+
 
 def store_in_use(folder: Path) -> Path:
     """The store in use of an index. Raises IndexMissing, or IndexMismatch for one of another format."""

@@ -29,3 +29,8 @@ def rebuild_command(folder: Path, embedding_model: str) -> str:
 def convert_command(folder: Path) -> str:
     """The command that converts an index of an earlier version."""
     return f"pullquote rebuild --index {shlex.quote(str(folder))}"
+
+
+def restore_command(folder: Path) -> str:
+    """The command that puts a backup in the place of an index."""
+    return f"pullquote restore FILE --force --index {shlex.quote(str(folder))}"

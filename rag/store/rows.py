@@ -6,16 +6,21 @@ Knows nothing of statements and connections.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import logging
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sqlalchemy import RowMapping
 
+from rag.errors import StoreError
 from rag.models.embedding import Vectors, normalized
 from rag.schema import Article, ArticleEntry, Copy, Passage, Span, passage_id
+from rag.store.hints import repair_hint
 from rag.store.quantization import SCALE_BYTES, quantized
 
 Values = dict[str, Any]
@@ -24,6 +29,13 @@ _ARTICLE_FIELDS = ("id", "digest", "title", "source", "url", "author", "origin",
 _OWN_FIELDS = ("key", "ordinal", "start", "end", "text")
 _SHARED_FIELDS = ("digest", "title", "source", "url", "author", "duplicate_group")
 """Fields that rows hold unchanged, under their own name: of articles, of passages, and of passages' articles."""
+_CHECKED_FIELDS = (
+    *_ARTICLE_FIELDS,
+    *("key", "first_passage", "passages", "published", "extra", "duplicate_group", "sketch", "added"),
+)
+"""Of an article: all but its copies."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +96,7 @@ def unpack_sentences(packed: bytes, dimension: int) -> Vectors:
 def article_values(stored: StoredArticle, key: int, first_passage: int, added: datetime) -> Values:
     """An article's row."""
     article = stored.article
-    return {
+    values = {
         **{name: getattr(article, name) for name in _ARTICLE_FIELDS},
         # An article that was read from the index has lost the captions and lists that its digest depends on.
         "digest": stored.passages[0].digest if stored.passages else article.digest,
@@ -98,12 +110,32 @@ def article_values(stored: StoredArticle, key: int, first_passage: int, added: d
         "sketch": stored.sketch,
         "added": added.isoformat(timespec="seconds"),
     }
+    return {**values, "checksum": article_checksum(values)}
+
+
+def article_checksum(row: Mapping[Any, Any]) -> int:
+    """The checksum of an article's row, without its copies, which change."""
+    return _checksum("\x1f".join(str(row[name]) for name in _CHECKED_FIELDS))
+
+
+def passage_checksum(row: Mapping[Any, Any]) -> int:
+    """The checksum of a passage's text, and of where it and its sentences are."""
+    return _checksum(f"{row['ordinal']},{row['start']},{row['end']},{row['sentences']},{row['text']}")
+
+
+def vector_checksum(row: Mapping[Any, Any]) -> int:
+    """The checksum of a passage's vector and of those of its sentences."""
+    return zlib.crc32(row["sentence_vectors"], zlib.crc32(row["vector"]))
+
+
+def _checksum(text: str) -> int:
+    return zlib.crc32(text.encode("utf-8", "surrogatepass"))
 
 
 def passage_values(stored: StoredArticle, article_key: int, first_passage: int) -> list[Values]:
     """The rows of an article's passages."""
     columns = zip(stored.passages, quantized(stored.vectors), stored.sentence_vectors, strict=True)
-    return [
+    rows: list[Values] = [
         {
             "key": first_passage + number,
             "article_key": article_key,
@@ -117,6 +149,7 @@ def passage_values(stored: StoredArticle, article_key: int, first_passage: int) 
         }
         for number, (passage, vector, sentence_vectors) in enumerate(columns)
     ]
+    return [{**row, "checksum": passage_checksum(row), "vector_checksum": vector_checksum(row)} for row in rows]
 
 
 def place_values(article_key: int, places: Sequence[tuple[str, str]]) -> list[Values]:
@@ -142,8 +175,25 @@ def sentence_spans(sentences: str) -> tuple[Span, ...]:
     return tuple((start, end) for start, end in json.loads(sentences))
 
 
-def entry_from(row: RowMapping) -> ArticleEntry:
-    """The article of a row."""
+def whole_rows(rows: Sequence[RowMapping], folder: Path) -> Iterator[RowMapping]:
+    """The rows of passages among these that are as they were written: a damaged text must not be quoted."""
+    for row in rows:
+        if passage_checksum(row) == row["checksum"]:
+            yield row
+        else:
+            log.warning("passage %s of %s is damaged and left out; %s", row["key"], folder, repair_hint(folder))
+
+
+def entry_from(row: Mapping[Any, Any]) -> ArticleEntry:
+    """The article of a row. Raises StoreError if the row is damaged."""
+    try:
+        return _entry(row)
+    except (ValueError, TypeError) as error:
+        reason = "repair the index: pullquote check --fix"
+        raise StoreError(f"the article {row['id']!r} is damaged in the catalogue; {reason}") from error
+
+
+def _entry(row: Mapping[Any, Any]) -> ArticleEntry:
     return ArticleEntry(
         published=number_date(row["published"]),
         passages=row["passages"],
@@ -171,7 +221,7 @@ def article_from(entry: ArticleEntry, passages: Sequence[Passage]) -> Article:
     )
 
 
-def passage_from(row: RowMapping) -> Passage:
+def passage_from(row: Mapping[Any, Any]) -> Passage:
     """The passage of a row that joins a passage to its article."""
     return Passage(
         id=passage_id(row["id"], row["digest"], row["ordinal"]),

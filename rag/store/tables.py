@@ -63,12 +63,13 @@ articles = Table(
     Column("copies", Text, nullable=False),
     Column("sketch", Text, nullable=False),
     Column("added", String(32), nullable=False),
+    Column("checksum", _Key, nullable=False),
     Index("articles_by_published", "published", "passages"),
     Index("articles_by_source", "source", "published", "passages"),
     Index("articles_by_added", "added"),
 )
 """An article's passages have the keys from `first_passage` on. `published` is a `date_number`; `extra` and `copies` are
-JSON."""
+JSON. `checksum` is that of all fields but `copies`."""
 
 passages = Table(
     "passages",
@@ -82,10 +83,13 @@ passages = Table(
     Column("sentences", Text, nullable=False),
     Column("vector", LargeBinary, nullable=False),
     Column("sentence_vectors", LargeBinary, nullable=False),
+    Column("checksum", _Key, nullable=False),
+    Column("vector_checksum", _Key, nullable=False),
 )
 """A row never changes: an article that changes gets new passages. Joined, an article's passages are its text.
 
 `sentences` is a JSON list of spans; `vector` is quantized, and so are `sentence_vectors`, without scales.
+The checksums are those of `rag.store.rows`: what a damaged disk returns is not quoted.
 """
 
 places = Table(

@@ -17,6 +17,7 @@ import numpy as np
 
 from rag.errors import StoreError
 from rag.models.embedding import Vectors
+from rag.store.chroma_files import has_checksums, is_intact, reserved
 from rag.store.files import DerivedState
 from rag.store.hints import repair_hint
 from rag.store.matrix import Keys, Scored
@@ -62,6 +63,23 @@ class ChromaVectors:
         return cls(folder, client, collection, state)
 
     @classmethod
+    def open_intact(cls, folder: Path, identity: str) -> ChromaVectors | None:
+        """As `open`, with the vectors in memory; None as well while they are being changed.
+
+        Raises StoreError for damaged files, which would crash Chroma.
+        """
+        with reserved(folder, wait=False) as is_ours:
+            if not is_ours or not has_checksums(folder):
+                return None
+            if not is_intact(folder):
+                index = folder.parent.parent
+                raise StoreError(f"the files of the vectors of {index} are damaged; {repair_hint(index)}")
+            vectors = cls.open(folder, identity)
+            if vectors:
+                vectors.load()
+        return vectors
+
+    @classmethod
     def create(cls, folder: Path, identity: str) -> ChromaVectors:
         """Replace whatever a folder holds by an empty collection."""
         shutil.rmtree(folder, ignore_errors=True)
@@ -86,12 +104,16 @@ class ChromaVectors:
 
     def nearest(self, vector: Vectors, limit: int) -> Scored:
         """The keys of the nearest vectors, at most `limit`, nearest first. Raises StoreError."""
+        return self.nearest_to_each(vector.reshape(1, -1), limit)[0]
+
+    def nearest_to_each(self, vectors: Vectors, limit: int) -> list[Scored]:
+        """For each vector the keys of the nearest ones, at most `limit`, nearest first. Raises StoreError."""
         with chroma_errors(self.folder):
-            found = self._collection.query(
-                query_embeddings=vector.reshape(1, -1), n_results=limit, include=["distances"]
-            )
-        ids, distances = found["ids"][0], (found["distances"] or [[]])[0]
-        return np.array([int(i) for i in ids], dtype=np.int64), 1 - np.asarray(distances, dtype=np.float32)
+            found = self._collection.query(query_embeddings=vectors, n_results=limit, include=["distances"])
+            return [
+                (np.array([int(i) for i in ids], dtype=np.int64), 1 - np.asarray(distances, dtype=np.float32))
+                for ids, distances in zip(found["ids"], found["distances"] or [], strict=True)
+            ]
 
     def upsert(self, keys: Sequence[int], vectors: Vectors) -> None:
         """Add or replace the vectors of these keys."""
@@ -154,7 +176,11 @@ def chroma_errors(folder: Path) -> Iterator[None]:
 
     try:
         yield
-    except (ChromaError, sqlite3.Error, OSError) as error:
+    except BaseException as error:
+        # Chroma panics on some damaged files; the class of its panics cannot be imported.
+        is_panic = type(error).__name__ == "PanicException"
+        if not is_panic and not isinstance(error, ChromaError | sqlite3.Error | OSError | ValueError | TypeError):
+            raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         index = folder.parent.parent
         raise StoreError(f"the vectors of {index} cannot be used ({reason}); {repair_hint(index)}") from error

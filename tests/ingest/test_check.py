@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import random
+import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,56 +17,81 @@ import pytest
 from ingest import ingest
 from ingest.articles.passages import SPLITTER
 from ingest.check import Findings, check, rebuild, repair
-from ingest.sources.state import open_states
-from ingest.updater import Model
-from rag.config import PACKAGED_MODEL, Config
-from rag.errors import IndexMismatch, IndexMissing, StoreError
-from rag.models.embedding import Embedder
+from rag.config import Config
+from rag.errors import IndexLocked, IndexMismatch, IndexMissing, StoreError
 from rag.schema import Query
-from rag.store.connection import FULLTEXT_FOLDER, collection_names
+from rag.store.catalog import PAGE_BYTES
+from rag.store.files import CATALOG, CHROMA, FULLTEXT, POINTER, VECTORS, DerivedState, store_in_use
 from rag.store.fulltext import FullTextIndex
 from rag.store.index import Index
-from rag.store.vectors import client as open_client
+from rag.store.vectors import ChromaVectors
+from rag.store.verify import Problems
 from rag.store.writer import open_for_writing
 from tests.support.hashing import DIMENSION, HashEmbedder
 
 pytestmark = pytest.mark.slow
+ARTICLES = 12
 
 
 def quiet(done: int, total: int) -> None:
     assert done <= total
 
 
+def text(number: int) -> str:
+    return " ".join(f"Hive {number}x{k} of valley {k} was lost in winter {number * k}." for k in range(40))
+
+
 @pytest.fixture
-def corpus(tmp_path: Path) -> Path:
+def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("ingest.updater.load_embedder", lambda name: HashEmbedder())
     corpus = tmp_path / "corpus.jsonl"
-    texts = (" ".join(f"Hive {n} of valley {k} was lost in winter {n * k}." for k in range(40)) for n in range(6))
-    corpus.write_text(
-        "\n".join(json.dumps({"id": f"a{n}", "title": f"Hives {n}", "text": t}) for n, t in enumerate(texts))
+    records = (
+        {"id": f"a{n}", "title": f"Hives {n}", "source": f"Paper {n % 3}", "text": text(n)} for n in range(ARTICLES)
     )
+    corpus.write_text("\n".join(map(json.dumps, records)))
     return corpus
 
 
 @pytest.fixture
-def config(tmp_path: Path, corpus: Path, embedder: Embedder) -> Config:
-    config = Config(index=tmp_path / "index")
-    ingest([corpus], config, model=Model(PACKAGED_MODEL, embedder))
+def config(tmp_path: Path, corpus: Path) -> Config:
+    config = Config(index=tmp_path / "index", embedding_model="hash")
+    ingest([corpus], config)
     return config
 
 
-def spoiled(config: Config, name: str):  # type: ignore[no-untyped-def]
-    """A collection, as another program would open it."""
-    client = open_client(config.index)
-    return client, client.get_collection(name, embedding_function=None)
+def sql(config: Config, *statements: str) -> None:
+    with closing(sqlite3.connect(store_in_use(config.index) / CATALOG)) as database, database:
+        for statement in statements:
+            database.execute(statement)
+
+
+def texts(config: Config) -> dict[str, str]:
+    index = Index(config.index, config.embedding_model)
+    return {entry.id: article.text for entry in index.articles() if (article := index.article(entry.id))}
+
+
+def chroma(config: Config) -> ChromaVectors:
+    """Chroma's vectors, as another program would open them."""
+    folder = store_in_use(config.index) / CHROMA
+    opened = ChromaVectors.open(folder, DerivedState.read(folder).identity)
+    assert opened
+    return opened
+
+
+def mended(config: Config) -> Findings:
+    """The findings of a check, after a repair left nothing of them."""
+    found = check(config, quiet)
+    assert found.lines
+    assert repair(config, found, quiet).lines == []
+    return found
 
 
 def test_a_whole_index_has_nothing_wrong(config: Config) -> None:
+    before = sorted(path for path in config.index.rglob("*") if path.is_file())
     findings = check(config, quiet)
-    assert (findings.lines, findings.articles, findings.passages) == (
-        [],
-        6,
-        Index(config.index, PACKAGED_MODEL).counts()[1],
-    )
+    counts = Index(config.index, "hash").counts()
+    assert (findings.lines, findings.articles, findings.passages) == ([], *counts)
+    assert sorted(path for path in config.index.rglob("*") if path.is_file()) == before
 
 
 def test_a_missing_index_is_an_error(tmp_path: Path) -> None:
@@ -74,130 +100,236 @@ def test_a_missing_index_is_an_error(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_passages_of_no_article_and_articles_without_passages(config: Config, corpus: Path, embedder: Embedder) -> None:
-    client, passages = spoiled(config, "passages")
-    found = passages.get(where={"article_id": "a2"}, include=["metadatas", "documents", "embeddings"])
-    passages.delete(ids=found["ids"][:2])
-    row = {**found["metadatas"][0], "article_id": "nobody"}
-    passages.upsert(ids=["nobody#0"], embeddings=found["embeddings"][:1], documents=["x"], metadatas=[row])
-    client.close()
-    findings = check(config, quiet)
-    assert (findings.orphans, findings.incomplete) == (["nobody#0"], ["a2"])
-    assert (findings.outdated, findings.unsearchable) == (2, 0)
-    repair(config, check(config, quiet), quiet)
-    assert check(config, quiet).lines == []
-    report = ingest([corpus], config, model=Model(PACKAGED_MODEL, embedder))
-    assert (report.added, report.unchanged) == (1, 5)
-    assert check(config, quiet).lines == []
+def test_an_index_of_another_model_is_an_error(config: Config) -> None:
+    with pytest.raises(IndexMismatch, match="was built with the embedding model hash"):
+        check(replace(config, embedding_model="other"), quiet)
 
 
-def test_vectors_that_are_lost_are_embedded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As two programs leave them that write at once: the rows are there and counted, their vectors are not."""
-    monkeypatch.setattr("ingest.updater.load_embedder", lambda name: HashEmbedder())
-    config, corpus = Config(index=tmp_path / "index", embedding_model="hash"), tmp_path / "corpus.jsonl"
-    drawn = random.Random(1)
-    sentences = [f"The {' '.join(f'word{drawn.randrange(9000)}' for _ in range(12))} fell." for _ in range(13_000)]
-    texts = (" ".join(sentences[:6500]), " ".join(sentences[6500:]))
-    corpus.write_text("\n".join(json.dumps({"id": f"a{n}", "title": "Hives", "text": t}) for n, t in enumerate(texts)))
-    passages = ingest([corpus], config).passages
-    assert passages > 2000, "Chroma keeps its last thousand in a log, from which it would read them again"
-    for folder in config.index.iterdir():
-        if folder.is_dir() and folder.name != FULLTEXT_FOLDER:
-            shutil.rmtree(folder)
-    findings = check(config, quiet)
-    assert findings.passages == passages
-    assert len(findings.unfound) > 1000
-    assert repair(config, findings, quiet).lines == []
-    index, vector = (
-        Index(config.index, "hash"),
-        HashEmbedder().embed_questions([f"Hives\n{' '.join(sentences[70:76])}"]),
+def test_an_index_that_is_written_to_is_not_checked(config: Config) -> None:
+    with open_for_writing(config.index, "hash", SPLITTER), pytest.raises(IndexLocked, match=str(os.getpid())):
+        check(config, quiet)
+
+
+def test_a_text_that_is_not_as_it_was_written(config: Config, corpus: Path) -> None:
+    sql(
+        config, "UPDATE passages SET text = replace(text, 'was lost', 'was kept') WHERE ordinal = 1 AND article_key = 3"
     )
-    assert index.passages([index.candidates(Query("word1"), vector[0], 1)[0].passage_id])
+    index = Index(config.index, "hash")
+    with pytest.raises(StoreError, match=r"a2 is damaged .* --fix"):
+        index.article("a2")
+    near = index.candidates(Query("valley 9"), HashEmbedder().embed_questions(["valley 9"])[0], 500)
+    assert "was kept" not in "".join(each.passage.text for each in index.passages([c.key for c in near]))
+    with pytest.raises(StoreError, match="--fix"):
+        rebuild(config, "other", quiet)
+    found = mended(config)
+    assert found.lines == ["1 articles that are damaged; ingest their sources again: a2"]
+    assert len(texts(config)) == ARTICLES - 1
+    report = ingest([corpus], config)
+    assert (report.added, report.unchanged) == (1, ARTICLES - 1)
+    assert texts(config) == {f"a{n}": text(n) for n in range(ARTICLES)}
 
 
-@pytest.mark.parametrize(("step", "by"), [("upsert", "a writer"), ("modify", "a writer"), ("upsert", "a rebuild")])
-def test_passages_that_are_linked_anew_survive_the_end_of_the_process(
-    config: Config, monkeypatch: pytest.MonkeyPatch, step: str, by: str
-) -> None:
-    from chromadb.api.models.Collection import Collection
-
-    before = Index(config.index, PACKAGED_MODEL)
-    texts = {entry.id: before.article(entry.id) for entry in before.articles()}
-    ids = [i for page in before.rows() for i, _, _ in page]
-
-    def killed(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    with open_for_writing(config.index, PACKAGED_MODEL, SPLITTER) as writer:
-        monkeypatch.setattr(Collection, step, killed)
-        with pytest.raises(KeyboardInterrupt):
-            writer.reinsert_passages(ids)
-        monkeypatch.undo()
-    if by == "a rebuild":
-        monkeypatch.setattr("ingest.updater.load_embedder", lambda name: HashEmbedder())
-        rebuild(config, "hash", quiet)
-        config = replace(config, embedding_model="hash")
-    else:
-        with open_for_writing(config.index, PACKAGED_MODEL, SPLITTER):
-            pass
-    after = Index(config.index, config.embedding_model)
-    assert {entry.id: after.article(entry.id) for entry in after.articles()} == texts
-    assert check(config, quiet).lines == []
-    assert not list(config.index.glob("taken-out*"))
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        ("DELETE FROM passages WHERE article_key = 3 AND ordinal = 1", "1 articles that are damaged"),
+        ("DELETE FROM passages WHERE article_key = 3", "1 articles that are damaged"),
+        ("DELETE FROM articles WHERE key = 3", "1 articles of which nothing can be read"),
+        ("UPDATE articles SET title = 'Bees' WHERE key = 3", "1 articles that are damaged"),
+        ("UPDATE articles SET copies = '[' WHERE key = 3", "1 articles that are damaged"),
+        ("UPDATE articles SET added = 'soon' WHERE key = 3", "1 articles that are damaged"),
+        ("UPDATE passages SET sentences = '[[0' WHERE article_key = 3", "1 articles that are damaged"),
+        ("UPDATE passages SET text = x'ff' WHERE article_key = 3", "1 articles that are damaged"),
+        ("UPDATE passages SET text = CAST(x'ff' AS TEXT) WHERE article_key = 3", "1 articles that are damaged"),
+    ],
+)
+def test_a_row_that_is_lost_or_not_as_it_was_written(config: Config, corpus: Path, damage: str, line: str) -> None:
+    sql(config, damage)
+    assert mended(config).lines[0].startswith(line)
+    assert len(texts(config)) == ARTICLES - 1
+    assert ingest([corpus], config).added == 1
+    assert texts(config) == {f"a{n}": text(n) for n in range(ARTICLES)}
 
 
-def test_what_was_written_after_a_check_is_not_removed_by_a_repair(config: Config) -> None:
-    """As another process does that had stored an article's passages while the check looked, and not yet its row."""
-    with open_for_writing(config.index, PACKAGED_MODEL, SPLITTER) as writer:
-        of_a2 = [i for page in writer.rows() for i, p, _ in page if p and p.article_id == "a2"]
-    findings = Findings(orphans=of_a2, incomplete=["a3"], forgotten=[str(config.index.parent / "corpus.jsonl")])
-    assert repair(config, findings, quiet).lines == []
-    assert Index(config.index, PACKAGED_MODEL).counts()[0] == 6
-    with open_states(config.index) as states:
-        assert [*states.all()], "its source need not be read again"
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        ("UPDATE state SET passages = passages + 1", "the numbers of articles and passages"),
+        ("UPDATE state SET next_passage = 3", "the numbers of articles and passages"),
+        ("DELETE FROM state", "the index's own row"),
+        ("UPDATE facets SET articles = 3", "the numbers of articles of each source"),
+        ("DELETE FROM places WHERE article_key = 4", "the places of articles"),
+        ("UPDATE sources SET pages = '{'", "the states of sources"),
+        (
+            "INSERT INTO passages SELECT 900, 900, 0, 0, 1, 'x', '[]', vector, '', 0, 0 FROM passages LIMIT 1",
+            "1 passages that belong to no article",
+        ),
+        ("UPDATE passages SET vector = x'00' WHERE article_key = 3", "1 articles whose vectors are damaged"),
+        (
+            "UPDATE passages SET vector = zeroblob(length(vector)) WHERE article_key = 3",
+            "1 articles whose vectors are damaged",
+        ),
+        ("UPDATE passages SET sentence_vectors = NULL WHERE 0", ""),
+    ],
+)
+def test_what_is_not_part_of_an_article_costs_none(config: Config, damage: str, line: str) -> None:
+    before = Index(config.index, "hash")
+    vectors = before.article_vectors([f"a{n}" for n in range(ARTICLES)])
+    sql(config, damage)
+    if not line:
+        return
+    assert any(line in found for found in mended(config).lines)
+    assert texts(config) == {f"a{n}": text(n) for n in range(ARTICLES)}
+    after = Index(config.index, "hash").article_vectors(list(vectors))
+    assert all(np.allclose(after[i], vectors[i], atol=0.02) for i in vectors)
+
+
+def test_damaged_pages_of_the_catalogue(config: Config, corpus: Path) -> None:
+    """Each page in turn: what is whole is kept, and the next ingest brings back the rest."""
+    sql(config, "PRAGMA wal_checkpoint(TRUNCATE)")
+    kept = config.index.with_name("kept")
+    shutil.copytree(config.index, kept)
+    pages = (store_in_use(config.index) / CATALOG).stat().st_size // PAGE_BYTES
+    fewest = ARTICLES
+    for page in range(1, pages, 3):
+        shutil.rmtree(config.index)
+        shutil.copytree(kept, config.index)
+        with (store_in_use(config.index) / CATALOG).open("r+b") as file:
+            file.seek(page * PAGE_BYTES)
+            file.write(bytes(PAGE_BYTES))
+        found = check(config, quiet)
+        assert found.lines, page
+        assert repair(config, found, quiet).lines == [], page
+        fewest = min(fewest, len(texts(config)))
+        report = ingest([corpus], config)
+        assert report.failed == ()
+        assert texts(config) == {f"a{n}": text(n) for n in range(ARTICLES)}, page
+    assert fewest < ARTICLES
+
+
+def test_vectors_that_chroma_lost(config: Config) -> None:
+    """As two programs leave them that write at once."""
+    opened = chroma(config)
+    opened.delete(np.arange(3, 8))
+    opened.upsert([9, 10], opened.vectors([9, 10])[9].reshape(1, -1).repeat(2, axis=0))
+    opened.upsert([5000], opened.vectors([9])[9].reshape(1, -1))
+    del opened
+    found = mended(config)
+    assert (found.store.chroma.missing, found.store.chroma.outdated) == (6, 1)
+
+
+@pytest.mark.parametrize("name", ["passages.i8", "articles.i8"])
+def test_wrong_vectors_in_a_matrix(config: Config, name: str) -> None:
+    file = store_in_use(config.index) / VECTORS / name
+    row = 4 + DIMENSION
+    data = bytearray(file.read_bytes())
+    data[3 * row + 4 : 3 * row + 30] = os.urandom(26)
+    file.write_bytes(data)
+    assert mended(config).lines == ["1 vectors that are missing or wrong in the files of vectors"]
+
+
+@pytest.mark.parametrize("name", ["passages.i8", "articles.i8", "passages.columns"])
+def test_files_of_vectors_that_are_lost_or_cut(config: Config, name: str) -> None:
+    file = store_in_use(config.index) / VECTORS / name
+    file.write_bytes(file.read_bytes()[:-50])
+    assert len(mended(config).lines) == 1
+    file.unlink()
+    assert len(mended(config).lines) == 1
+
+
+def test_a_wrong_day_for_filters(config: Config) -> None:
+    file = store_in_use(config.index) / VECTORS / "passages.columns"
+    data = bytearray(file.read_bytes())
+    data[80:84] = b"abcd"
+    file.write_bytes(data)
+    assert mended(config).lines == ["1 articles whose day or source is wrong in the file for filters"]
 
 
 def test_outdated_full_text_is_rebuilt(config: Config) -> None:
-    folder = config.index / FULLTEXT_FOLDER
-    FullTextIndex(folder).replace(["a1"], [])
-    index = Index(config.index, PACKAGED_MODEL)
-    of_a1 = [p.id for page in index.rows() for _, p, _ in page if p and p.article_id == "a1"]
-    assert check(config, quiet).unsearchable == len(of_a1)
-    found = {passage_id for passage_id, _ in index.fulltext.search("hive", 500)}
-    assert found >= set(of_a1), "a reader builds for itself what it cannot use"
-    repair(config, check(config, quiet), quiet)
-    assert FullTextIndex(folder).ids() == {i for page in index.rows() for i, _, _ in page}
+    folder = store_in_use(config.index) / FULLTEXT
+    fulltext = FullTextIndex(folder)
+    fulltext.delete(["a1"])
+    [passage] = Index(config.index, "hash").passages([1])
+    fulltext.add([replace(passage.passage, key=7000), passage.passage])
+    fulltext.commit()
+    fulltext.close()
+    found = mended(config)
+    assert found.store.unsearchable > 1
+    assert found.store.outdated == 2
+    fulltext = FullTextIndex(folder)
+    assert fulltext.keys() == {
+        p.key for page in Index(config.index, "hash")._store.catalog.passage_pages() for p in page
+    }
 
 
-def test_sources_without_articles_are_read_again(config: Config, corpus: Path, embedder: Embedder) -> None:
-    client, articles = spoiled(config, "articles")
-    articles.delete(ids=[f"a{n}" for n in range(6)])
-    client.close()
+@pytest.mark.parametrize("damage", [b"junk\n", b"", bytes(1000)])
+def test_damaged_full_text_is_found_and_rebuilt(config: Config, damage: bytes) -> None:
+    for file in (store_in_use(config.index) / FULLTEXT).glob("*"):
+        if file.suffix in (".store", ".term", ".idx", ".fast"):
+            file.write_bytes(damage)
+    found = check(config, quiet)
+    assert found.store.unsearchable > 0
+    assert repair(config, found, quiet).lines == []
+    assert Index(config.index, "hash").fulltext.search("hive", 5)
+
+
+def test_an_older_catalogue_gets_other_derived_indexes(config: Config, corpus: Path) -> None:
+    """What was written with the keys that it will use again must not be found by them."""
+    sql(config, "PRAGMA wal_checkpoint(TRUNCATE)")
+    older = (store_in_use(config.index) / CATALOG).read_bytes()
+    with corpus.open("a") as file:
+        file.write("\n" + json.dumps({"id": "b", "title": "Quartz", "text": text(50).replace("Hive", "Quartz")}))
+    assert ingest([corpus], config).added == 1
+    sql(config, "PRAGMA wal_checkpoint(TRUNCATE)")
+    (store_in_use(config.index) / CATALOG).write_bytes(older)
+    assert check(config, quiet).lines
+    assert repair(config, check(config, quiet), quiet).lines == []
+    assert not Index(config.index, "hash").fulltext.search("quartz", 5)
+
+
+def test_what_was_written_after_a_check_is_not_removed_by_a_repair(config: Config) -> None:
+    corpus = str(config.index.parent / "corpus.jsonl")
+    findings = Findings(Problems(damaged=["a2"], matrix=1, unsearchable=1), forgotten=(corpus,))
+    assert repair(config, findings, quiet).lines == []
+    assert len(texts(config)) == ARTICLES
+    with open_for_writing(config.index, "hash", SPLITTER) as writer:
+        assert [*writer.states.all()], "its source need not be read again"
+
+
+def test_sources_without_articles_are_read_again(config: Config, corpus: Path) -> None:
+    with open_for_writing(config.index, "hash", SPLITTER) as writer:
+        writer.remove([f"a{n}" for n in range(6)])
     assert [Path(origin).name for origin in check(config, quiet).forgotten] == ["corpus.jsonl"]
-    repair(config, check(config, quiet), quiet)
-    assert ingest([corpus], config, model=Model(PACKAGED_MODEL, embedder)).added == 6
+    mended(config)
+    assert ingest([corpus], config).added == 6
 
 
-def test_rebuilt_with_another_model_everything_is_there(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = Index(config.index, PACKAGED_MODEL)
-    texts = {entry.id: before.article(entry.id) for entry in before.articles()}
-    monkeypatch.setattr("ingest.updater.load_embedder", lambda name: HashEmbedder())
-    assert rebuild(config, "hash", quiet) == before_count(config, "hash")
-    after = Index(config.index, "hash")
-    assert {entry.id: after.article(entry.id) for entry in after.articles()} == texts
-    assert after.dimension == DIMENSION
-    assert check(Config(index=config.index, embedding_model="hash"), quiet).lines == []
-    near = after.candidates(Query("hive"), HashEmbedder().embed_questions(["Hive 3 of valley 7"])[0], 3)
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda file: file.write_bytes(b"rubbish" * 1000), lambda file: file.unlink(), lambda file: os.truncate(file, 100)],
+)
+def test_a_catalogue_that_is_none_is_one_line(config: Config, spoil: Callable[[Path], object]) -> None:
+    spoil(store_in_use(config.index) / CATALOG)
+    for call in (lambda: check(config, quiet), lambda: repair(config, Findings(Problems(lost=1)), quiet)):
+        with pytest.raises(StoreError) as caught:
+            call()
+        assert "make a new one: pullquote ingest PATH --index" in str(caught.value)
+
+
+def test_rebuilt_with_another_model_everything_is_there(config: Config) -> None:
+    before, open_before = texts(config), Index(config.index, "hash")
+    _, passages = open_before.counts()
+    assert rebuild(config, "other", quiet) == passages
+    after = replace(config, embedding_model="other")
+    assert texts(after) == before
+    assert check(after, quiet).lines == []
+    near = Index(config.index, "other").candidates(
+        Query("hive"), HashEmbedder().embed_questions(["Hive 3 of valley 7"])[0], 3
+    )
     assert len(near) >= 3
     with pytest.raises(IndexMismatch, match="pullquote rebuild"):
-        before.candidates(Query("hive"), np.zeros(384, dtype=np.float32), 3)
-    client = open_client(config.index)
-    assert {c.name for c in client.list_collections()} == set(collection_names(1)), "the old ones are gone"
-    client.close()
-
-
-def before_count(config: Config, model: str) -> int:
-    return Index(config.index, model).counts()[1]
+        open_before.counts()
+    assert [path.name for path in config.index.glob("store-*")] == ["store-2"], "the old one is gone"
 
 
 def test_a_rebuild_that_stops_half_way_changes_nothing(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,32 +337,12 @@ def test_a_rebuild_that_stops_half_way_changes_nothing(config: Config, monkeypat
         def embed_texts(self, texts, parts):  # type: ignore[no-untyped-def]
             raise StoreError("the power went out")
 
+    pointer = (config.index / POINTER).read_bytes()
     monkeypatch.setattr("ingest.updater.load_embedder", lambda name: Broken())
     with pytest.raises(StoreError, match="power"):
-        rebuild(config, "hash", quiet)
+        rebuild(config, "other", quiet)
+    assert (config.index / POINTER).read_bytes() == pointer
     assert check(config, quiet).lines == []
     monkeypatch.setattr("ingest.updater.load_embedder", lambda name: HashEmbedder())
-    rebuild(config, "hash", quiet)
-    assert check(Config(index=config.index, embedding_model="hash"), quiet).lines == []
-
-
-def test_damaged_full_text_is_found_and_rebuilt(config: Config) -> None:
-    for file in (config.index / FULLTEXT_FOLDER).glob("*"):
-        if file.suffix in (".store", ".term", ".idx"):
-            file.write_bytes(b"junk\n")
-    assert check(config, quiet).unsearchable > 0
-    assert repair(config, check(config, quiet), quiet).lines == []
-    assert Index(config.index, PACKAGED_MODEL).fulltext.search("hive", 5)
-
-
-def test_rows_without_their_metadata(config: Config, corpus: Path, embedder: Embedder) -> None:
-    with closing(sqlite3.connect(config.index / "chroma.sqlite3")) as database, database:
-        [(row,)] = database.execute("SELECT id FROM embeddings WHERE embedding_id LIKE 'a2#%' LIMIT 1").fetchall()
-        database.execute("DELETE FROM embedding_metadata WHERE id = ?", (row,))
-    findings = check(config, quiet)
-    assert (findings.incomplete, len(findings.orphans)) == (["a2"], 1)
-    index = Index(config.index, PACKAGED_MODEL)
-    every = [passage_id for page in index.rows() for passage_id, _, _ in page]
-    assert len(index.passages(every)) == len(every) - 1, "a question is answered out of the others"
-    assert repair(config, findings, quiet).lines == []
-    assert ingest([corpus], config, model=Model(PACKAGED_MODEL, embedder)).added == 1
+    rebuild(config, "other", quiet)
+    assert check(replace(config, embedding_model="other"), quiet).lines == []

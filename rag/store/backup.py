@@ -1,0 +1,1 @@
+"""A copy of an index in one file, and an index from such a file."""
