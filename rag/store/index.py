@@ -24,6 +24,7 @@ from rag.store.dense import DenseIndex
 from rag.store.derived import open_fulltext, open_matrices
 from rag.store.files import CATALOG, FULLTEXT, POINTER, DerivedState, store_in_use
 from rag.store.fulltext import FullTextIndex
+from rag.store.listing import Listing
 from rag.store.matrix import Keys, Matrix
 from rag.store.rows import StoredPassage, article_from
 
@@ -86,6 +87,11 @@ class Index:
     def dimension(self) -> int:
         """The number of dimensions of the index's vectors; 0 while it is empty."""
         return self._state().dimension
+
+    @property
+    def listing(self) -> Listing:
+        """Lists of the articles: searched, sorted, counted."""
+        return Listing(self._current().catalog)
 
     def candidates(self, query: Query, vector: Vectors, limit: int) -> list[Candidate]:
         """The passages nearest to a query by vector and those nearest by words, about `limit` of each.
