@@ -30,7 +30,7 @@ from rag.store.rows import StoredPassage, article_from
 
 MAX_COPIES = 20
 MAX_SOURCES = 10_000
-EXACT_PASSAGES = 20_000
+EXACT_PASSAGES = 50_000
 """If filters allow no more passages, all of these are compared; otherwise the nearest of all are filtered."""
 SURPLUS = 1.5
 """How many more candidates than expected are requested before filtering."""
