@@ -251,7 +251,7 @@ class ChatController:
         answer = conversation[-1].answer
         try:
             asked = [exchange.question for exchange in conversation]
-            return follow_ups(self.chain, answer, asked, conversation[-1].filters) if answer else ()
+            return follow_ups(self.chain, answer, asked) if answer else ()
         except PullquoteError:
             return ()
 
