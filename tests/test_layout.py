@@ -43,7 +43,6 @@ ALLOWED_IMPORTERS = {
     "sklearn": {"ui/services/overview.py"},
     "scipy": {"eval/statistics.py", "eval/train/confidence.py"},
     "dateparser": {"rag/language/dates.py"},
-    "datasketch": {"ingest/articles/near_duplicates.py"},
     "feedparser": {"ingest/readers/feeds.py"},
     "httpcore": {"ingest/sources/fetch.py", "ingest/sources/network.py"},
     "httpx": {

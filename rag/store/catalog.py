@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sqlalchemy import (
     BindParameter,
     Column,
@@ -36,18 +35,18 @@ from sqlalchemy.pool import QueuePool
 
 from rag.errors import IndexMismatch, StoreError
 from rag.models.embedding import Vectors
-from rag.schema import ArticleEntry, Filters, Passage
+from rag.schema import ArticleEntry, Passage
 from rag.store.hints import new_index_hint, rebuild_command, repair_hint
+from rag.store.matrix import Keys
+from rag.store.quantization import restored_from
 from rag.store.rows import (
     StoredArticle,
     StoredPassage,
     article_from,
-    date_number,
     entry_from,
     number_date,
     passage_from,
     unpack_sentences,
-    unpack_vectors,
 )
 from rag.store.tables import articles, facets, passages, places, removals, state
 
@@ -57,9 +56,6 @@ CACHE_KIB, MAPPED_BYTES, PAGE_BYTES = 32_000, 1 << 30, 16_384
 """Of SQLite. A page holds several passages, which have two to three thousand bytes each."""
 MOST_VALUES = 5_000
 """Values in one list of a condition."""
-
-Ranges = npt.NDArray[np.int64]
-"""Ranges of passages' keys, one row each: the first key, and how many."""
 
 _ENTRY = [column for column in articles.c if column.name not in ("key", "sketch", "first_passage")]
 _PASSAGE = [
@@ -106,6 +102,17 @@ class IndexedOrigin:
     origin: str
     articles: int = 0
     first_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ArticleRow:
+    """An article's key, the range of its passages' keys, its day of publication as a number, and its source's key."""
+
+    key: int
+    first_passage: int
+    passages: int
+    published: int
+    source: int
 
 
 class Catalog:
@@ -159,7 +166,7 @@ class Catalog:
         for rows in self._pages(select(articles.c.key, *_ENTRY), articles.c.key):
             yield from map(entry_from, rows)
 
-    def article_rows(self, article_id: str) -> list[StoredPassage]:
+    def passages_of(self, article_id: str) -> list[StoredPassage]:
         """The passages of an article in order; none if it is unknown."""
         query = select(*_PASSAGE, passages.c.sentence_vectors).select_from(_JOINED)
         rows = self._all(query.where(articles.c.id == article_id).order_by(passages.c.key))
@@ -176,15 +183,15 @@ class Catalog:
         for rows in self._pages(select(*_PASSAGE).select_from(_JOINED), passages.c.key, after):
             yield [passage_from(row) for row in rows]
 
-    def vector_pages(self, after: int = 0) -> Iterator[tuple[list[int], Vectors]]:
+    def vector_pages(self, after: int = 0, at_once: int = PAGE) -> Iterator[tuple[list[int], Vectors]]:
         """The keys above `after` and the vectors of all passages, by key, in pages."""
-        for rows in self._pages(select(passages.c.key, passages.c.vector), passages.c.key, after):
-            yield [row["key"] for row in rows], unpack_vectors([row["vector"] for row in rows], self.dimension)
+        for rows in self._pages(select(passages.c.key, passages.c.vector), passages.c.key, after, at_once):
+            yield [row["key"] for row in rows], restored_from([row["vector"] for row in rows], self.dimension)
 
     def vectors(self, keys: Sequence[int]) -> dict[int, Vectors]:
         """The vectors of the passages among these keys."""
         rows = self._rows(select(passages.c.key, passages.c.vector).where(passages.c.key.in_(_VALUES)), keys)
-        vectors = unpack_vectors([row["vector"] for row in rows], self.dimension)
+        vectors = restored_from([row["vector"] for row in rows], self.dimension)
         return dict(zip([row["key"] for row in rows], vectors, strict=True))
 
     def stored_articles(self, at_once: int) -> Iterator[list[StoredArticle]]:
@@ -202,31 +209,26 @@ class Catalog:
         rows = self._rows(columns.where(articles.c.id.in_(_VALUES)), article_ids)
         return {row["id"]: (row["key"], row["first_passage"], row["passages"]) for row in rows}
 
-    def article_ranges(self, at_once: int) -> Iterator[list[tuple[int, int, int]]]:
-        """The key of each article, and the range of its passages' keys, by key, in pages."""
-        columns = select(articles.c.key, articles.c.first_passage, articles.c.passages)
-        for rows in self._pages(columns, articles.c.key, at_once=at_once):
-            yield [(row["key"], row["first_passage"], row["passages"]) for row in rows]
+    def article_rows(self, at_once: int) -> Iterator[list[ArticleRow]]:
+        """What the derived indexes need of each article, by key, in pages."""
+        own = [articles.c[name] for name in ("key", "first_passage", "passages", "published")]
+        joined = select(*own, facets.c.key).select_from(articles.join(facets, articles.c.source == facets.c.source))
+        for rows in self._pages(joined, articles.c.key, at_once=at_once):
+            yield [ArticleRow(*row.values()) for row in rows]
 
-    def count_allowed(self, filters: Filters) -> int:
-        """The number of passages that filters allow."""
-        with self.reading() as connection:
-            query = _restricted(select(func.coalesce(func.sum(articles.c.passages), 0)), filters)
-            return int(connection.execute(query).scalar_one())
+    def passage_keys(self, article_ids: Sequence[str]) -> Keys:
+        """The keys of all passages of these articles, in order."""
+        ranges = sorted((first, count) for _, first, count in self.article_keys(article_ids).values())
+        return np.concatenate([np.zeros(0, dtype=np.int64), *(np.arange(first, first + n) for first, n in ranges)])
 
-    def ranges_allowed(self, filters: Filters) -> Ranges:
-        """The passages that filters allow, as ranges of keys in order."""
-        query = _restricted(select(articles.c.first_passage, articles.c.passages), filters)
-        with self.reading() as connection:
-            rows = connection.execute(query.order_by(articles.c.first_passage)).all()
-        return np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 2)
+    def existing(self, keys: Sequence[int]) -> set[int]:
+        """The passages among these keys."""
+        return {row["key"] for row in self._rows(select(passages.c.key).where(passages.c.key.in_(_VALUES)), keys)}
 
-    def allowed(self, keys: Sequence[int], filters: Filters) -> set[int]:
-        """The passages among these keys that exist and that filters allow."""
-        query = select(passages.c.key).where(passages.c.key.in_(_VALUES))
-        if filters:
-            query = _restricted(query.select_from(_JOINED), filters)
-        return {row["key"] for row in self._rows(query, keys)}
+    def source_keys(self, sources: Sequence[str]) -> dict[str, int]:
+        """The keys of the sources among these."""
+        columns = select(facets.c.source, facets.c.key).where(facets.c.source.in_(_VALUES))
+        return {row["source"]: row["key"] for row in self._rows(columns, sources)}
 
     def sources(self, limit: int) -> list[str]:
         """The sources of the articles, most frequent first."""
@@ -330,20 +332,6 @@ def _stored_article(
         sketch=row["sketch"],
         added=entry.added,
     )
-
-
-def _restricted(query: Select[Any], filters: Filters) -> Select[Any]:
-    """The query, with the conditions of filters on articles."""
-    first, last = filters.published_after, filters.published_before
-    if first or last:  # articles without a date have the number 0, below that of any day
-        query = query.where(articles.c.published >= (date_number(first) if first else 1))
-    if last:
-        query = query.where(articles.c.published <= date_number(last))
-    if filters.sources:
-        query = query.where(articles.c.source.in_(filters.sources))
-    if filters.article_ids:
-        query = query.where(articles.c.id.in_(filters.article_ids))
-    return query
 
 
 def open_engine(file: Path, *, writing: bool = False) -> Engine:

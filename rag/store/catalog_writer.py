@@ -66,6 +66,16 @@ class CatalogWriter(Catalog):
             self._record(connection, after)
         return removed, keys
 
+    def add_sources(self, sources: Sequence[str]) -> dict[str, int]:
+        """The keys of sources, to which new ones are added."""
+        known = self.source_keys(sources)
+        new = [{"source": source, "articles": 0} for source in dict.fromkeys(sources) if source not in known]
+        if not new:
+            return known
+        with self.writing() as connection:
+            connection.execute(insert(facets), new)
+        return self.source_keys(sources)
+
     def _rows_of(
         self, batch: Sequence[StoredArticle], keys: Sequence[range], added: Mapping[str, str], first_article: int
     ) -> dict[Table, list[Values]]:
@@ -161,10 +171,8 @@ class CatalogWriter(Catalog):
 
 def _count_sources(connection: Connection, changes: Mapping[str, int]) -> None:
     for source, change in changes.items():
-        added = update(facets).where(facets.c.source == source).values(articles=facets.c.articles + change)
-        if not connection.execute(added).rowcount:
-            connection.execute(insert(facets).values(source=source, articles=change))
-    connection.execute(delete(facets).where(facets.c.articles <= 0))
+        row = facets.c.source == source
+        connection.execute(update(facets).where(row).values(articles=facets.c.articles + change))
 
 
 def create_catalog(file: Path, embedding_model: str, splitter: str) -> None:

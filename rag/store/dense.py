@@ -1,7 +1,7 @@
-"""Nearest passages by vector: Chroma for those its open client holds, exact search for all newer ones.
+"""Nearest passages by vector: a scan of all vectors, or Chroma's graph where there are so many that it is faster.
 
 An open Chroma client does not see what is written later, and opening another one takes as long as reading all vectors.
-So a reader never waits for it: a client opens in the background, and until then the matrix is searched.
+So a reader never waits for it: a client opens in the background, and what it does not have is scanned.
 Knows nothing of filters and articles.
 """
 
@@ -13,21 +13,20 @@ import time
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from rag.errors import StoreError
 from rag.models.embedding import Vectors
 from rag.store.files import CHROMA, DerivedState
-from rag.store.matrix import Keys, Matrix, Scored, best
+from rag.store.matrix import Keys, Matrix, Scored, Scores, best
+from rag.store.scan import Mask, Scan
 from rag.store.vectors import ChromaVectors
 
-REOPEN_ROWS = 1_000
+GRAPH_PASSAGES = 400_000
+"""Passages from which on Chroma's graph is searched: below, a scan takes no longer, finds more, and needs no memory."""
+REOPEN_PASSAGES = 20_000
 """Passages that Chroma has and an open client has not, from which on another client is opened."""
 OPENING_SHARE = 0.05
 """Of a process's time that may be spent on opening clients."""
-ALWAYS_OPEN_ROWS = 200_000
-"""With more passages, a client is opened for the first question; with fewer, for the second: one exact search takes
-less time than importing Chroma."""
 SPARE = 20
 """Results that are requested in addition, since some of them may have been removed."""
 
@@ -37,42 +36,41 @@ log = logging.getLogger(__name__)
 class DenseIndex:
     """The vectors of one store's passages. Safe to share between threads."""
 
-    def __init__(self, store: Path, identity: str, matrix: Matrix) -> None:
-        self._folder, self._identity, self._matrix = store / CHROMA, identity, matrix
+    def __init__(self, store: Path, identity: str, matrix: Matrix, graph_passages: int = GRAPH_PASSAGES) -> None:
+        self._folder, self._identity, self._graph_passages = store / CHROMA, identity, graph_passages
+        self._scan = Scan(matrix)
         self._lock = threading.Lock()
         self._opener: threading.Thread | None = None
         self._client: ChromaVectors | None = None
-        self._searches = 0
         self._not_before = 0.0
 
-    def nearest(self, vector: Vectors, limit: int, end: int) -> Scored:
-        """The passages with keys below `end` that are nearest to a vector of length 1, at most `limit`.
+    def nearest(self, vector: Vectors, limit: int, end: int, mask: Mask | None = None) -> Scored:
+        """The passages with keys below `end` that are nearest to a vector of length 1, at most `limit`, best first.
 
-        Some may have been removed.
+        Some may have been removed. With a mask, only those that it allows.
         """
-        self._searches += 1
-        if self._searches > 1 or end > ALWAYS_OPEN_ROWS:
-            self.open_in_background()
+        if mask is not None or end < self._graph_passages:
+            return self._scan.nearest(vector, limit, 1, end, mask)
+        self.open_in_background()
         client = self._client
-        if client:
-            try:
-                near = client.nearest(vector, limit + SPARE)
-            except StoreError as error:
-                log.warning("%s", error)
-                client = self._client = None
-        first = client.state.through + 1 if client else 1
-        newer = self._matrix.nearest(vector, limit, np.array([[first, max(0, end - first)]], dtype=np.int64))
-        if not client:
-            return newer
-        return best(np.concatenate([near[0], newer[0]]), np.concatenate([near[1], newer[1]]), limit + SPARE)
+        if client is None:
+            return self._scan.nearest(vector, limit, 1, end)
+        try:
+            keys, scores = client.nearest(vector, limit + SPARE)
+        except StoreError as error:
+            log.warning("%s", error)
+            self._client, self._not_before = None, float("inf")
+            return self._scan.nearest(vector, limit, 1, end)
+        newer = self._scan.nearest(vector, limit, client.state.through + 1, end)
+        return best(np.concatenate([keys, newer[0]]), np.concatenate([scores, newer[1]]), limit + SPARE)
 
-    def within(self, vector: Vectors, limit: int, ranges: npt.NDArray[np.int64]) -> Scored:
-        """The passages in these ranges of keys (first, count) that are nearest to a vector, at most `limit`."""
-        return self._matrix.nearest(vector, limit, ranges)
+    def among(self, vector: Vectors, limit: int, keys: Keys) -> Scored:
+        """Those of these passages that are nearest to a vector, at most `limit`, best first."""
+        return self._scan.matrix.nearest(vector, limit, keys)
 
-    def similarities(self, vector: Vectors, keys: Keys) -> npt.NDArray[np.float32]:
+    def similarities(self, vector: Vectors, keys: Keys) -> Scores:
         """The cosines of these passages' vectors to a vector of length 1."""
-        return self._matrix.similarities(vector, keys)
+        return self._scan.matrix.similarities(vector, keys)
 
     def open_in_background(self) -> None:
         """Open a client that sees more, if there is more to see, unless one is being opened."""
@@ -91,15 +89,16 @@ class DenseIndex:
 
     def _is_behind(self) -> bool:
         through = DerivedState.read(self._folder).through
-        return through > 0 if self._client is None else through >= self._client.state.through + REOPEN_ROWS
+        return through > 0 if self._client is None else through >= self._client.state.through + REOPEN_PASSAGES
 
     def _open(self) -> None:
         started = time.monotonic()
+        self._client = None  # its memory is released before the next one takes as much
         try:
             client = ChromaVectors.open(self._folder, self._identity)
             if client:
                 client.load()
-                self._client = client  # the one before is closed when its last search ends
+                self._client = client
         except StoreError as error:
             log.warning("%s", error)
         finally:

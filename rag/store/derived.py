@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +16,15 @@ import numpy as np
 
 from rag.models.embedding import Vectors
 from rag.schema import Passage
-from rag.store.catalog import Catalog, Removal, State
+from rag.store.catalog import PAGE, Catalog, Removal, State
+from rag.store.columns import Columns
 from rag.store.files import CHROMA, FULLTEXT, VECTORS, DerivedState
 from rag.store.fulltext import FullTextIndex
 from rag.store.matrix import Matrix
+from rag.store.rows import StoredArticle, date_number
 from rag.store.vectors import ChromaVectors
 
-PASSAGE_MATRIX, ARTICLE_MATRIX = "passages.i8", "articles.i8"
+PASSAGE_MATRIX, ARTICLE_MATRIX, COLUMNS = "passages.i8", "articles.i8", "passages.columns"
 COMMIT_PASSAGES, COMMIT_SECONDS = 2_000, 2.0
 """The full text is committed after so many passages or seconds: each commit makes a segment, which has to be merged."""
 CHROMA_BATCH = 5_000
@@ -86,12 +88,25 @@ def _intact_fulltext(folder: Path, state: State) -> FullTextIndex | None:
     return fulltext if is_behind or fulltext.count == state.passages else None
 
 
+def open_columns(store: Path, catalog: Catalog, state: State) -> Columns:
+    """What filters need of each passage; built in memory if its file is lost or damaged."""
+    file = store / VECTORS / COLUMNS
+    if Columns.exists(file, state.next_passage):
+        return Columns(file)
+    return _columns_of(catalog, state)
+
+
+def _columns_of(catalog: Catalog, state: State) -> Columns:
+    rows = (row for page in catalog.article_rows(PAGE) for row in page)
+    return Columns.of(((r.first_passage, r.passages, r.published, r.source) for r in rows), state.next_passage)
+
+
 def article_vectors(catalog: Catalog) -> Iterator[tuple[list[int], Vectors]]:
     """The keys of all articles with passages, and the means of their passages' vectors, in pages."""
-    for page in catalog.article_ranges(ARTICLES_AT_ONCE):
-        vectors = catalog.vectors([key for _, first, n in page for key in range(first, first + n)])
-        means = [np.mean([vectors[key] for key in range(first, first + n)], axis=0) for _, first, n in page]
-        yield [key for key, _, _ in page], np.stack(means)
+    for page in catalog.article_rows(ARTICLES_AT_ONCE):
+        own = {a.key: range(a.first_passage, a.first_passage + a.passages) for a in page if a.passages}
+        vectors = catalog.vectors([key for keys in own.values() for key in keys])
+        yield list(own), np.stack([np.mean([vectors[key] for key in keys], axis=0) for keys in own.values()])
 
 
 class DerivedWriter:
@@ -117,10 +132,15 @@ class DerivedWriter:
                 Matrix(folder / PASSAGE_MATRIX, dimension), Matrix(folder / ARTICLE_MATRIX, dimension)
             )
 
-    def write_vectors(self, first_passage: int, vectors: Vectors, first_article: int, means: Vectors) -> None:
-        """Write vectors before the rows they belong to are committed, so that every reader of these finds them."""
-        self.matrices.passages.write(first_passage, vectors)
-        self.matrices.articles.write(first_article, means)
+    def write_ahead(self, state: State, batch: Sequence[StoredArticle], sources: Mapping[str, int]) -> None:
+        """Write vectors and columns before the rows they belong to are committed: who sees these finds the former.
+
+        `state` has the first keys, `sources` the keys of the articles' sources.
+        """
+        self.matrices.passages.write(state.next_passage, np.concatenate([stored.vectors for stored in batch]))
+        self.matrices.articles.write(state.next_article, np.stack([s.vectors.mean(axis=0) for s in batch]))
+        rows = [(len(s.passages), date_number(s.article.published), sources[s.article.source]) for s in batch]
+        Columns.append(self._store / VECTORS / COLUMNS, state.next_passage, rows)
 
     def apply(self, removed: Sequence[Removal], added: Sequence[Passage]) -> None:
         """Apply one committed write."""
@@ -149,7 +169,7 @@ class DerivedWriter:
         state = self._catalog.state()
         chroma = self._chroma = self._chroma or self._open_chroma()
         known = chroma.state
-        for keys, vectors in self._catalog.vector_pages(known.through):
+        for keys, vectors in self._catalog.vector_pages(known.through, CHROMA_BATCH):
             chroma.upsert(keys, vectors)
         for removal in self._catalog.removals(known.generation):
             last = min(removal.first_passage + removal.passages, known.through + 1)
@@ -190,6 +210,8 @@ class DerivedWriter:
                 file = self._store / VECTORS / name
                 if not Matrix.exists(file, state.identity, state.dimension, end):
                     Matrix.build(file, state.identity, state.dimension, pages[name](), end)
+            if not Columns.exists(self._store / VECTORS / COLUMNS, state.next_passage):
+                _columns_of(self._catalog, state).save(self._store / VECTORS / COLUMNS)
         return open_matrices(self._store, self._catalog, state)
 
     def _open_fulltext(self, state: State) -> FullTextIndex:

@@ -20,20 +20,20 @@ import numpy.typing as npt
 from rag.models.embedding import Vectors
 from rag.schema import Article, ArticleEntry, Copy, Filters, Query
 from rag.store.catalog import Catalog, State, check_built_with
+from rag.store.columns import Columns
 from rag.store.dense import DenseIndex
-from rag.store.derived import open_fulltext, open_matrices
+from rag.store.derived import open_columns, open_fulltext, open_matrices
 from rag.store.files import CATALOG, FULLTEXT, POINTER, DerivedState, store_in_use
 from rag.store.fulltext import FullTextIndex
 from rag.store.listing import Listing
 from rag.store.matrix import Keys, Matrix
-from rag.store.rows import StoredPassage, article_from
+from rag.store.rows import StoredPassage, article_from, date_number
+from rag.store.scan import Mask
 
 MAX_COPIES = 20
 MAX_SOURCES = 10_000
-EXACT_PASSAGES = 50_000
-"""If filters allow no more passages, all of these are compared; otherwise the nearest of all are filtered."""
-SURPLUS = 1.5
-"""How many more candidates than expected are requested before filtering."""
+SPARE = 10
+"""Passages that are requested where one is wanted, since some may have been removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ class Store:
     pointer: tuple[int, int]
     catalog: Catalog
     dense: DenseIndex
+    columns: Columns
     article_vectors: Matrix
     fulltext: FullTextIndex
     fulltext_state: DerivedState
@@ -107,15 +108,15 @@ class Index:
             similar |= self._nearest(store, vector, limit, preferred)
         others = np.array([key for key in bm25 if key not in similar], dtype=np.int64)
         similar |= _scores(others, store.dense.similarities(vector, others))
-        allowed = store.catalog.allowed(list(similar), query.filters)
-        return [Candidate(key, value, bm25.get(key, 0.0)) for key, value in similar.items() if key in allowed]
+        existing = store.catalog.existing(list(similar))
+        return [Candidate(key, value, bm25.get(key, 0.0)) for key, value in similar.items() if key in existing]
 
     def closest(self, vector: Vectors, filters: Filters) -> float:
         """The cosine similarity of the nearest passage that the filters allow; 0 if there is none."""
         store = self._current()
-        near = self._nearest(store, vector, 1, filters)
-        allowed = store.catalog.allowed(list(near), filters)
-        return max((value for key, value in near.items() if key in allowed), default=0.0)
+        near = self._nearest(store, vector, SPARE, filters)
+        existing = store.catalog.existing(list(near))
+        return max((value for key, value in near.items() if key in existing), default=0.0)
 
     def passages(self, keys: Sequence[int]) -> list[StoredPassage]:
         """The passages among these keys, in the given order, without those that have been removed."""
@@ -124,7 +125,7 @@ class Index:
     def article(self, article_id: str) -> Article | None:
         """An article with its full text; `captions` and `lists` are empty, as they are not stored. None if unknown."""
         catalog = self._current().catalog
-        entry, parts = catalog.entries([article_id]).get(article_id), catalog.article_rows(article_id)
+        entry, parts = catalog.entries([article_id]).get(article_id), catalog.passages_of(article_id)
         return article_from(entry, [part.passage for part in parts]) if entry else None
 
     def elsewhere(self, entry: ArticleEntry) -> tuple[Copy, ...]:
@@ -190,18 +191,22 @@ class Index:
 
     def _nearest(self, store: Store, vector: Vectors, limit: int, filters: Filters) -> dict[int, float]:
         """The passages nearest to a vector that the filters allow, with their similarities; some may be removed."""
-        state = store.catalog.state()
-        if not filters:
-            return _scores(*store.dense.nearest(vector, limit, state.next_passage))
-        left = store.catalog.count_allowed(filters)
-        if left > EXACT_PASSAGES:
-            wanted = int(limit * SURPLUS * state.passages / left)
-            near = _scores(*store.dense.nearest(vector, wanted, state.next_passage))
-            allowed = store.catalog.allowed(list(near), filters)
-            if len(allowed) >= limit:
-                return {key: value for key, value in near.items() if key in allowed}
-        ranges = store.catalog.ranges_allowed(filters)
-        return _scores(*store.dense.within(vector, limit, ranges))
+        end = store.catalog.state().next_passage
+        if filters.article_ids:
+            keys = store.catalog.passage_keys(filters.article_ids)
+            allowed = self._allowed(store, keys, filters)
+            return _scores(*store.dense.among(vector, limit, keys if allowed is None else keys[allowed]))
+        return _scores(*store.dense.nearest(vector, limit, end, self._allowed(store, slice(0, end), filters)))
+
+    def _allowed(self, store: Store, keys: Keys | slice, filters: Filters) -> Mask | None:
+        """Which of these passages the filters on days and sources allow; None if they allow all."""
+        first, last = filters.published_after, filters.published_before
+        if not (first or last or filters.sources):
+            return None
+        # Articles without a date have the number 0, below that of any day.
+        days = (date_number(first or date.min), date_number(last or date.max)) if first or last else None
+        sources = store.catalog.source_keys(filters.sources).values() if filters.sources else None
+        return store.columns.mask(keys, days, sources)
 
     def _state(self) -> State:
         return self._current().catalog.state()
@@ -222,9 +227,9 @@ class Index:
         state = catalog.state()
         check_built_with(state, self.embedding_model, self.folder)
         matrices, newest = open_matrices(folder, catalog, state), DerivedState.read(folder / FULLTEXT)
-        fulltext = open_fulltext(folder, catalog)
+        fulltext, columns = open_fulltext(folder, catalog), open_columns(folder, catalog, state)
         dense = DenseIndex(folder, state.identity, matrices.passages)
-        return Store(folder, pointer, catalog, dense, matrices.articles, fulltext, newest)
+        return Store(folder, pointer, catalog, dense, columns, matrices.articles, fulltext, newest)
 
 
 def _pointer(folder: Path) -> tuple[int, int]:

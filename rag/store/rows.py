@@ -12,11 +12,11 @@ from datetime import date, datetime
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sqlalchemy import RowMapping
 
 from rag.models.embedding import Vectors, normalized
 from rag.schema import Article, ArticleEntry, Copy, Passage, Span, passage_id
+from rag.store.quantization import SCALE_BYTES, quantized
 
 Values = dict[str, Any]
 """A row to insert, by column."""
@@ -71,22 +71,9 @@ def number_date(number: int) -> date | None:
     return date(number // 10000, number // 100 % 100, number % 100) if number else None
 
 
-def pack_vector(vector: Vectors) -> bytes:
-    """A vector as bytes, two per number."""
-    return vector.astype("<f2").tobytes()
-
-
-def unpack_vectors(packed: Sequence[bytes], dimension: int) -> Vectors:
-    """Packed vectors, one row each, of length 1."""
-    numbers = np.frombuffer(b"".join(packed), dtype="<f2").reshape(-1, dimension or 1)
-    return normalized(numbers.astype(np.float32))
-
-
 def pack_sentences(vectors: Vectors) -> bytes:
-    """The vectors of sentences as bytes, one per number, which changes a cosine by about .001."""
-    largest = np.abs(vectors).max(axis=1, keepdims=True, initial=1e-9)
-    numbers: npt.NDArray[np.int8] = np.rint(vectors / largest * 127).astype(np.int8)
-    return numbers.tobytes()
+    """The vectors of sentences, quantized, without scales: they have length 1."""
+    return quantized(vectors)[:, SCALE_BYTES:].tobytes()
 
 
 def unpack_sentences(packed: bytes, dimension: int) -> Vectors:
@@ -128,7 +115,7 @@ def listing_values(row: Values) -> Values:
 
 def passage_values(stored: StoredArticle, article_key: int, first_passage: int) -> list[Values]:
     """The rows of an article's passages."""
-    columns = zip(stored.passages, stored.vectors, stored.sentence_vectors, strict=True)
+    columns = zip(stored.passages, quantized(stored.vectors), stored.sentence_vectors, strict=True)
     return [
         {
             "key": first_passage + number,
@@ -138,7 +125,7 @@ def passage_values(stored: StoredArticle, article_key: int, first_passage: int) 
             "end": passage.end,
             "text": passage.text,
             "sentences": sentences_json(passage.sentences),
-            "vector": pack_vector(vector),
+            "vector": vector.tobytes(),
             "sentence_vectors": pack_sentences(sentence_vectors),
         }
         for number, (passage, vector, sentence_vectors) in enumerate(columns)

@@ -107,7 +107,7 @@ passages = Table(
 )
 """A row never changes: an article that changes gets new passages. Joined, an article's passages are its text.
 
-`sentences` is a JSON list of spans; `vector` has two bytes a number, `sentence_vectors` one.
+`sentences` is a JSON list of spans; `vector` is quantized, and so are `sentence_vectors`, without scales.
 """
 
 places = Table(
@@ -123,10 +123,11 @@ places = Table(
 facets = Table(
     "facets",
     tables,
-    Column("source", Text, primary_key=True),
+    Column("key", Integer, primary_key=True),
+    Column("source", Text, nullable=False, unique=True),
     Column("articles", Integer, nullable=False),
 )
-"""The number of articles of each source."""
+"""Every source that an article has had, with the number of its articles now."""
 
 removals = Table(
     "removals",

@@ -51,12 +51,11 @@ class IndexWriter:
         """
         if not batch:
             return
-        vectors = np.concatenate([stored.vectors for stored in batch])
-        means = np.stack([stored.vectors.mean(axis=0) for stored in batch])
-        present, dimension = self.catalog.present, vectors.shape[1]
+        present, dimension = self.catalog.present, batch[0].vectors.shape[1]
         self._check_dimension(dimension)
         self._derived.reserve(present, dimension)
-        self._derived.write_vectors(present.next_passage, vectors, present.next_article, means)
+        sources = self.catalog.add_sources([stored.article.source for stored in batch])
+        self._derived.write_ahead(present, batch, sources)
         removed, keys = self.catalog.put(batch, dimension)
         if not present.dimension:
             announce(self.folder, self.store)  # readers have opened no vectors, as there were none
@@ -91,7 +90,7 @@ class IndexWriter:
 
     def vectors(self, article_id: str) -> tuple[Vectors, list[Vectors], list[tuple[Span, ...]]]:
         """The vectors of an article's passages and of their sentences, and the sentences' spans, passage by passage."""
-        rows = self.catalog.article_rows(article_id)
+        rows = self.catalog.passages_of(article_id)
         vectors = self.catalog.vectors([row.passage.key for row in rows])
         return (
             np.stack([vectors[row.passage.key] for row in rows]),
