@@ -47,7 +47,7 @@ class Candidate:
 
 @dataclass(slots=True)
 class Store:
-    """One store, opened; `pointer` is the state of the file that names it."""
+    """One store, opened; `pointer` is the state of the file that names it, `sources` are those of a generation."""
 
     folder: Path
     pointer: tuple[int, int]
@@ -57,6 +57,7 @@ class Store:
     article_vectors: Matrix
     fulltext: FullTextIndex
     fulltext_state: DerivedState
+    sources: tuple[int, tuple[str, ...]] = (-1, ())
 
 
 class Index:
@@ -176,7 +177,10 @@ class Index:
 
     def sources(self) -> list[str]:
         """The sources of the articles, most frequent first."""
-        return self._current().catalog.sources(MAX_SOURCES)
+        store, generation = self._current(), self.generation
+        if store.sources[0] != generation:
+            store.sources = generation, tuple(store.catalog.sources(MAX_SOURCES))
+        return list(store.sources[1])
 
     def published(self) -> tuple[date, date] | None:
         """The first and the last day of publication; None if no article has a date."""
