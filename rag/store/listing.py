@@ -92,7 +92,7 @@ class Listing:
 
     def by_source(self, limit: int) -> list[tuple[str, int]]:
         """The sources with the most articles, and the number of these."""
-        columns = select(facets.c.source, facets.c.articles).where(facets.c.source != "")
+        columns = select(facets.c.source, facets.c.articles).where(facets.c.source != "", facets.c.articles > 0)
         query = columns.order_by(facets.c.articles.desc(), facets.c.source).limit(limit)
         with self._catalog.reading() as connection:
             return [(row[0], row[1]) for row in connection.execute(query)]
