@@ -63,6 +63,11 @@ class KnownSources:
     options: Options
     names: dict[str, str] = field(default_factory=dict)
 
+    def load(self, place: str) -> None:
+        """Read at once what is known of all sources at and below a file or folder."""
+        self.indexed.load(place)
+        self.states.load(place)
+
     def identified(self, source: Source) -> tuple[Source, SourceState | None]:
         """The source under its name, with its mapping of fields; and its state, if that can be trusted."""
         state = self.states.get(source.origin)

@@ -19,6 +19,7 @@ import numpy as np
 from sqlalchemy import (
     BindParameter,
     Column,
+    ColumnElement,
     Connection,
     Engine,
     RowMapping,
@@ -253,8 +254,7 @@ class Catalog:
 
     def origins_below(self, place: str = "") -> list[IndexedOrigin]:
         """What comes from each origin at and below a file or folder; from all origins without one."""
-        below = places.c.origin.between(f"{place}{os.sep}", f"{place}{os.sep}\U0010ffff")
-        query = _ORIGINS.where(or_(places.c.origin == place, below)) if place else _ORIGINS
+        query = _ORIGINS.where(at_or_below(places.c.origin, place)) if place else _ORIGINS
         with self.reading() as connection:
             return [IndexedOrigin(*row) for row in connection.execute(query)]
 
@@ -332,6 +332,11 @@ def _stored_article(
         sketch=row["sketch"],
         added=entry.added,
     )
+
+
+def at_or_below(origin: Column[str], place: str) -> ColumnElement[bool]:
+    """Whether an origin is a file or folder, or lies below it."""
+    return or_(origin == place, origin.between(f"{place}{os.sep}", f"{place}{os.sep}\U0010ffff"))
 
 
 def open_engine(file: Path, *, writing: bool = False) -> Engine:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, bindparam, delete, insert, select
+from sqlalchemy import ColumnElement, RowMapping, Select, bindparam, delete, insert, select
 
-from rag.store.catalog import Catalog
+from rag.store.catalog import Catalog, at_or_below
 from rag.store.catalog_writer import CatalogWriter
 from rag.store.rows import Values
 from rag.store.tables import sources
@@ -57,8 +58,15 @@ class SourceStates:
 
     def all(self) -> Iterator[SourceState]:
         """Every state, by origin."""
+        return self._found(select(sources).order_by(sources.c.origin))
+
+    def below(self, place: str) -> Iterator[SourceState]:
+        """The states of all sources at and below a file or folder."""
+        return self._found(select(sources).where(at_or_below(sources.c.origin, place)))
+
+    def _found(self, query: Select[Any]) -> Iterator[SourceState]:
         with self._catalog.reading() as connection:
-            rows = connection.execute(select(sources).order_by(sources.c.origin)).mappings().all()
+            rows = connection.execute(query).mappings().all()
         yield from map(_state, rows)
 
 
@@ -68,15 +76,28 @@ class SourceStateWriter(SourceStates):
     def __init__(self, catalog: CatalogWriter) -> None:
         super().__init__(catalog)
         self._writer = catalog
+        self._loaded: dict[str, SourceState | None] = {}
+
+    def get(self, origin: str) -> SourceState | None:
+        """The state of a source, if it was read to its end before."""
+        return self._loaded[origin] if origin in self._loaded else super().get(origin)
+
+    def load(self, place: str) -> None:
+        """Read the states of all sources at and below a file or folder at once."""
+        self._loaded |= {state.origin: state for state in self.below(place)}
 
     def put(self, states: Iterable[SourceState]) -> None:
         """Store these, each in the place of an earlier one of its source."""
+        states = list(states)
+        self._loaded |= {state.origin: state for state in states}
         rows = [{**asdict(state), "pages": json.dumps(state.pages)} for state in states]
         self._replace([row["origin"] for row in rows], rows)
 
     def drop(self, origins: Iterable[str]) -> None:
         """Forget these sources, so that they are read again."""
-        self._replace(list(origins), [])
+        origins = list(origins)
+        self._loaded |= dict.fromkeys(origins)
+        self._replace(origins, [])
 
     def _replace(self, origins: list[str], rows: list[Values]) -> None:
         if origins:
