@@ -63,6 +63,7 @@ ALLOWED_IMPORTERS = {
     "sqlalchemy": {
         "rag/store/catalog.py",
         "rag/store/catalog_writer.py",
+        "rag/store/listing.py",
         "rag/store/rows.py",
         "rag/store/source_states.py",
         "rag/store/tables.py",

@@ -25,6 +25,7 @@ from rag.store.dense import DenseIndex
 from rag.store.derived import open_columns, open_fulltext, open_matrices
 from rag.store.files import CATALOG, FULLTEXT, POINTER, DerivedState, store_in_use
 from rag.store.fulltext import FullTextIndex
+from rag.store.listing import Listing
 from rag.store.matrix import Keys, Matrix
 from rag.store.rows import StoredPassage, article_from, date_number
 from rag.store.scan import Mask
@@ -46,7 +47,7 @@ class Candidate:
 
 @dataclass(slots=True)
 class Store:
-    """One store, opened; `pointer` is the state of the file that names it.
+    """One store, opened; `pointer` is the state of the file that names it, `sources` are those of a generation.
 
     `generation` is the last write that it has if vectors or columns are in memory, since their files were missing.
     """
@@ -60,6 +61,7 @@ class Store:
     article_vectors: Matrix
     fulltext: FullTextIndex
     fulltext_state: DerivedState
+    sources: tuple[int, tuple[str, ...]] = (-1, ())
 
     @property
     def is_current(self) -> bool:
@@ -91,6 +93,11 @@ class Index:
     def dimension(self) -> int:
         """The number of dimensions of the index's vectors; 0 while it is empty."""
         return self._state().dimension
+
+    @property
+    def listing(self) -> Listing:
+        """Lists of the articles: searched, sorted, counted."""
+        return Listing(self._current().catalog)
 
     def candidates(self, query: Query, vector: Vectors, limit: int) -> list[Candidate]:
         """The passages nearest to a query by vector and those nearest by words, about `limit` of each.
@@ -175,7 +182,10 @@ class Index:
 
     def sources(self) -> list[str]:
         """The sources of the articles, most frequent first."""
-        return self._current().catalog.sources(MAX_SOURCES)
+        store, generation = self._current(), self.generation
+        if store.sources[0] != generation:
+            store.sources = generation, tuple(store.catalog.sources(MAX_SOURCES))
+        return list(store.sources[1])
 
     def published(self) -> tuple[date, date] | None:
         """The first and the last day of publication; None if no article has a date."""

@@ -142,14 +142,18 @@ def sources(as_json: AsJson = False) -> None:
 
 
 @index_app.command()
-def articles(index: IndexDir = None, as_json: AsJson = False) -> None:
+def articles(
+    index: IndexDir = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="List the first N only.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """List the articles of the index, newest first."""
     from rag.store.index import Index
+    from rag.store.listing import Order
 
     with errors_as_lines():
         config = Config.load(index=index)
-        opened = Index(config.index, config.embedding_model)
-        entries = sorted(opened.articles(), key=lambda e: (str(e.published or ""), e.id), reverse=True)
+        _, entries = Index(config.index, config.embedding_model).listing.page((), Order("date", down=True), limit)
     if as_json:
         print_json([article_json(entry) for entry in entries])
     else:

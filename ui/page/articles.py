@@ -68,7 +68,7 @@ class ArticlesView:
         def shown(view: TableView) -> tuple[str, TableView]:
             try:
                 view = replace(view, generation=article_list.index.generation)
-                return table_html(article_list.matching(view), view, removable=uploads is not None), view
+                return table_html(article_list.page(view), view, removable=uploads is not None), view
             except PullquoteError as error:
                 return elements.error_html(str(error)), view
 
@@ -102,10 +102,10 @@ class ArticlesView:
     def _connect_removal(self, uploads: Uploads, article_list: ArticleList, bridge: gr.HTML) -> Any:
         def asked(event: gr.EventData) -> tuple[str, tuple[str, ...]]:
             ids = value_of(event, "articles")
-            wanted = {i for i in ids if isinstance(i, str)} if isinstance(ids, list) else set()
+            wanted = [i for i in ids if isinstance(i, str)] if isinstance(ids, list) else []
             with errors_as_notices():
-                entries = [entry for entry in article_list.entries() if entry.id in wanted]
-            return confirm_html(entries), tuple(entry.id for entry in entries)
+                entries = article_list.index.entries(wanted)
+            return confirm_html(list(entries.values())), tuple(entries)
 
         def removed(article_ids: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
             try:
