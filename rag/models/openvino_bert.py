@@ -143,8 +143,8 @@ class _Graph:
 
 def _import_openvino() -> Any:
     """OpenVINO without its converter, which sends a message to its makers whenever it is imported."""
-    if "openvino" in sys.modules:
-        return sys.modules["openvino"]
+    if loaded := sys.modules.get("openvino"):
+        return loaded
     converter = "openvino.tools.ovc"
     sys.modules[converter] = None  # type: ignore[assignment]  # importing it fails then, as if it were not installed
     try:

@@ -51,7 +51,6 @@ def test_where_openvino_is_missing_pytorch_computes_the_packaged_model(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    monkeypatch.setattr("rag.models.openvino_bert._import_openvino", lambda: __import__("openvino"))
     assert isinstance(load_embedder(PACKAGED_MODEL), SentenceTransformerEmbedder)
     [record] = caplog.records
     assert record.getMessage().startswith("the packaged model runs in PyTorch, which takes longer (")
