@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from eval.pairs.schema import QAPair
 from rag.config import Config
 from rag.errors import AddressError, ReadError, cut
 from ui.cli.terminal import (
@@ -109,6 +108,7 @@ def bench_page(
     """Measure how long people wait for a running page that many use at once; prints a Markdown table."""
     from eval.bench import page as benchmark
     from eval.pairs.reading import read_pairs
+    from eval.pairs.schema import QAPair
 
     with errors_as_lines():
         if not url.startswith(("http://", "https://")):
