@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ingest.sources.state import open_states
 
 from ingest import Options, ingest
 from ingest.check import check
 from ingest.pipeline import remove
-from ingest.sources.state import open_states
 from ingest.updater import Model
 from rag.config import PACKAGED_MODEL, Config
 from rag.models.embedding import Embedder

@@ -9,13 +9,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from ingest.sources.state import FILE, SourceState, SourceStates, open_states
 
 from ingest.content.types import Options
 from ingest.sources.collector import Collected, Collector, Seen
 from ingest.sources.known import IndexedSources, KnownSources
 from ingest.sources.opener import Opener
 from ingest.sources.sites import Sites
-from ingest.sources.state import FILE, SourceState, SourceStates, open_states
 from rag.schema import Article
 
 Run = Callable[..., tuple[list[Collected], Seen]]
