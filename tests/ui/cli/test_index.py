@@ -136,7 +136,7 @@ def test_check_and_rebuild(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (tmp_path / "pier.txt").write_text(PIER)
     run("ingest", tmp_path / "pier.txt")
     assert run("check") == (0, "1 articles, 1 passages\nnothing wrong\n", "")
-    for file in Path(".pullquote/lexical").glob("*"):
+    for file in Path(".pullquote/store-1/fulltext").glob("*"):
         file.unlink()
     status, out, err = run("check")
     assert (status, out) == (1, "1 passages that the full text does not have\n1 articles, 1 passages\n")
