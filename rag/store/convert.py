@@ -1,6 +1,6 @@
 """Converts an index of format 3, which kept articles in Chroma, to a store with a catalogue, without embedding anew.
 
-Knows the collections, rows and files of that format, of which everything is taken over.
+Knows the collections, rows and files of that format, and takes over all that they hold.
 """
 
 from __future__ import annotations
@@ -225,6 +225,8 @@ def _unpacked(packed: str) -> Vectors:
 
 def _states(file: Path) -> list[SourceState]:
     """The states of the sources; none if the file is lost or damaged, since then the sources are read again."""
+    if not file.is_file():
+        return []
     columns = "origin, name, version, options, articles, pages"
     try:
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True)) as connection:
