@@ -114,7 +114,7 @@ def _styles(parts: Parts, name: str) -> Mapping[str, _Style]:
         elif event == "end" and tag == "outlineLvl":
             style.outlined = value != NO_OUTLINE
         elif event == "end" and tag == "numPr":
-            style.list_number = True
+            style.listed = True
     return {identity: _with_bases(style, styles) for identity, style in styles.items()}
 
 
@@ -122,7 +122,7 @@ def _with_bases(style: _Style, styles: Mapping[str, _Style]) -> _Style:
     merged, base = _Style(style.name, style.base), style
     for _ in range(MOST_BASES):
         merged.outlined = merged.outlined or base.outlined or bool(_HEADING.fullmatch(base.name))
-        merged.list_number = merged.list_number or base.list_number
+        merged.listed = merged.listed or base.listed
         if base.base not in styles:
             break
         base = styles[base.base]
@@ -161,7 +161,7 @@ class _Paragraph:
         text = "\n".join(line for line in lines if line)
         if not text or _CONTENTS.match(self.style.name):
             return None
-        listed = self.list_number or self.style.list_number
+        listed = self.listed or self.style.listed
         return Block(text, self._is_marked(text, part=in_cell or listed), LIST if listed else 0)
 
     def _is_marked(self, text: str, *, part: bool) -> bool:
@@ -245,7 +245,7 @@ class _Body:
             identity = _attribute(element, "val")
             paragraph.style = self._styles.get(identity, _Style(identity, outlined=bool(_HEADING.fullmatch(identity))))
         elif name == "numId":
-            paragraph.list_number = _attribute(element, "val") != NO_LIST
+            paragraph.listed = _attribute(element, "val") != NO_LIST
         elif name == "outlineLvl":
             paragraph.outlined = _attribute(element, "val") != NO_OUTLINE
 

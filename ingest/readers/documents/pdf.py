@@ -258,6 +258,6 @@ class Words:
         return f"{before}{after}" if self._is_one(before.lower(), after.lower()) else f"{before}-{after}"
 
     def _is_one(self, before: str, after: str) -> bool:
-        if f"{before}{after}" in self.metadata or f"{before}-{after}" in self.metadata:
-            return f"{before}{after}" in self.metadata
-        return before not in _FIRST_PARTS and not (before in self.metadata and after in self.metadata)
+        if f"{before}{after}" in self.known or f"{before}-{after}" in self.known:
+            return f"{before}{after}" in self.known
+        return before not in _FIRST_PARTS and not (before in self.known and after in self.known)

@@ -114,7 +114,7 @@ class _Depths:
     def change(self, element: Any, by: int) -> None:
         tag = element.tag
         self.typed += by * (tag == "pre")
-        self.list_number += by * (tag in _LIST_PARTS)
+        self.listed += by * (tag in _LIST_PARTS)
         if tag in _IN_ONE_LIST:
             self.lists_so_far += by > 0 and not self.lists
             self.lists += by
@@ -124,7 +124,7 @@ class _Depths:
         self.heading += by * (tag in _HEADINGS or element.get("role") == "heading")
         self.label += by * _is_label(element)
         self.question += by * _is_question(element)
-        self.unquotable += by * (_is_marked(element) or (self.question > 0 and element.get("itemprop") == "name"))
+        self.marked += by * (_is_marked(element) or (self.question > 0 and element.get("itemprop") == "name"))
 
     @property
     def list(self) -> int:
@@ -277,9 +277,9 @@ class _Reader:
         in_item = innermost in _ITEMS or innermost in _CELLS
         marks = [self._is_marked_line(text, style, in_item=in_item) for text, style in lines]
         linked = all(style & _Style.LABEL for _, style in lines)
-        always = self._in.heading > 0 or self._in.unquotable > 0 or all(marks) or (linked and not self._in.items)
+        always = self._in.heading > 0 or self._in.marked > 0 or all(marks) or (linked and not self._in.items)
         unquotable_lines = () if always else tuple(number for number, marked in enumerate(marks) if marked)
-        listed = self._in.list if self._in.list_number else 0
+        listed = self._in.list if self._in.listed else 0
         text = "\n".join(line for line, _ in lines)
         return _Paragraph(Block(text, always, listed, unquotable_lines), self._in.heading > 0, linked)
 
