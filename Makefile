@@ -3,6 +3,8 @@ PYTHON ?= python3
 INDEX ?= .pullquote
 ARTICLES ?= eval/data/articles
 PORT ?= 7860
+# TORCH=cpu: on Linux, install PyTorch without CUDA, from PyTorch's own package index.
+TORCH ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
@@ -46,11 +48,15 @@ clean:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; set PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 
-.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+.venv/torch: .venv/bin/python
+	$(if $(filter cpu,$(TORCH)),$(PIP) --no-deps --index-url https://download.pytorch.org/whl/cpu torch)
+	touch $@
+
+.venv/installed: .venv/torch pyproject.toml constraints.txt
 	$(PIP) -e '.[llm]'
 	touch $@
 
-.venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
+.venv/installed-dev: .venv/torch pyproject.toml constraints.txt
 	$(PIP) -e '.[dev]'
 	touch $@ .venv/installed
 

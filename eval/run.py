@@ -30,7 +30,17 @@ from rag.chain import Chain
 from rag.errors import PullquoteError, ReadError
 from rag.schema import ArticleEntry, Failure
 
-LIBRARIES = ("pullquote", "chromadb", "llama-index-core", "sentence-transformers", "tantivy", "torch", "numpy", "scipy")
+LIBRARIES = (
+    "pullquote",
+    "chromadb",
+    "llama-index-core",
+    "openvino",
+    "sentence-transformers",
+    "tantivy",
+    "torch",
+    "numpy",
+    "scipy",
+)
 DIGEST_BITS = 48
 """A float holds that many exactly."""
 MAX_WORST = 30

@@ -12,7 +12,8 @@ from ingest.articles.passages import SPLITTER
 from ingest.updater import Model
 from rag.config import Config
 from rag.store.catalog import Catalog, check_built_with
-from rag.store.files import CATALOG, announce, store_in_use
+from rag.store.convert import convert
+from rag.store.files import CATALOG, announce, has_old_format, store_in_use
 from rag.store.lock import locked
 from rag.store.rebuild import ARTICLES_AT_ONCE, Contents, fill
 from rag.store.rebuild import rebuild as rebuild_index
@@ -157,10 +158,14 @@ def _embedded(stored: StoredArticle, model: Model) -> StoredArticle:
 
 
 def rebuild(config: Config, embedding_model: str, progress: Progress) -> int:
-    """Embed all stored passages with another model; returns their number.
+    """Embed all stored passages with a model, and convert an index of an earlier format; returns their number.
 
-    Raises as rag.store.rebuild.rebuild does, and ModelError.
+    Without a model the index is only converted, and keeps its own. Raises as rag.store.rebuild.rebuild and
+    rag.store.convert.convert do, and ModelError.
     """
     model = Model(embedding_model)
-    model.load()
+    if embedding_model:
+        model.load()
+    if has_old_format(config.index) or not embedding_model:
+        return convert(config.index, embedding_model, lambda name: Model(name, model.loaded).embed, progress)
     return rebuild_index(config.index, embedding_model, model.embed, progress)

@@ -120,3 +120,11 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def api_key(environment: Mapping[str, str] = os.environ) -> str:
     """The key of a language model's server, from the environment; empty if there is none."""
     return environment.get(API_KEY, "")
+
+
+def threads(environment: Mapping[str, str] = os.environ) -> int:
+    """On how many threads to compute: OMP_NUM_THREADS, as numerical libraries do, or the cores this process may use."""
+    given = environment.get("OMP_NUM_THREADS", "")
+    if given.isdecimal() and int(given):
+        return int(given)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

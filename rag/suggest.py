@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import islice
 
 from rag.chain import Chain
 from rag.language.english import NO_SUBJECTS, SAYS
 from rag.language.facts import lower_words, name_spans, words_of
-from rag.schema import NO_FILTERS, Answer, Article, Filters
+from rag.models.embedding import Vectors
+from rag.retrieval.confidence import features_of
+from rag.retrieval.scoring import QuestionProfile, is_prose
+from rag.schema import Answer, Hit, Passage
 from rag.store.index import Index
+from rag.store.rows import StoredPassage
 
 MOST_SUGGESTED = 3
-MOST_TRIED = 8
-"""Candidates that are asked to see whether they are answered; each takes a few hundredths of a second."""
+MOST_TRIED = 12
+"""Candidates of which the confidence in an answer is measured."""
 MOST_READ = 120
 """Articles of the index whose names are read."""
-MOST_CITED = 3
 LONGEST_READ = 50_000
 """Characters of an article whose names are read."""
-LEAST_CONFIDENCE = 0.4
+LEAST_CONFIDENCE = 0.35
 LONGEST_NAME = 50
 _NOUN_ENDS = re.compile(
     rf"\W*$|[’']s\b|\s*[.,;:!?)”\"]|\s+(?:{SAYS}|is|are|was|were|be|has|have|had|will|would|can|could|may|must|and|or|but|to|on"
@@ -75,45 +76,81 @@ class _NameCounts:
         self.speaking += other.speaking
 
 
-def follow_ups(
-    chain: Chain, answer: Answer, asked: Sequence[str] = (), filters: Filters = NO_FILTERS
-) -> tuple[str, ...]:
-    """Questions about names that the answer's articles mention but the conversation (`asked`) does not.
+def follow_ups(chain: Chain, answer: Answer, asked: Sequence[str] = ()) -> tuple[str, ...]:
+    """Questions about names that the answer's hits mention but the conversation (`asked`) does not.
 
-    The chain answers each of them, within `filters`, with a quote that the answer does not have.
+    They are answered from a sentence about the name in one of these hits, if not from a better one. That is judged by
+    the confidence in an answer from these hits alone: nothing is searched.
     """
-    if not answer.grounded:
-        return ()
-    ids = list(dict.fromkeys(citation.passage.article_id for citation in answer.citations))[:MOST_CITED]
+    passages = _english(chain.index, [hit.passage for hit in answer.hits]) if answer.grounded else []
     mentioned = frozenset(words_of(" ".join([*asked, answer.question, answer.text])))
-    counts = _names(_read(chain.index, ids))
+    counts = _names((passage.article_id, passage.text) for passage in passages)
     names = sorted((name for name in counts if not mentioned & set(name)), key=lambda name: (-counts[name].times, name))
-    quoted = {citation.quote for citation in answer.citations}
-    ask = partial(chain.without_llm().ask, filters=filters)
-    return _answered(ask, [(name, counts[name].question) for name in names], quoted)
+    words = [frozenset(words_of(p.slice(span))) for p in passages for span in p.sentences if is_prose(p.slice(span))]
+    tried = [name for name in names if any(each.issuperset(name) for each in words)][:MOST_TRIED]
+    confidences = _confidences(chain, [(name[-1], counts[name].question) for name in tried], passages)
+    found = list[str]()
+    for name, confidence in zip(tried, confidences, strict=True):
+        if len(found) < MOST_SUGGESTED and confidence >= LEAST_CONFIDENCE and not _is_part(name, found):
+            found.append(counts[name].question)
+    return tuple(found)
+
+
+def _english(index: Index, passages: Sequence[Passage]) -> list[Passage]:
+    entries = index.entries([passage.article_id for passage in passages])
+    return [p for p in passages if p.article_id in entries and _is_english(entries[p.article_id].language)]
+
+
+def _is_english(language: str) -> bool:
+    return language.casefold()[:2] in {"", "en"}
+
+
+def _confidences(chain: Chain, questions: Sequence[tuple[str, str]], passages: Sequence[Passage]) -> list[float]:
+    """The confidence in an answer to each question from those of these passages that have its word.
+
+    `questions` are pairs of a word and a question.
+    """
+    if not questions:
+        return []
+    fulltext, stored = chain.index.fulltext, chain.index.passages([passage.key for passage in passages])
+    words = [frozenset(words_of(each.passage.text)) for each in stored]
+    confidences = []
+    vectors = chain.retriever.embedder.embed_questions([question for _, question in questions])
+    for (word, question), vector in zip(questions, vectors, strict=True):
+        hits = [_hit(each, vector) for each, own in zip(stored, words, strict=True) if word in own]
+        features = features_of(
+            QuestionProfile.of(question, fulltext), sorted(hits, key=lambda hit: -hit.score), fulltext
+        )
+        confidences.append(chain.confidence.of(features))
+    return confidences
+
+
+def _hit(stored: StoredPassage, vector: Vectors) -> Hit:
+    similarities = tuple(map(float, stored.sentence_vectors @ vector))
+    return Hit(stored.passage, max(similarities, default=0.0), similarities, similarities)
 
 
 def openers(chain: Chain, most: int = MOST_SUGGESTED) -> tuple[str, ...]:
-    """Questions about the most frequent names in the index, each answered from a different article."""
-    ids = sorted(entry.id for entry in chain.index.articles())
-    counts = _names(_read(chain.index, ids[:: max(1, len(ids) // MOST_READ)][:MOST_READ]))
+    """Questions about the most frequent names in a sample of the index, each answered from a different article."""
+    sample = [entry.id for entry in chain.index.listing.sample(MOST_READ) if _is_english(entry.language)]
+    articles = filter(None, map(chain.index.article, sample))
+    counts = _names((article.id, article.text[:LONGEST_READ]) for article in articles)
     names = sorted(counts, key=lambda name: (-len(counts[name].articles), -counts[name].times, name))
-    candidates = [(name, counts[name].question) for name in names]
-    return _answered(chain.without_llm().ask, candidates, set(), most, new_articles=True)
+    found, known = list[str](), set[str]()
+    for name in names[:MOST_TRIED]:
+        answer = chain.without_llm().ask(counts[name].question)
+        sure = answer.grounded and answer.confidence >= LEAST_CONFIDENCE and not _is_part(name, found)
+        about = {c.passage.article_id for c in answer.citations if name[-1] in words_of(c.quote)}
+        if len(found) < most and sure and about - known:
+            found.append(counts[name].question)
+            known |= {citation.passage.article_id for citation in answer.citations}
+    return tuple(found)
 
 
-def _read(index: Index, article_ids: Iterable[str]) -> Iterator[Article]:
-    for article_id in article_ids:
-        article = index.article(article_id)
-        if article and article.language.casefold()[:2] in {"", "en"}:
-            yield article
-
-
-def _names(articles: Iterable[Article]) -> dict[tuple[str, ...], _NameCounts]:
-    """The names in articles that a question can be about, by their words."""
+def _names(texts: Iterable[tuple[str, str]]) -> dict[tuple[str, ...], _NameCounts]:
+    """The names that a question can be about, by their words, in texts after the ids of their articles."""
     counts: dict[tuple[str, ...], _NameCounts] = defaultdict(_NameCounts)
-    for article in articles:
-        text = article.text[:LONGEST_READ]
+    for article_id, text in texts:
         for start, end in name_spans(text, lower_words(text)):
             name = text[start:end]
             key = tuple(words_of(name))
@@ -121,7 +158,7 @@ def _names(articles: Iterable[Article]) -> dict[tuple[str, ...], _NameCounts]:
                 before, rest = text[max(0, start - 8) : start], text[end : end + 40]
                 count = counts[key]
                 count.spellings[" ".join(name.split())] += 1
-                count.articles.add(article.id)
+                count.articles.add(article_id)
                 count.times += 1
                 count.inside += start > 0 and _SENTENCE_START.search(before) is None
                 count.nouns += _NOUN_ENDS.match(rest) is not None
@@ -150,30 +187,6 @@ def _can_be_asked(name: str, words: Sequence[str]) -> bool:
         and not NO_SUBJECTS & set(words)
         and not (name.isupper() and len(words) > 1)
     )
-
-
-def _answered(
-    ask: Callable[[str], Answer],
-    candidates: Iterable[tuple[tuple[str, ...], str]],
-    quoted: set[str],
-    most: int = MOST_SUGGESTED,
-    *,
-    new_articles: bool = False,
-) -> tuple[str, ...]:
-    """The questions that are answered with a new quote about the name; with `new_articles`, each from new articles."""
-    found, known = list[str](), set[str]()
-    for name, question in islice(candidates, MOST_TRIED):
-        if len(found) == most:
-            break
-        answer = ask(question)
-        new = [c for c in answer.citations if c.quote not in quoted and name[-1] in words_of(c.quote)]
-        if new_articles:
-            new = [citation for citation in new if citation.passage.article_id not in known]
-        if answer.grounded and answer.confidence >= LEAST_CONFIDENCE and new and not _is_part(name, found):
-            found.append(question)
-            quoted |= {citation.quote for citation in new}
-            known |= {citation.passage.article_id for citation in answer.citations}
-    return tuple(found)
 
 
 def _is_part(name: Sequence[str], questions: Iterable[str]) -> bool:

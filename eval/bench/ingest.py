@@ -20,7 +20,8 @@ from ingest.articles.passages import sentences_of, split
 from ingest.pipeline import ingest
 from ingest.updater import Model
 from rag.config import Config
-from rag.models.embedding import SentenceTransformerEmbedder, Vectors, load_embedder, normalized
+from rag.models.embedding import Vectors, load_embedder, normalized
+from rag.models.sentence_transformer import load_sentence_transformer
 from rag.schema import Article, IngestReport, Span
 
 CHARACTERS = 8_000
@@ -108,22 +109,21 @@ def markdown(cost: IngestCost) -> str:
 
 def _beside_the_encoder(task: _Task) -> tuple[int, float, float]:
     """The number of passages, and passages per second of the encoder alone and of the whole ingest."""
-    embedder = load_embedder(task.config.embedding_model)
-    if not isinstance(embedder, SentenceTransformerEmbedder):
-        raise TypeError("only a sentence-transformers model can be measured without an ingest")
+    name = task.config.embedding_model
+    encoder, model = load_sentence_transformer(name), Model(name, load_embedder(name))
     lines = task.corpus.read_text("utf-8").splitlines()
     texts = _texts(lines)
-    embedder.encode(texts[:WARM_UP])
+    encoder.encode(texts[:WARM_UP])
     encoding = ingesting = 0.0
     for part in range(SLICES):
         part_lines = lines[part::SLICES]
         part_texts = _texts(part_lines)
         started = time.perf_counter()
-        embedder.encode(part_texts)
+        encoder.encode(part_texts)
         encoding += time.perf_counter() - started
         corpus = task.corpus.with_name(f"part{part}.jsonl")
         corpus.write_text("\n".join(part_lines), "utf-8")
-        report = ingest([corpus], task.config, model=Model(task.config.embedding_model, embedder))
+        report = ingest([corpus], task.config, model=model)
         ingesting += report.seconds
     return len(texts), len(texts) / encoding, len(texts) / ingesting
 

@@ -7,8 +7,6 @@ from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, datetime, time
 
-from dateparser.date import DateDataParser
-
 from rag.language.english import MONTHS, NEWS, NUMBERS, PRINTED, REPORTS, WEEKDAYS, either
 from rag.language.mentions import AROUND, overlaps_any
 from rag.schema import Filters, ReadFilter, Span
@@ -137,6 +135,8 @@ class _Calendar:
     """Date expressions → periods, relative to a given day."""
 
     def __init__(self, today: date) -> None:
+        from dateparser.date import DateDataParser
+
         self.today = today
         noon = datetime.combine(today, time(12))
         settings = {"RELATIVE_BASE": noon, "PREFER_DATES_FROM": "past", "PREFER_DAY_OF_MONTH": "current"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rag.language.english import REPORTS
 from rag.language.mentions import AROUND, overlaps_any
@@ -89,13 +90,21 @@ class _Name:
 def _names(sources: tuple[str, ...], question: str) -> list[_Name]:
     """The names that the question may contain: of each source the full name, and the part before a separator."""
     lowered = question.lower()
+    return [name for text, name in _all_names(sources) if text in lowered]
+
+
+@lru_cache(maxsize=8)
+def _all_names(sources: tuple[str, ...]) -> tuple[tuple[str, _Name], ...]:
+    """The names of sources, each after its lower-case spelling. There may be thousands, the same for each question."""
     names: dict[tuple[str, bool], list[str]] = {}
     for source in dict.fromkeys(sources):
         for name in dict.fromkeys((source.strip(), _SEPARATOR.split(source.strip())[0])):
             text = re.sub(r"^The (?=\w)", "", name)
-            if len(text) > 1 and text.lower() in lowered:
+            if len(text) > 1:
                 names.setdefault((text, text != name), []).append(source)
-    return [_Name(text, has_article, tuple(owners)) for (text, has_article), owners in names.items()]
+    return tuple(
+        (text.lower(), _Name(text, has_article, tuple(owners))) for (text, has_article), owners in names.items()
+    )
 
 
 def sources_named(question: str, sources: tuple[str, ...]) -> list[_Mention]:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rag.errors import ModelError, cut
-from rag.models.embedding import BATCH
 from rag.models.model_files import load_error, model_path
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
+
+
+BATCH = 16
 
 
 class Reranker(Protocol):

@@ -5,7 +5,6 @@ Knows nothing of servers and protocols, which are in `servers`, and of what the 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import queue
 import threading
@@ -16,13 +15,13 @@ from dataclasses import astuple, dataclass, field
 from operator import add
 from typing import TYPE_CHECKING, Any
 
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential
-
 from rag.errors import ModelError
 from rag.models.llm_errors import endless_reply, incomplete_reply, invalid_reply, llm_errors
 from rag.models.prompts import Prompt
 
 if TYPE_CHECKING:
+    import asyncio
+
     from llama_index.core.llms import LLM, ChatMessage
 
 
@@ -136,6 +135,8 @@ class _Reply:
 
     def run(self) -> None:
         """Read the reply to its end, then put None."""
+        import asyncio
+
         try:
             asyncio.run(self._run())
         finally:
@@ -160,6 +161,8 @@ class _Reply:
             raise self._failure
 
     async def _run(self) -> None:
+        import asyncio
+
         self._task = asyncio.ensure_future(self._request())
         if self._stopped:
             self._task.cancel()
@@ -168,6 +171,8 @@ class _Reply:
             self._failure = self._task.exception()
 
     async def _request(self) -> None:
+        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential
+
         client = self._model.client()
         retrying = AsyncRetrying(
             retry=retry_if_exception(self._is_temporary),

@@ -9,8 +9,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pydantic import ValidationError
-
 from rag.errors import ModelError
 
 
@@ -36,6 +34,7 @@ def llm_errors(name: str) -> Iterator[None]:
     import httpx
     from ollama import ResponseError
     from openai import APIConnectionError, APIError, APITimeoutError
+    from pydantic import ValidationError
 
     try:
         yield

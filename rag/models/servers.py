@@ -6,7 +6,6 @@ Knows nothing of prompts and replies.
 from __future__ import annotations
 
 import json
-import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,8 @@ from rag.errors import ModelError, cut
 from rag.models.llm import LanguageModel, LLMClient, Usage, count_tokens
 
 if TYPE_CHECKING:
+    import ssl
+
     from llama_index.core.callbacks import CallbackManager
 
 

@@ -16,8 +16,16 @@ from sqlalchemy import BindParameter, Connection, Table, bindparam, delete, inse
 
 from rag.schema import Copy
 from rag.store.catalog import MOST_VALUES, PAGE_BYTES, Catalog, Removal, State, open_engine, sql_errors
-from rag.store.rows import StoredArticle, Values, article_values, copies_json, passage_values, place_values
-from rag.store.tables import FORMAT, articles, facets, passages, places, removals, state, tables
+from rag.store.rows import (
+    StoredArticle,
+    Values,
+    article_values,
+    copies_json,
+    listing_values,
+    passage_values,
+    place_values,
+)
+from rag.store.tables import FORMAT, articles, facets, listing, passages, places, removals, state, tables
 
 _KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
 
@@ -71,13 +79,14 @@ class CatalogWriter(Catalog):
     def _rows_of(
         self, batch: Sequence[StoredArticle], keys: Sequence[range], added: Mapping[str, str], first_article: int
     ) -> dict[Table, list[Values]]:
-        rows: dict[Table, list[Values]] = {articles: [], passages: [], places: []}
+        rows: dict[Table, list[Values]] = {articles: [], listing: [], passages: [], places: []}
         now = datetime.now(UTC)
         for number, (stored, own) in enumerate(zip(batch, keys, strict=True)):
             article, key = stored.article, first_article + number
             known = added.get(article.id)
             first_added = stored.added or (datetime.fromisoformat(known) if known else now)
             rows[articles].append(article_values(stored, key, own.start, first_added))
+            rows[listing].append(listing_values(rows[articles][-1]))
             rows[passages] += passage_values(stored, key, own.start)
             rows[places] += place_values(
                 key, [(article.id, article.origin), *((c.id, c.origin) for c in stored.copies)]
@@ -149,7 +158,8 @@ class CatalogWriter(Catalog):
         ]
         if not rows:
             return [], {}
-        for table, column in ((passages, passages.c.key), (places, places.c.article_key), (articles, articles.c.key)):
+        own = ((passages, passages.c.key), (places, places.c.article_key), (listing, listing.c.key))
+        for table, column in (*own, (articles, articles.c.key)):
             for row in rows:
                 first, count = (row.first_passage, row.passages) if table is passages else (row.key, 1)
                 connection.execute(delete(table).where(column >= first, column < first + count))

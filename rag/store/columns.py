@@ -6,6 +6,7 @@ Row n belongs to key n of the catalogue, from which the file can be written agai
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,12 @@ class Columns:
     def __init__(self, file: Path | None, rows: npt.NDArray[Any] | None = None) -> None:
         self._file = file
         self._rows = np.zeros(0, ROW) if rows is None else rows
+        self._read(1)
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether there is no file."""
+        return self._file is None
 
     @classmethod
     def exists(cls, file: Path, end: int) -> bool:
@@ -72,8 +79,10 @@ class Columns:
         return mask
 
     def _read(self, end: int) -> npt.NDArray[Any]:
+        """The rows of all keys below `end`; empty ones where a rebuild has deleted the file."""
         rows = self._rows
         if len(rows) < end and self._file is not None:
-            count = self._file.stat().st_size // ROW.itemsize
-            rows = self._rows = np.memmap(self._file, ROW, "r", shape=(count,)) if count else rows
-        return rows
+            with suppress(FileNotFoundError):
+                count = self._file.stat().st_size // ROW.itemsize
+                rows = self._rows = np.memmap(self._file, ROW, "r", shape=(count,)) if count else rows
+        return rows if len(rows) >= end else np.concatenate([rows, np.zeros(end - len(rows), ROW)])

@@ -78,7 +78,7 @@ def open_matrices(store: Path, catalog: Catalog, state: State) -> Matrices:
 
 def open_fulltext(store: Path, catalog: Catalog) -> FullTextIndex:
     """The full text in a store's folder; built in memory if it is lost, damaged or another index's."""
-    fulltext = _intact_fulltext(store / FULLTEXT, catalog.state())
+    fulltext = _intact_fulltext(store / FULLTEXT, catalog)
     if fulltext:
         return fulltext
     log.warning("%s is lost or damaged; the full text is built in memory", store / FULLTEXT)
@@ -90,16 +90,17 @@ def open_fulltext(store: Path, catalog: Catalog) -> FullTextIndex:
     return fulltext
 
 
-def _intact_fulltext(folder: Path, state: State) -> FullTextIndex | None:
-    found = DerivedState.read(folder)
+def _intact_fulltext(folder: Path, catalog: Catalog) -> FullTextIndex | None:
+    state, found = catalog.state(), DerivedState.read(folder)
     if found.identity != state.identity:
         return None
     try:
         fulltext = FullTextIndex(folder)
     except ValueError:
         return None
-    is_behind = found.generation != state.generation
-    return fulltext if is_behind or fulltext.count == state.passages else None
+    has_all = found.generation != state.generation or fulltext.count == state.passages
+    # It may also have more than `state`, which was read before.
+    return fulltext if has_all or catalog.state().generation != state.generation else None
 
 
 def open_columns(store: Path, catalog: Catalog, state: State) -> Columns:
@@ -142,6 +143,7 @@ class DerivedWriter:
         self._identity = state.identity
         _discard_newer(store, state)
         self.matrices = self._open_matrices(state)
+        self._clear(catalog.removals(DerivedState.read(store / FULLTEXT).generation))
         self.fulltext = self._open_fulltext(state)
         self._chroma: ChromaVectors | None = None
         self._is_settled, self._unrecorded = True, 0
@@ -171,14 +173,17 @@ class DerivedWriter:
         """Apply one committed write."""
         self.fulltext.delete(removal.article_id for removal in removed)
         self.fulltext.add(added)
-        for removal in removed:
-            self.matrices.passages.clear(removal.first_passage, removal.passages)
-            self.matrices.articles.clear(removal.article_key, 1)
+        self._clear(removed)
         self._uncommitted += len(added) + len(removed)
         if self._uncommitted >= COMMIT_PASSAGES or time.monotonic() - self._committed > COMMIT_SECONDS:
             self.commit_words()
         if self._behind(self._catalog.state()) >= CHROMA_BATCH:
             self.update_chroma()
+
+    def _clear(self, removed: Sequence[Removal]) -> None:
+        for removal in removed:
+            self.matrices.passages.clear(removal.first_passage, removal.passages)
+            self.matrices.articles.clear(removal.article_key, 1)
 
     def commit_words(self) -> None:
         """Make what was written visible to full-text search."""
@@ -209,8 +214,8 @@ class DerivedWriter:
                 chroma.upsert(keys, vectors)
                 self._unrecorded += len(keys)
             for removal in self._catalog.removals(known.generation):
-                last = min(removal.first_passage + removal.passages, known.through + 1)
-                chroma.delete(np.arange(removal.first_passage, last))
+                # Also what is newer than `through`: an interrupted update may have added it.
+                chroma.delete(np.arange(removal.first_passage, removal.first_passage + removal.passages))
             chroma.record(state.generation, state.next_passage - 1)
             self._is_settled = True
             if self._unrecorded >= state.passages * UNRECORDED_SHARE:
@@ -272,7 +277,7 @@ class DerivedWriter:
     def _open_fulltext(self, state: State) -> FullTextIndex:
         """The full text, with all that was written."""
         folder = self._store / FULLTEXT
-        fulltext, held = _intact_fulltext(folder, state), DerivedState.read(folder)
+        fulltext, held = _intact_fulltext(folder, self._catalog), DerivedState.read(folder)
         if fulltext is None:
             fulltext, held = FullTextIndex(folder, create=True), DerivedState(state.identity, -1)
         if held.generation != state.generation:

@@ -62,7 +62,7 @@ def store_in_use(folder: Path) -> Path:
     try:
         pointer = _Pointer.model_validate_json((folder / POINTER).read_bytes())
     except (OSError, ValueError, ValidationError) as error:
-        if (folder / OLD_DATABASE).is_file():
+        if has_old_format(folder):
             raise IndexMismatch(
                 f"the index {folder} has a format of an earlier version; convert it: {convert_command(folder)}"
             ) from error
@@ -75,6 +75,11 @@ def store_in_use(folder: Path) -> Path:
     return folder / Path(pointer.store).name
 
 
+def has_old_format(folder: Path) -> bool:
+    """Whether an index has a format of an earlier version, and has not been converted."""
+    return (folder / OLD_DATABASE).is_file() and not (folder / POINTER).is_file()
+
+
 def use_store(folder: Path, store: Path) -> None:
     """Make a store the one in use, in one step, and delete all others."""
     _write(folder / POINTER, _Pointer(format=FORMAT, store=store.name).model_dump_json())
@@ -83,7 +88,7 @@ def use_store(folder: Path, store: Path) -> None:
 
 def announce(folder: Path, store: Path) -> None:
     """Let readers open a store again if it is in use."""
-    if store_in_use(folder) == store:
+    if (folder / POINTER).is_file() and store_in_use(folder) == store:
         use_store(folder, store)
 
 

@@ -25,6 +25,7 @@ from rag.store.dense import DenseIndex
 from rag.store.derived import open_columns, open_fulltext, open_matrices
 from rag.store.files import CATALOG, FULLTEXT, POINTER, DerivedState, store_in_use
 from rag.store.fulltext import FullTextIndex
+from rag.store.listing import Listing
 from rag.store.matrix import Keys, Matrix
 from rag.store.rows import StoredPassage, article_from, date_number
 from rag.store.scan import Mask
@@ -46,16 +47,26 @@ class Candidate:
 
 @dataclass(slots=True)
 class Store:
-    """One store, opened; `pointer` is the state of the file that names it."""
+    """One store, opened; `pointer` is the state of the file that names it, `sources` are those of a generation.
+
+    `generation` is the last write that it has if vectors or columns are in memory, since their files were missing.
+    """
 
     folder: Path
     pointer: tuple[int, int]
+    generation: int | None
     catalog: Catalog
     dense: DenseIndex
     columns: Columns
     article_vectors: Matrix
     fulltext: FullTextIndex
     fulltext_state: DerivedState
+    sources: tuple[int, tuple[str, ...]] = (-1, ())
+
+    @property
+    def is_current(self) -> bool:
+        """Whether what is in memory is up to date; files always are."""
+        return self.generation is None or self.generation == self.catalog.state().generation
 
 
 class Index:
@@ -71,12 +82,7 @@ class Index:
     @property
     def fulltext(self) -> FullTextIndex:
         """The full-text side, with all that was written to it."""
-        store = self._current()
-        newest = DerivedState.read(store.folder / FULLTEXT)
-        if newest != store.fulltext_state:
-            with self._lock:
-                store.fulltext, store.fulltext_state = open_fulltext(store.folder, store.catalog), newest
-        return store.fulltext
+        return self._fulltext(self._current())
 
     @property
     def generation(self) -> int:
@@ -88,14 +94,20 @@ class Index:
         """The number of dimensions of the index's vectors; 0 while it is empty."""
         return self._state().dimension
 
+    @property
+    def listing(self) -> Listing:
+        """Lists of the articles: searched, sorted, counted."""
+        return Listing(self._current().catalog)
+
     def candidates(self, query: Query, vector: Vectors, limit: int) -> list[Candidate]:
         """The passages nearest to a query by vector and those nearest by words, about `limit` of each.
 
         `vector` has the shape (dimension,). Only passages that the filters allow are searched; if the query prefers
         articles, at most `limit` of their passages are added.
         """
-        bm25 = dict(self.fulltext.search(query.question, limit, query.filters, query.carried, query.weight))
         store = self._current()
+        words = self._fulltext(store)
+        bm25 = dict(words.search(query.question, limit, query.filters, query.carried, query.weight))
         similar = self._nearest(store, vector, limit, query.filters)
         if query.articles:
             preferred = query.filters.and_also(Filters(article_ids=query.articles))
@@ -170,7 +182,10 @@ class Index:
 
     def sources(self) -> list[str]:
         """The sources of the articles, most frequent first."""
-        return self._current().catalog.sources(MAX_SOURCES)
+        store, generation = self._current(), self.generation
+        if store.sources[0] != generation:
+            store.sources = generation, tuple(store.catalog.sources(MAX_SOURCES))
+        return list(store.sources[1])
 
     def published(self) -> tuple[date, date] | None:
         """The first and the last day of publication; None if no article has a date."""
@@ -182,6 +197,15 @@ class Index:
         dense.open_in_background()
         if wait:
             dense.wait_until_open()
+
+    def _fulltext(self, store: Store) -> FullTextIndex:
+        """The full text of a store, opened again if more was written to it; not if it has been deleted."""
+        newest = DerivedState.read(store.folder / FULLTEXT)
+        if newest.identity and newest != store.fulltext_state:
+            with self._lock:
+                if newest != store.fulltext_state:  # no other thread has opened it meanwhile
+                    store.fulltext, store.fulltext_state = open_fulltext(store.folder, store.catalog), newest
+        return store.fulltext
 
     def _nearest(self, store: Store, vector: Vectors, limit: int, filters: Filters) -> dict[int, float]:
         """The passages nearest to a vector that the filters allow, with their similarities; some may be removed."""
@@ -206,9 +230,9 @@ class Index:
         return self._current().catalog.state()
 
     def _current(self) -> Store:
-        """The store in use; opened again if a rebuild has replaced it, or another index lies in its place."""
+        """The store in use; opened again if another is in use or in its place, or parts in memory are out of date."""
         store = self._store
-        if _pointer(self.folder) == store.pointer:
+        if _pointer(self.folder) == store.pointer and store.is_current:
             return store
         with self._lock:
             if self._store is store:
@@ -223,7 +247,9 @@ class Index:
         matrices, newest = open_matrices(folder, catalog, state), DerivedState.read(folder / FULLTEXT)
         fulltext, columns = open_fulltext(folder, catalog), open_columns(folder, catalog, state)
         dense = DenseIndex(folder, state.identity, matrices.passages)
-        return Store(folder, pointer, catalog, dense, columns, matrices.articles, fulltext, newest)
+        in_memory = columns.is_in_memory or matrices.passages.is_in_memory or matrices.articles.is_in_memory
+        generation = state.generation if in_memory else None
+        return Store(folder, pointer, generation, catalog, dense, columns, matrices.articles, fulltext, newest)
 
 
 def _pointer(folder: Path) -> tuple[int, int]:

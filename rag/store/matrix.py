@@ -6,6 +6,7 @@ Row n belongs to key n of the catalogue, from which the file can be written agai
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class Matrix:
         self._file = file
         self._width = SCALE_BYTES + dimension
         self._rows: Rows = np.zeros((0, self._width), dtype=np.int8) if rows is None else rows
+        self._read(1)
 
     @classmethod
     def in_memory(cls, pages: Iterator[tuple[list[int], Vectors]], end: int, dimension: int) -> Matrix:
@@ -94,7 +96,8 @@ class Matrix:
         rows = self._read(int(keys.max(initial=0)) + 1)
         known = keys < len(rows)
         found = np.zeros(len(keys), dtype=np.float32)
-        found[known] = products(rows[keys[known]], vector)
+        if known.any():  # without vectors, the rows have no numbers either
+            found[known] = products(rows[keys[known]], vector)
         return found
 
     def vectors(self, keys: Keys) -> Vectors:
@@ -104,6 +107,11 @@ class Matrix:
         known = keys < len(rows)
         found[known] = rows[keys[known], SCALE_BYTES:]
         return normalized(found)
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether there is no file."""
+        return self._file is None
 
     @property
     def dimension(self) -> int:
@@ -137,11 +145,12 @@ class Matrix:
         return [best(keys, own[1:], limit) for own in scores]
 
     def _read(self, end: int) -> Rows:
-        """The rows; mapped again if the file has grown since."""
+        """The rows; mapped again if the file has grown since. They stay while a rebuild deletes the file."""
         rows = self._rows
         if len(rows) < end and self._file is not None:
-            count = self._file.stat().st_size // self._width
-            rows = self._rows = np.memmap(self._file, np.int8, "r", shape=(count, self._width)) if count else rows
+            with suppress(FileNotFoundError):
+                count = self._file.stat().st_size // self._width
+                rows = self._rows = np.memmap(self._file, np.int8, "r", shape=(count, self._width)) if count else rows
         return rows
 
 

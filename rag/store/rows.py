@@ -132,6 +132,19 @@ def _checksum(text: str) -> int:
     return zlib.crc32(text.encode("utf-8", "surrogatepass"))
 
 
+def listing_values(row: Values) -> Values:
+    """The row that an article is searched for and sorted by, from its own row."""
+    title, source, author, article_id = (row[name].casefold() for name in ("title", "source", "author", "id"))
+    return {
+        **{name: row[name] for name in ("key", "published", "passages", "added")},
+        "words": f"{title} {source} {author} {article_id} {number_date(row['published']) or ''}",
+        "name": title or article_id,
+        "title": title,
+        "source": source,
+        "author": author,
+    }
+
+
 def passage_values(stored: StoredArticle, article_key: int, first_passage: int) -> list[Values]:
     """The rows of an article's passages."""
     columns = zip(stored.passages, quantized(stored.vectors), stored.sentence_vectors, strict=True)

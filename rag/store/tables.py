@@ -66,10 +66,32 @@ articles = Table(
     Column("checksum", _Key, nullable=False),
     Index("articles_by_published", "published", "passages"),
     Index("articles_by_source", "source", "published", "passages"),
-    Index("articles_by_added", "added"),
 )
 """An article's passages have the keys from `first_passage` on. `published` is a `date_number`; `extra` and `copies` are
 JSON. `checksum` is that of all fields but `copies`."""
+
+listing = Table(
+    "listing",
+    tables,
+    Column("key", _Key, primary_key=True, autoincrement=False),
+    Column("words", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("published", Integer, nullable=False),
+    Column("passages", Integer, nullable=False),
+    Column("added", String(32), nullable=False),
+)
+"""What an article is searched for and sorted by, case-folded; narrow, so that reading all rows takes little time.
+
+`name` is the title, or the id without one; `words` are the title, source, author, id and date, joined by spaces.
+"""
+Index("listing_by_name", listing.c.name)
+Index("listing_by_source", listing.c.source, listing.c.name)
+Index("listing_by_published", listing.c.published, listing.c.name.desc())
+Index("listing_by_passages", listing.c.passages, listing.c.name.desc())
+Index("listing_by_added", listing.c.added, listing.c.name.desc())
 
 passages = Table(
     "passages",

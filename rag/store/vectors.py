@@ -53,7 +53,7 @@ class ChromaVectors:
         if state.identity != identity:
             return None
         with chroma_errors(folder):
-            client = _client(folder)
+            client = open_client(folder)
             try:
                 # Without an embedding function: Chroma's own would download a model.
                 collection = client.get_collection(COLLECTION, embedding_function=None)
@@ -85,7 +85,7 @@ class ChromaVectors:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         with chroma_errors(folder):
-            client = _client(folder)
+            client = open_client(folder)
             configuration: Any = {"hnsw": HNSW}
             collection = client.create_collection(COLLECTION, embedding_function=None, configuration=configuration)
         state = DerivedState(identity)
@@ -152,7 +152,7 @@ def _batches(length: int) -> Iterator[slice]:
     return (slice(start, start + BATCH) for start in range(0, length, BATCH))
 
 
-def _client(folder: Path) -> Client:
+def open_client(folder: Path) -> Client:
     """A new client, which sees everything written so far.
 
     Chroma keeps one system, with its vectors, for each spelling of a path. A new spelling ("/./" and "//./" for the

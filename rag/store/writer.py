@@ -18,7 +18,7 @@ from rag.schema import ArticleEntry, Copy, Span
 from rag.store.catalog import check_built_with, sql_errors
 from rag.store.catalog_writer import CatalogWriter, create_catalog
 from rag.store.derived import DerivedWriter
-from rag.store.files import CATALOG, announce, delete_other_stores, new_store, store_in_use, use_store
+from rag.store.files import CATALOG, delete_other_stores, new_store, store_in_use, use_store
 from rag.store.fulltext import FullTextIndex
 from rag.store.hints import new_index_hint
 from rag.store.lock import locked
@@ -57,8 +57,6 @@ class IndexWriter:
         sources = self.catalog.add_sources([stored.article.source for stored in batch])
         self._derived.write_ahead(present, batch, sources)
         removed, keys = self.catalog.put(batch, dimension)
-        if not present.dimension:
-            announce(self.folder, self.store)  # readers have opened no vectors, as there were none
         added = [
             replace(passage, key=key)
             for stored, own in zip(batch, keys, strict=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ingest.sources.state import open_states
 
 from ingest import Options, ingest
 from ingest.articles.passages import SPLITTER

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import date
 from itertools import pairwise
@@ -270,3 +272,14 @@ def test_a_story_in_three_outlets_is_cited_once_with_duplicates(config: Config, 
     assert places == {"Wire News", "Copy News", "Edited News"}
     assert all(copy.url.endswith(".example/ferry") for copy in first.duplicates)
     assert first.extra == (("section", "Islands"),)
+
+
+def test_asking_loads_no_library_for_training_models(sample_index: Path) -> None:
+    names = ["torch", "transformers", "sentence_transformers", "scipy", "sklearn", "llama_index", "openvino_telemetry"]
+    code = (
+        "import sys; from rag import ask\n"
+        f"answer = ask({IRAQ!r}, {str(sample_index)!r})\n"
+        f"print(answer.grounded, [name for name in {names} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "True []"

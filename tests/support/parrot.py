@@ -10,7 +10,7 @@ from typing import Unpack
 
 from rag.chain import Scope
 from rag.errors import QuestionError
-from rag.schema import Answer, Citation, Filters, Hit, Passage, ReadFilter, Turn
+from rag.schema import Answer, ArticleEntry, Citation, Filters, Hit, Passage, ReadFilter, Turn
 
 TEXT = "Tea is hot. Ice is cold."
 TEA = Passage("d-0", "d", "", 0, 0, len(TEXT), TEXT, ((0, 11), (12, 24)), "Drinks", "The Cup", "", "", None)
@@ -29,8 +29,9 @@ class OneArticle:
     def counts(self) -> tuple[int, int]:
         return 1, 1
 
-    def article(self, article_id: str) -> None:
+    def entries(self, article_ids: Sequence[str]) -> dict[str, ArticleEntry]:
         """No article is found to suggest a question of."""
+        return {}
 
     @property
     def fulltext(self) -> OneArticle:

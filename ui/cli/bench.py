@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from eval.pairs.schema import QAPair
 from rag.config import Config
 from rag.errors import AddressError, ReadError, cut
 from ui.cli.terminal import (
@@ -65,6 +64,24 @@ def bench_ingest(
 
 
 @bench_app.command()
+def bench_store(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATH...", help="Articles to generate the corpus from.")
+    ] = None,
+    passages: Annotated[list[int] | None, typer.Option(min=50, help="Size of a corpus; may be repeated.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the store as the corpus grows, without a model; prints a Markdown table."""
+    from eval.bench import store as benchmark
+    from eval.pairs.reading import SAMPLE_ARTICLES
+
+    with errors_as_lines(), tempfile.TemporaryDirectory(prefix="pullquote-") as work:
+        sources, sizes = paths or [SAMPLE_ARTICLES], passages or [1_000, 10_000]
+        costs = list(benchmark.bench_store(sources, sizes, Config.load(), Path(work), complain))
+    say(json.dumps([asdict(cost) for cost in costs], indent=1) if as_json else benchmark.markdown(costs))
+
+
+@bench_app.command()
 def bench_llm(
     question: Annotated[str, typer.Argument(help="A question that the index can answer.")],
     index: IndexDir = None,
@@ -91,6 +108,7 @@ def bench_page(
     """Measure how long people wait for a running page that many use at once; prints a Markdown table."""
     from eval.bench import page as benchmark
     from eval.pairs.reading import read_pairs
+    from eval.pairs.schema import QAPair
 
     with errors_as_lines():
         if not url.startswith(("http://", "https://")):

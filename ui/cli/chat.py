@@ -21,6 +21,7 @@ from ui.wording import writer_label
 if TYPE_CHECKING:
     from rag.chain import Chain
     from ui.server.app import Service, Site
+    from ui.server.loading import LoadingChain
 
 
 chat_app = typer.Typer()
@@ -54,17 +55,17 @@ def chat(
 
     Language models that run on this machine can be selected on the page.
     """
-    from rag.chain import Chain
     from ui.server.app import serve
+    from ui.server.loading import LoadingChain
 
     with errors_as_lines():
         service = replace(
             _service(host, port, auth_file, root_path, queue_size), allowed_hosts=_allowed_hosts(allowed_host or [])
         )
         fixed = _for_anybody(service, no_auth=no_auth)
-        say("Loading the model and the index …", err=True)
+        say("Opening the index …", err=True)
         config = Config.load(index=index, llm=llm, llm_base_url=llm_url)
-        chain = Chain.from_config(config)
+        chain = LoadingChain.from_config(config)
         if fixed:
             complain(f"everyone who can reach {host} can ask; articles are added and removed in the terminal only")
         service = replace(service, megabytes=0 if fixed else config.source_megabytes)
@@ -104,7 +105,7 @@ def _for_anybody(service: Service, *, no_auth: bool) -> bool:
     return True
 
 
-def _site(chain: Chain, config: Config, service: Service, *, mcp: bool) -> Site:
+def _site(chain: LoadingChain, config: Config, service: Service, *, mcp: bool) -> Site:
     from eval.pairs.reading import sample_questions
     from ingest.updater import Model
     from ui.page.app import build_app
@@ -123,9 +124,15 @@ def _site(chain: Chain, config: Config, service: Service, *, mcp: bool) -> Site:
         Uploads(config, chain.index, model) if service.megabytes else None,
     )
     others, lengths = _other_writers(chain, config), (config.sentences, config.hits)
-    page = build_app(chain, Openers(chain, sample_questions), others, lengths, stores)
+    openers = Openers(chain, sample_questions)
+
+    def examples() -> Sequence[str]:
+        """Questions to begin with: without the model, which finds them in most articles, only the sample ones."""
+        return sample_questions(chain.index) if chain.is_loading else openers()
+
+    page = build_app(chain, examples, others, lengths, stores)
     tools = mcp_app(Endpoints(chain, ArticleList(chain.index))) if mcp else None
-    return Site(page, chain.index.counts, tools)
+    return Site(page, chain.index.counts, tools, chain.load)
 
 
 def _other_writers(chain: Chain, config: Config) -> dict[str, Chain]:

@@ -143,14 +143,18 @@ def sources(as_json: AsJson = False) -> None:
 
 
 @index_app.command()
-def articles(index: IndexDir = None, as_json: AsJson = False) -> None:
+def articles(
+    index: IndexDir = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="List the first N only.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """List the articles of the index, newest first."""
     from rag.store.index import Index
+    from rag.store.listing import Order
 
     with errors_as_lines():
         config = Config.load(index=index)
-        opened = Index(config.index, config.embedding_model)
-        entries = sorted(opened.articles(), key=lambda e: (str(e.published or ""), e.id), reverse=True)
+        _, entries = Index(config.index, config.embedding_model).listing.page((), Order("date", down=True), limit)
     if as_json:
         print_json([article_json(entry) for entry in entries])
     else:
@@ -206,17 +210,21 @@ def check(
 @index_app.command()
 def rebuild(
     embedding_model: Annotated[
-        str, typer.Option(metavar="NAME", help="A sentence-transformers model: name or folder.")
-    ],
+        str,
+        typer.Option(metavar="NAME", help="Embed all passages again with this model: name or folder."),
+    ] = "",
     index: IndexDir = None,
 ) -> None:
-    """Embed all passages again with another model, from the stored text."""
+    """Convert an index of an earlier version, or embed all passages again with another model, from the stored text."""
     from ingest.check import rebuild as run
 
     with errors_as_lines(), status_bar() as update:
-        passages = run(Config.load(index=index), embedding_model, _counter(update, "embedded"))
-    say(f"{passages:,} passages embedded with {embedding_model}")
-    complain(f"set it from now on: PULLQUOTE_EMBEDDING_MODEL={shlex.quote(embedding_model)}, or in pullquote.toml")
+        passages = run(Config.load(index=index), embedding_model, _counter(update, "stored"))
+    if embedding_model:
+        say(f"{passages:,} passages embedded with {embedding_model}")
+        complain(f"set it from now on: PULLQUOTE_EMBEDDING_MODEL={shlex.quote(embedding_model)}, or in pullquote.toml")
+    else:
+        say(f"{passages:,} passages in the format of this version")
 
 
 @index_app.command()

@@ -8,7 +8,6 @@ import sys
 import textwrap
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from importlib.metadata import version
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -66,6 +65,8 @@ app.add_typer(eval_app, name="eval")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         say(f"pullquote {version('pullquote')}")
         raise typer.Exit
 

@@ -7,27 +7,24 @@ from collections.abc import Sequence
 from ingest.pipeline import Standing
 from rag.schema import ArticleEntry
 from ui.html.templating import render
-from ui.services.article_list import TableView
+from ui.services.article_list import ROWS, Found, TableView
 from ui.services.uploads import Added
 from ui.wording import counted
 
-ROWS = 50
 COLUMNS = (("title", "Title"), ("source", "Source"), ("date", "Date"), ("passages", "Passages"), ("added", "Added"))
 NAMED = 10
 """Articles that are named before they are removed; of more, the number is given."""
 
 
-def table_html(found: Sequence[ArticleEntry], view: TableView, *, removable: bool = True) -> str:
+def table_html(found: Found, view: TableView, *, removable: bool = True) -> str:
     """A page of the table, with buttons to sort, to turn the page, to open an article and to remove selected ones."""
-    if not found:
+    if not found.entries:
         why = "No article has these words in its title, source, author or date." if view.words else "No articles yet."
         return render("elements.html", "status_hint", why)
-    last = (len(found) - 1) // ROWS
-    page = min(max(view.page, 0), last)
-    first, end = page * ROWS, min(len(found), (page + 1) * ROWS)
-    shown = f"{first + 1:,}–{end:,} of {counted(len(found), 'article')}"
-    earlier, later = page - 1 if page else None, page + 1 if page < last else None
-    return render("lists.html", "table", found[first:end], COLUMNS, view, shown, earlier, later, removable)
+    page, end = found.first // ROWS, found.first + len(found.entries)
+    shown = f"{found.first + 1:,}–{end:,} of {counted(found.total, 'article')}"
+    earlier, later = page - 1 if page else None, page + 1 if end < found.total else None
+    return render("lists.html", "table", found.entries, COLUMNS, view, shown, earlier, later, removable)
 
 
 def confirm_html(entries: Sequence[ArticleEntry]) -> str:

@@ -16,7 +16,7 @@ from ui import wording
 from ui.html import elements
 from ui.page.articles import ADDING, ArticlesView
 from ui.page.chat import ChatView, concurrency
-from ui.page.events import PRIVATE, errors_as_notices, upload_path
+from ui.page.events import READING, errors_as_notices, upload_path
 from ui.page.history import HistoryView
 from ui.page.overview import OverviewView
 from ui.page.reader import connect_reader
@@ -132,7 +132,7 @@ def build_app(
         for view in views:
             view.connect(page)
         connect_reader(Reader(chain.index), bridge, page.chat.conversation, article)
-        blocks.load(page.chat.handlers.loaded, outputs=[page.chat.chat, page.chat.filters.sources], **PRIVATE)
+        blocks.load(page.chat.handlers.loaded, outputs=[page.chat.chat, page.chat.filters.sources], **READING)
         endpoints = Endpoints(chain, page.article_list, stores.uploads, upload_path)
         _connect_endpoints(endpoints, concurrency(controller))
     return blocks

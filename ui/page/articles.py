@@ -13,7 +13,16 @@ import gradio as gr
 from rag.errors import PullquoteError
 from ui.html import elements
 from ui.html.article_table import added_html, confirm_html, progress_html, table_html
-from ui.page.events import PRIVATE, READING, errors_as_notices, number_of, text_of, value_of, view_column
+from ui.page.events import (
+    PRIVATE,
+    READING,
+    closed_accordion,
+    errors_as_notices,
+    number_of,
+    text_of,
+    value_of,
+    view_column,
+)
 from ui.page.view import Page
 from ui.services.article_list import ArticleList, TableView
 from ui.services.uploads import Added, Pasted, Steps, Uploads
@@ -59,7 +68,7 @@ class ArticlesView:
         def shown(view: TableView) -> tuple[str, TableView]:
             try:
                 view = replace(view, generation=article_list.index.generation)
-                return table_html(article_list.matching(view), view, removable=uploads is not None), view
+                return table_html(article_list.page(view), view, removable=uploads is not None), view
             except PullquoteError as error:
                 return elements.error_html(str(error)), view
 
@@ -93,10 +102,10 @@ class ArticlesView:
     def _connect_removal(self, uploads: Uploads, article_list: ArticleList, bridge: gr.HTML) -> Any:
         def asked(event: gr.EventData) -> tuple[str, tuple[str, ...]]:
             ids = value_of(event, "articles")
-            wanted = {i for i in ids if isinstance(i, str)} if isinstance(ids, list) else set()
+            wanted = [i for i in ids if isinstance(i, str)] if isinstance(ids, list) else []
             with errors_as_notices():
-                entries = [entry for entry in article_list.entries() if entry.id in wanted]
-            return confirm_html(entries), tuple(entry.id for entry in entries)
+                entries = article_list.index.entries(wanted)
+            return confirm_html(list(entries.values())), tuple(entries)
 
         def removed(article_ids: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
             try:
@@ -126,7 +135,7 @@ class _AddGroup:
     @classmethod
     def build(cls) -> Self:
         """Make the components in the current layout, closed."""
-        with gr.Accordion("Add articles", open=False, elem_id="pq-add"):
+        with closed_accordion("Add articles", "pq-add"):
             files = gr.File(label="Files, or zips", file_count="multiple", elem_id="pq-files", height=120)
             folder = gr.UploadButton("Choose a folder", file_count="directory", elem_id="pq-folder", scale=0)
             urls = gr.Textbox(label="Addresses of pages or feeds", placeholder="https://…", lines=1, max_lines=4)

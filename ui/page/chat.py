@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -14,8 +15,9 @@ from rag.schema import Filters
 from ui import wording
 from ui.html import answer as answer_page
 from ui.html import elements
-from ui.page.events import PRIVATE, errors_as_notices, text_of, view_column
+from ui.page.events import PRIVATE, closed_accordion, errors_as_notices, text_of, view_column
 from ui.schema import MOST_PASSAGES, MOST_SENTENCES, Conversation
+from ui.server.loading import LoadingChain
 from ui.services import scope
 from ui.services.chat import AskOptions, ChatController, ChatSession
 
@@ -117,13 +119,21 @@ class ChatHandlers:
         except PullquoteError as error:
             return gr.update(label="Only articles …"), elements.problems_html([str(error)])
 
-    def loaded(self) -> tuple[Any, Any]:
-        """What has changed since the page was built: the empty chat and the sources to choose from."""
-        sources = self.controller.sources()
+    def loaded(self) -> Iterator[tuple[Any, Any]]:
+        """What has changed since the page was built: the empty chat and the sources to choose from.
+
+        If the model is still loading, then also the examples that are found with it.
+        """
+        sources, chain = self.controller.sources(), self.controller.chain
+        loading = chain.loading if isinstance(chain, LoadingChain) and chain.is_loading else None
         examples = examples_of(self.controller.examples())
-        return gr.update(placeholder=self.empty(), examples=examples), gr.update(
-            choices=sources, visible=len(sources) > 1
+        yield (
+            gr.update(placeholder=self.empty(), examples=examples),
+            gr.update(choices=sources, visible=len(sources) > 1),
         )
+        if loading:
+            wait([loading])
+            yield gr.update(examples=examples_of(self.controller.examples())), gr.skip()
 
     def empty(self) -> str:
         """What the chat shows before the first question, or why the index cannot be asked."""
@@ -224,7 +234,7 @@ class _FilterGroup:
         day: dict[str, Any] = {"value": "", "placeholder": "YYYY-MM-DD", "max_lines": 1, "min_width": 120}
         with gr.Column(elem_id="pq-only", min_width=0):
             article = gr.HTML(elem_id="pq-aim")
-            with gr.Accordion(wording.only_line(Filters()), open=False, elem_id="pq-filters") as group:
+            with closed_accordion(wording.only_line(Filters()), "pq-filters") as group:
                 sources = gr.Dropdown([], value=[], multiselect=True, label="From", elem_id="pq-from")
                 with gr.Row(elem_id="pq-dates"):
                     after = gr.Textbox(label="Published since", **day)

@@ -1,4 +1,4 @@
-"""Helpers of all views: values of events, errors as notices, the column of a view."""
+"""Helpers of all views: values of events, errors as notices, columns and accordions."""
 
 from __future__ import annotations
 
@@ -32,6 +32,15 @@ READING: dict[str, Any] = {**PRIVATE, "concurrency_limit": None}
 def view_column(name: str) -> gr.Column:
     """The column of a view; `page.js` shows one of them at a time."""
     return gr.Column(elem_id=f"pq-{name.lower()}-view", elem_classes="pq-view", min_width=0)
+
+
+def closed_accordion(label: str, elem_id: str) -> gr.Accordion:
+    """An accordion that is closed at first, with its components in the page from the start.
+
+    For `open=False`, Gradio adds them when it is first opened, and sets their initial values a moment later, over what
+    has been typed by then. For 0, which it shows in the same way, it does not.
+    """
+    return gr.Accordion(label, open=0, elem_id=elem_id)  # type: ignore[arg-type]
 
 
 def user_of(request: gr.Request) -> str:

@@ -34,7 +34,7 @@ class OverviewView:
 
     def connect(self, page: Page) -> None:
         """Draw the charts anew whenever the view is opened."""
-        overview = Overview(page.article_list.index, page.article_list)
+        overview = Overview(page.article_list.index)
 
         def opened(event: gr.EventData) -> Iterator[Any]:
             if text_of(event, "view") != "overview":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -60,12 +61,14 @@ BAD_REQUEST_ERRORS = (FnIndexInferError, TypeError, ValueError, KeyError, Attrib
 class Site:
     """A page, and optionally MCP `tools` at their own path.
 
-    `healthy` raises a PullquoteError if the page cannot answer.
+    `healthy` raises a PullquoteError if the page cannot answer. `load` loads, while the page is served, what takes a
+    while; a PullquoteError that it raises ends the service.
     """
 
     page: gr.Blocks
     healthy: Callable[[], object] = tuple
     tools: Starlette | None = None
+    load: Callable[[], object] = tuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,22 +255,45 @@ def theme() -> gr.themes.Base:
 def serve(
     build: Callable[[], Site], service: Service = Service(), ready: Callable[[str], object] | None = None
 ) -> None:
-    """Serve a site until interrupted; `ready` is called with its URL. Raises AddressError before it is built."""
+    """Serve a site until interrupted; `ready` is called with its URL.
+
+    Raises AddressError before it is built, and later what its `load` raises.
+    """
     with listen(service.host, service.port) as listener:
-        app = asgi_app(build(), service)
+        site = build()
+        server = Server(asgi_app(site, service), site.load)
         if ready:
             ready(address(listener))
         with suppress(KeyboardInterrupt):  # uvicorn has shut down by then; Ctrl-C is the way to stop
-            Server(app).run(sockets=[listener])
+            server.run(sockets=[listener])
+        if server.failure:
+            raise server.failure
 
 
 class Server(uvicorn.Server):
-    """A server that closes the streams of open pages when it stops, instead of waiting for them."""
+    """A server that closes the streams of open pages when it stops, instead of waiting for them.
 
-    def __init__(self, app: FastAPI) -> None:
+    It calls `load` in a thread of its own when it listens, and stops if that fails, with the error as its `failure`.
+    """
+
+    def __init__(self, app: FastAPI, load: Callable[[], object] = tuple) -> None:
         quiet = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, proxy_headers=False)
         super().__init__(quiet)
         self._pages = mounted_pages(app)
+        self._load = load
+        self.failure: PullquoteError | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, then to load."""
+        await super().startup(sockets)
+        # A daemon: nobody who stops the server waits for it.
+        threading.Thread(target=self._loaded, name="load", daemon=True).start()
+
+    def _loaded(self) -> None:
+        try:
+            self._load()
+        except PullquoteError as error:
+            self.failure, self.should_exit = error, True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the streams, then shut down."""

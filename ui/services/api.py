@@ -74,10 +74,8 @@ class Endpoints:
 
         `total` is their number; `limit` of them are listed, from `offset` on.
         """
-        matching = self.article_list.matching(TableView(words))
-        first = max(0, offset)
-        listed = matching[first : first + min(max(0, limit), MOST_LISTED)]
-        return {"total": len(matching), "articles": [as_json.article_json(entry) for entry in listed]}
+        found = self.article_list.found(TableView(words), min(max(0, limit), MOST_LISTED), max(0, offset))
+        return {"total": found.total, "articles": [as_json.article_json(entry) for entry in found.entries]}
 
     def ingest(  # noqa: PLR0913, PLR0917 - one endpoint for all that can be added
         self,

@@ -6,10 +6,9 @@ An answer in progress is a series of conversations; None among them means that n
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -28,6 +27,7 @@ from ui.schema import MOST_PASSAGES, MOST_SENTENCES, Conversation, Exchange, His
 from ui.services import scope
 from ui.services.conversation_text import shortened
 from ui.services.errors import unexpected
+from ui.services.refreshed import Refreshed
 from ui.wording import counted
 
 CONCURRENT_ANSWERS = max(2, os.cpu_count() or 1)
@@ -251,7 +251,7 @@ class ChatController:
         answer = conversation[-1].answer
         try:
             asked = [exchange.question for exchange in conversation]
-            return follow_ups(self.chain, answer, asked, conversation[-1].filters) if answer else ()
+            return follow_ups(self.chain, answer, asked) if answer else ()
         except PullquoteError:
             return ()
 
@@ -315,25 +315,27 @@ class ChatController:
 
 @dataclass(slots=True)
 class Openers:
-    """Questions to begin with, refreshed when the index changes. Safe to share between threads.
+    """Questions to begin with, refreshed after the index has changed. Safe to share between threads.
 
     `samples` returns the questions that come with an index of the sample articles.
     """
 
     chain: Chain
     samples: Callable[[Index], Sequence[str]] = lambda _: ()
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _generation: int = -1
-    _questions: Sequence[str] = ()
+    _questions: Refreshed[Sequence[str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._questions = Refreshed(self.chain.index, self._suggested, "no question could be suggested")
 
     def __call__(self) -> Sequence[str]:
         """The questions; none if the index cannot be read."""
-        with self._lock, suppress(PullquoteError):
-            generation = self.chain.index.generation
-            if generation != self._generation:
-                self._questions = self.samples(self.chain.index) or openers(self.chain)
-                self._generation = generation
-        return self._questions
+        try:
+            return self._questions()
+        except PullquoteError:
+            return ()
+
+    def _suggested(self) -> Sequence[str]:
+        return self.samples(self.chain.index) or openers(self.chain)
 
 
 def _ids(conversation: Conversation) -> tuple[str, ...]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from math import log
 
 import numpy as np
 
-from rag.schema import ArticleEntry, long_date
+from rag.schema import long_date
 from rag.store.index import Index
-from ui.services.article_list import ArticleList
+from rag.store.listing import DAY, MONTH, YEAR
+from ui.services.refreshed import Refreshed
 
 MOST_BARS = 120
+DIVISORS = {10: DAY, 7: MONTH, 4: YEAR}
+"""Of dates, by the length of the period's name."""
 MOST_SOURCES = 12
 MOST_PLACED = 1500
 """Articles on the map; t-SNE takes some seconds for this many."""
@@ -58,36 +60,36 @@ class Map:
 
 @dataclass(slots=True)
 class Overview:
-    """Charts of an index; the map is cached until the index changes. Safe to share between threads."""
+    """Charts of an index; the map is drawn in the background. Safe to share between threads."""
 
     index: Index
-    article_list: ArticleList
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _entries: tuple[ArticleEntry, ...] | None = None
-    _map: Map = field(default_factory=Map)
+    _map: Refreshed[Map] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._map = Refreshed(self.index, lambda: map_of(self.index), "the map could not be drawn")
 
     def counts(self) -> tuple[list[Bar], list[Bar]]:
         """Articles over time and by source. Raises IndexMissing, IndexMismatch or StoreError."""
-        entries = self.article_list.entries()
-        return over_time(entries), by_source(entries)
+        return over_time(self.index), by_source(self.index)
 
     def map(self) -> tuple[Map, int]:
-        """The map, and the number of all articles. Raises IndexMissing, IndexMismatch or StoreError."""
-        entries = self.article_list.entries()
-        with self._lock:
-            if self._entries is not entries:
-                self._map, self._entries = map_of(self.index, entries), entries
-            return self._map, len(entries)
+        """The map as it was last drawn, and the number of all articles.
+
+        Raises IndexMissing, IndexMismatch or StoreError, or UnexpectedError if the map cannot be drawn.
+        """
+        return self._map(), self.index.counts()[0]
 
 
-def over_time(entries: Iterable[ArticleEntry]) -> list[Bar]:
+def over_time(index: Index) -> list[Bar]:
     """Articles by day, month or year, whichever is the shortest with at most MOST_BARS bars."""
-    days = sorted(entry.published for entry in entries if entry.published)
-    if not days:
+    published = index.published()
+    if not published:
         return []
-    periods = _periods(days[0], days[-1])
-    counts = Counter(str(day)[: len(periods[0])] for day in days)
-    return [Bar(_period_name(period), f"date:{period}", counts[period]) for period in periods]
+    periods = _periods(*published)
+    counts = index.listing.by_period(DIVISORS[len(periods[0])])
+    return [
+        Bar(_period_name(period), f"date:{period}", counts.get(int(period.replace("-", "")), 0)) for period in periods
+    ]
 
 
 def _periods(first: date, last: date) -> list[str]:
@@ -108,10 +110,10 @@ def _period_name(period: str) -> str:
     return whole if len(period) == 10 else whole.split(" ", 1)[1]
 
 
-def by_source(entries: Iterable[ArticleEntry]) -> list[Bar]:
+def by_source(index: Index) -> list[Bar]:
     """The number of articles of the largest sources."""
-    counts = Counter(entry.source for entry in entries if entry.source)
-    return [Bar(source, f"source:{_quoted(source)}", count) for source, count in counts.most_common(MOST_SOURCES)]
+    largest = index.listing.by_source(MOST_SOURCES)
+    return [Bar(source, f"source:{_quoted(source)}", count) for source, count in largest]
 
 
 def _quoted(name: str) -> str:
@@ -120,9 +122,9 @@ def _quoted(name: str) -> str:
     return f'"{part}"' if part else name
 
 
-def map_of(index: Index, entries: Sequence[ArticleEntry]) -> Map:
+def map_of(index: Index) -> Map:
     """The articles' vectors projected onto a plane by t-SNE; evenly sampled if there are many."""
-    sampled = entries[:: -(-len(entries) // MOST_PLACED) or 1]
+    sampled = index.listing.sample(MOST_PLACED)
     vectors = index.article_vectors([entry.id for entry in sampled])
     placed = [entry for entry in sampled if entry.id in vectors]
     if len(placed) < LEAST_PLACED:

@@ -12,7 +12,6 @@ import re
 import shutil
 import threading
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,8 +67,9 @@ class Added:
     outcomes: tuple[Outcome, ...]
 
 
-ByOrigin = tuple[Counter[str], Counter[str]]
+ByOrigin = dict[str, tuple[int, int]]
 """How many articles were read from each origin, and how many duplicates of other articles."""
+NOTHING = (0, 0)
 Steps = Generator[Standing | Added, None, None]
 
 
@@ -151,7 +151,7 @@ class Uploads:
             known = self.index.entries(article_ids)
             gone = len(known) - len(remove(list(known), self.config))
             files = {Path(origin) for entry in known.values() for origin in entry.origins}
-            self._delete_unused(files, self._by_origin())
+            self._delete_unused(files, self._by_origin(files))
             return gone
 
     def _in_turn(self, add: Callable[[Progress], Added]) -> Steps:
@@ -221,34 +221,29 @@ class Uploads:
 
     def _outcomes(self, stored: dict[Path, str], report: IngestReport) -> list[Outcome]:
         """The result for each file; files that hold no article are deleted."""
-        own, copied = by_origin = self._by_origin()
+        by_origin = self._by_origin(stored)
         outcomes = []
         for file, name in stored.items():
-            origin = str(file.resolve())
+            own, copied = by_origin.get(str(file.resolve()), NOTHING)
             reasons = [failure.reason for failure in report.failed if file.name in failure.source]
             notices = [notice.reason for notice in report.notices if file.name in notice.source]
-            if own[origin]:
-                result = counted(own[origin], "article")
+            if own:
+                result = counted(own, "article")
             else:
-                result = "is in the index already, word for word" if copied[origin] else "holds no article"
+                result = "is in the index already, word for word" if copied else "holds no article"
             outcomes.append(Outcome(name, "; ".join([result, *reasons[:3], *notices[:3]]), failed=bool(reasons)))
         self._delete_unused(set(stored), by_origin)
         return outcomes
 
-    def _by_origin(self) -> ByOrigin:
-        own, copied = Counter[str](), Counter[str]()
-        for entry in self.index.articles():
-            own[entry.origin] += 1
-            copied.update(copy.origin for copy in entry.copies)
-        return own, copied
+    def _by_origin(self, files: Iterable[Path]) -> ByOrigin:
+        return self.index.listing.by_origin(_origins(files))
 
     def _delete_unused(self, files: set[Path], by_origin: ByOrigin) -> None:
         """Delete the files that are in the folder and that no article or duplicate comes from."""
-        own, copied = by_origin
         home = self.folder.resolve()
         for file in files:
             origin = file.resolve()
-            if origin.parent == home and not own[str(origin)] and not copied[str(origin)]:
+            if origin.parent == home and str(origin) not in by_origin:
                 origin.unlink(missing_ok=True)
 
 

@@ -29,7 +29,8 @@ def hit(similarity: float = 0.6, best: int = 0, text: str = TEXT, **told: Any) -
 
 def features(question: str, *hits: Hit) -> Features:
     fulltext = FullTextIndex()
-    fulltext.replace([], [hit().passage])
+    fulltext.add([hit().passage])
+    fulltext.commit()
     return features_of(QuestionProfile.of(question, fulltext), hits or [hit()], fulltext)
 
 

@@ -19,6 +19,7 @@ from rag.errors import IndexMissing
 from rag.models.embedding import Embedder
 from rag.retrieval.retriever import Retriever, z_scores
 from rag.schema import Query
+from rag.store.index import Index
 from rag.store.writer import open_for_writing
 
 
@@ -112,7 +113,8 @@ def test_each_sub_question_has_its_scores(sample_chain: Chain) -> None:
 
 @pytest.mark.slow
 def test_an_empty_index_says_what_to_do(config: Config, embedder: Embedder) -> None:
-    with open_for_writing(config.index, config.embedding_model, "splitter") as writer:
-        retriever = Retriever(writer, embedder, candidates=10, hits=3)
-        with pytest.raises(IndexMissing, match="pullquote ingest"):
-            retriever.retrieve(Query("anything?"))
+    with open_for_writing(config.index, config.embedding_model, "splitter"):
+        pass
+    retriever = Retriever(Index(config.index, config.embedding_model), embedder, candidates=10, hits=3)
+    with pytest.raises(IndexMissing, match="pullquote ingest"):
+        retriever.retrieve(Query("anything?"))

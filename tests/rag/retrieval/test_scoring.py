@@ -16,7 +16,8 @@ PASSAGE = Passage("a#0", "a", "d", 0, 0, len(TEXT), TEXT, ((0, 31), (32, 54)), "
 
 def fulltext() -> FullTextIndex:
     index = FullTextIndex()
-    index.replace([], [PASSAGE])
+    index.add([PASSAGE])
+    index.commit()
     return index
 
 

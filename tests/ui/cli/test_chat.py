@@ -43,7 +43,13 @@ def test_what_cannot_be_served_is_told_with_its_fix(arguments: tuple[str, ...], 
     status, out, error = run("chat", *arguments)
     assert (status, out) == (1, "")
     assert fix in error
-    assert "Loading" not in error
+    assert "Opening" not in error
+
+
+def test_an_index_that_is_not_there_is_told_before_anything_is_served(tmp_path: Path) -> None:
+    status, out, error = run("chat", "--index", tmp_path / "none", "--port", "0")
+    assert (status, out) == (1, "")
+    assert error.startswith("Opening the index …\npullquote: there is no index at ")
 
 
 def test_accounts_for_everybody_are_a_contradiction(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from ui.html.history import history_html
 from ui.html.overview import counts_html, map_html
 from ui.html.templating import _environment, _source, escape, render
 from ui.schema import Exchange, HistoryEntry, Reading
-from ui.services.article_list import TableView
+from ui.services.article_list import Found, TableView
 from ui.services.overview import Bar, Map, Place
 
 NAMES = sorted(path.name for path in (ROOT / "ui" / "html" / "templates").iterdir())
@@ -79,7 +79,7 @@ def everything(text: str, answer: Answer) -> Iterator[str]:
     yield article_page.article_html(article, [(0, 3)])
     yield article_page.draft_html(text, text, [Turn(text, text)])
     yield article_page.missing_html(text)
-    yield table_html([entry], TableView(text))
+    yield table_html(Found(1, 0, (entry,)), TableView(text))
     yield confirm_html([entry])
     yield history_html([HistoryEntry(text, text, datetime(2024, 5, 4, tzinfo=UTC), 2, text)])
     yield counts_html([Bar(text, text, 3)], [Bar(text, text, 3)])

@@ -125,7 +125,10 @@ def is_gone(url: str) -> bool:
 
 @pytest.fixture
 def tab(browser: Browser) -> Iterator[Page]:
-    """A page of its own, which must have asked nobody but this machine and raised nothing when the test is over."""
+    """A page of its own, which must have asked nobody but this machine and raised nothing when the test is over.
+
+    A test names the fixture that serves the page first: it then ends last, and cuts off no request of this one.
+    """
     context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
     page = context.new_page()
     hosts, problems = set[str](), list[str]()
@@ -351,7 +354,7 @@ def shelf(tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-def test_articles_are_added_asked_and_removed(tab: Page, shelf: str, tmp_path: Path) -> None:
+def test_articles_are_added_asked_and_removed(shelf: str, tab: Page, tmp_path: Path) -> None:
     page = opened(tab, shelf)
     page.get_by_role("button", name="Articles", exact=True).click()
     page.get_by_role("button", name="Add articles").click()
@@ -384,7 +387,7 @@ def test_articles_are_added_asked_and_removed(tab: Page, shelf: str, tmp_path: P
     expect(page.locator(".pq-text").last).to_have_text("The articles do not answer this.")
 
 
-def test_a_folder_is_added_and_what_another_process_adds_is_shown(tab: Page, shelf: str, tmp_path: Path) -> None:
+def test_a_folder_is_added_and_what_another_process_adds_is_shown(shelf: str, tab: Page, tmp_path: Path) -> None:
     folder = tmp_path / "news"
     (folder / "deep").mkdir(parents=True)
     (folder / "osk.md").write_text(LIGHTHOUSE, "utf-8")
@@ -404,7 +407,7 @@ def test_a_folder_is_added_and_what_another_process_adds_is_shown(tab: Page, she
     expect(titles.filter(has_text="Dam of Vell is full")).to_have_count(1)
 
 
-def test_a_text_is_pasted_and_what_is_wrong_is_told(tab: Page, shelf: str) -> None:
+def test_a_text_is_pasted_and_what_is_wrong_is_told(shelf: str, tab: Page) -> None:
     page = opened(tab, shelf)
     page.get_by_role("button", name="Articles", exact=True).click()
     page.get_by_role("button", name="Add articles").click()
@@ -422,7 +425,7 @@ def test_a_text_is_pasted_and_what_is_wrong_is_told(tab: Page, shelf: str) -> No
 
 
 def test_what_nobody_expects_while_something_is_added_is_told_and_the_next_one_is_added(
-    tab: Page, shelf: str, monkeypatch: pytest.MonkeyPatch
+    shelf: str, tab: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("the disk is on fire")
@@ -438,7 +441,7 @@ def test_what_nobody_expects_while_something_is_added_is_told_and_the_next_one_i
     expect(page.locator("#pq-progress")).not_to_contain_text("fire")
     page.get_by_role("button", name="Add this text").click()
     expect(page.locator("#pq-progress")).to_contain_text("1 added")
-    page.wait_for_timeout(500)  # the table is loaded again: cut off, that would be an error of the console's
+    expect(page.locator(".pq-table tbody tr")).to_have_count(2)
 
 
 def test_a_conversation_is_there_after_a_reload_and_can_be_found_again(page: Page) -> None:
@@ -597,6 +600,29 @@ def test_articles_are_chosen_under_the_box(tab: Page) -> None:
         page.close()
 
 
+TYPE_AT_ONCE = """button => new Promise(typed => {
+  const type = () => {
+    const box = document.querySelectorAll("#pq-dates input")[1];
+    if (!box) return setTimeout(type);
+    box.value = "2024-12-31";
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+    typed();
+  };
+  button.click();
+  type();
+})"""
+
+
+def test_what_is_typed_as_soon_as_the_filters_open_is_kept(tab: Page) -> None:
+    with served(build_app(Parrot())) as url:  # type: ignore[arg-type]
+        page = opened(tab, url)
+        page.locator("#pq-filters > button").evaluate(TYPE_AT_ONCE)
+        page.get_by_label("Published until").press("Enter")
+        expect(page.locator("#pq-filters > button")).to_have_text(re.compile("published until 31 December 2024"))
+        expect(page.get_by_label("Published until")).to_have_value("2024-12-31")
+        page.close()
+
+
 def follow(link: playwright_api.Locator, by: str) -> None:
     link.click() if by == "mouse" else link.press("Enter")
 
@@ -744,7 +770,7 @@ def test_a_thumb_is_written_down(browser: Browser, tmp_path: Path) -> None:
 LETTER = "The Varnmouth harbour will reopen on Friday after a strike."
 
 
-def test_a_model_writes_is_stopped_breaks_off_and_the_chat_goes_on(tab: Page, written: WrittenPage) -> None:
+def test_a_model_writes_is_stopped_breaks_off_and_the_chat_goes_on(written: WrittenPage, tab: Page) -> None:
     page = opened(tab, written.url)
     box, live = page.get_by_label("Your question"), page.locator(".pq-live")
     expect(page.get_by_role("button", name="Stop")).not_to_be_visible()
@@ -820,7 +846,7 @@ def test_text_runs_from_right_to_left_where_it_does(tab: Page, tmp_path: Path) -
         page.close()
 
 
-def test_nothing_jumps_while_an_answer_comes_in(tab: Page, written: WrittenPage) -> None:
+def test_nothing_jumps_while_an_answer_comes_in(written: WrittenPage, tab: Page) -> None:
     page = opened(tab, written.url)
     ask(page, QUESTION)
     page.evaluate("""() => {

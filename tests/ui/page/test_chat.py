@@ -67,9 +67,10 @@ def test_a_missing_index_is_reported_before_the_first_question() -> None:
 
     broken = handlers_of(Parrot(Missing()))
     assert "no index" in broken.empty()
-    assert broken.loaded()[1]["visible"] is False
+    assert next(broken.loaded())[1]["visible"] is False
     assert "1 article (1 passage)" in handlers_of().empty()
-    assert handlers_of().loaded()[1]["choices"] == OneArticle().sources()
+    [(_, sources)] = handlers_of().loaded()
+    assert sources["choices"] == OneArticle().sources()
 
 
 def rated(folder: Path, conversation: Conversation, **data: Any) -> bool:

@@ -62,8 +62,8 @@ def shelf(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark"), (1280, "dark"), (390, "light")])
 def test_a_session(
-    tab: Page,  # noqa: F811
     shelf: tuple[str, Path],
+    tab: Page,  # noqa: F811
     width: int,
     scheme: str,
     request: pytest.FixtureRequest,

@@ -40,7 +40,8 @@ def tiny_page() -> gr.Blocks:
 def served(page: gr.Blocks, service: Service = LOCAL, port: int = 0, **beside: Any) -> Iterator[str]:
     """The page on a free port, or on that one, and what stands beside it; yields its address."""
     with listen("127.0.0.1", port) as listener:
-        running = Server(asgi_app(Site(page, **beside), service))
+        site = Site(page, **beside)
+        running = Server(asgi_app(site, service), site.load)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:

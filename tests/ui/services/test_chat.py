@@ -212,7 +212,7 @@ def test_openers_are_the_samples_if_there_are_any() -> None:
     index = Changing()
     questions = Openers(cast("Any", Parrot(index)), lambda _: [f"Of generation {index.generation}?"])
     assert [questions(), questions()] == [["Of generation 1?"]] * 2
-    index.generation = 2
+    index.generation, questions._questions._not_before = 2, 0.0
     assert questions() == ["Of generation 2?"]
 
 
