@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from ingest.sources.state import open_states
 
 from ingest import Options, ingest
+from ingest.articles.passages import SPLITTER
 from ingest.check import check
 from ingest.pipeline import remove
 from ingest.updater import Model
@@ -19,6 +19,7 @@ from rag.config import PACKAGED_MODEL, Config
 from rag.models.embedding import Embedder
 from rag.schema import ArticleEntry, IngestReport
 from rag.store.index import Index
+from rag.store.writer import open_for_writing
 
 pytestmark = pytest.mark.slow
 
@@ -206,24 +207,17 @@ def test_near_duplicates_form_a_group(folder: Path, run: Ingest, config: Config)
     assert entries(config)["late.md"].duplicate_group == found["wire.md"].duplicate_group
 
 
-@pytest.mark.parametrize("spoil", [lambda file: file.write_bytes(b"rubbish" * 1000), lambda file: file.unlink()])
-def test_without_states_everything_is_read_again(
-    folder: Path, run: Ingest, config: Config, spoil: Callable[[Path], object]
-) -> None:
+def forget_states(config: Config) -> None:
+    with open_for_writing(config.index, config.embedding_model, SPLITTER) as writer:
+        writer.states.drop([state.origin for state in writer.states.all()])
+
+
+def test_without_states_everything_is_read_again(folder: Path, run: Ingest, config: Config) -> None:
     run(folder)
-    spoil(config.index / "sources.sqlite3")
+    forget_states(config)
     assert run(folder) == {"unchanged": 2}
-    with open_states(config.index) as states:
-        assert [Path(state.origin).name for state in states.all()] == ["pier.md", "bus.md"]
-
-
-def test_the_states_of_a_deleted_index_are_not_trusted(folder: Path, run: Ingest, config: Config) -> None:
-    run(folder)
-    states = (config.index / "sources.sqlite3").read_bytes()
-    shutil.rmtree(config.index)
-    config.index.mkdir()
-    (config.index / "sources.sqlite3").write_bytes(states)
-    assert run(folder) == {"added": 2, "passages": 2}
+    with open_for_writing(config.index, config.embedding_model, SPLITTER) as writer:
+        assert [Path(state.origin).name for state in writer.states.all()] == ["pier.md", "bus.md"]
 
 
 def test_a_record_that_takes_the_text_of_one_that_is_no_longer_there(
@@ -291,7 +285,7 @@ def test_names_are_known_without_states(tmp_path: Path, run: Ingest, config: Con
         (tmp_path / name).mkdir()
         write(tmp_path / name / "index.md", name, text)
     run(tmp_path / "one", tmp_path / "two")
-    (config.index / "sources.sqlite3").unlink()
+    forget_states(config)
     assert run(tmp_path / "two") == {"unchanged": 1}
     assert entries(config).keys() == {"index.md", "two/index.md"}
 

@@ -1,4 +1,4 @@
-"""The commands that fill and maintain an index: ingest, sources, articles, remove, check, rebuild."""
+"""The commands that fill and maintain an index: ingest, sources, articles, remove, check, rebuild, backup, restore."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -224,6 +225,34 @@ def rebuild(
         complain(f"set it from now on: PULLQUOTE_EMBEDDING_MODEL={shlex.quote(embedding_model)}, or in pullquote.toml")
     else:
         say(f"{passages:,} passages in the format of this version")
+
+
+@index_app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write; an earlier one is replaced.")],
+    index: IndexDir = None,
+) -> None:
+    """Copy the index to one file, also while it is read and written."""
+    from rag.store.backup import back_up
+
+    with errors_as_lines():
+        counts = back_up(Config.load(index=index).index, file)
+    say(f"{counts.articles:,} articles, {counts.passages:,} passages in {file}")
+
+
+@index_app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that pullquote backup wrote.")],
+    index: IndexDir = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the index that the folder has.")] = False,
+) -> None:
+    """Make an index from a backup."""
+    from rag.store.backup import restore as run
+
+    with errors_as_lines():
+        config = Config.load(index=index)
+        counts = run(config.index, file, force=force)
+    say(f"{counts.articles:,} articles, {counts.passages:,} passages restored to {config.index}")
 
 
 def _counter(update: Callable[[str, float], None], verb: str) -> Callable[[int, int], None]:

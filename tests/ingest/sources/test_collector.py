@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from ingest.sources.state import FILE, SourceState, SourceStates, open_states
 
+from ingest.articles.passages import SPLITTER, split
 from ingest.content.types import Options
 from ingest.sources.collector import Collected, Collector, Seen
 from ingest.sources.known import IndexedSources, KnownSources
 from ingest.sources.opener import Opener
 from ingest.sources.sites import Sites
 from rag.schema import Article
+from rag.store.rows import StoredArticle
+from rag.store.source_states import SourceState
+from rag.store.writer import IndexWriter, open_for_writing
+from tests.support.hashing import HashEmbedder
 
 Run = Callable[..., tuple[list[Collected], Seen]]
 
@@ -31,28 +33,32 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def states(tmp_path: Path) -> Iterator[SourceStates]:
-    with open_states(tmp_path) as states:
-        yield states
+def writer(tmp_path: Path) -> Iterator[IndexWriter]:
+    with open_for_writing(tmp_path / "index", "hash", SPLITTER) as writer:
+        yield writer
 
 
 @pytest.fixture
-def run(states: SourceStates) -> Run:
-    """Collect, and then store all states, as a run does once the articles are stored."""
-    indexed: Counter[str] = Counter()
+def run(writer: IndexWriter) -> Run:
+    """Collect, and then store all articles and states, as a run does."""
 
     def ran(*places: Path) -> tuple[list[Collected], Seen]:
         options = Options()
         with Opener(options) as opener, Sites(options, opener.read_content, private=False) as sites:
-            known = KnownSources(IndexedSources(indexed, {}), states, options)
+            known = KnownSources(IndexedSources(writer.catalog), writer.states, options)
             collector = Collector(opener, sites, known, options, Seen())
             items = list(collector.collect([str(place) for place in places]))
-        for origin in {item.origin for item in items}:
-            indexed[origin] = sum(isinstance(item, Article) and item.origin == origin for item in items)
-        states.put(item for item in items if isinstance(item, SourceState))
+        writer.put([stored(item) for item in items if isinstance(item, Article)])
+        writer.states.put(item for item in items if isinstance(item, SourceState))
         return items, collector.seen
 
     return ran
+
+
+def stored(article: Article) -> StoredArticle:
+    passages = split(article)
+    texts, spans = [p.indexed_text for p in passages], [p.indexed_sentences for p in passages]
+    return StoredArticle(article, passages, *HashEmbedder().embed_texts(texts, spans))
 
 
 def kinds(items: list[Collected]) -> list[tuple[str, str]]:
@@ -78,10 +84,10 @@ def test_a_changed_source_is_read_again(folder: Path, run: Run) -> None:
 
 
 def test_a_source_with_another_number_of_articles_in_the_index_is_read_again(
-    folder: Path, run: Run, states: SourceStates
+    folder: Path, run: Run, writer: IndexWriter
 ) -> None:
     state = next(item for item in run(folder)[0] if isinstance(item, SourceState))
-    states.put([SourceState(state.origin, state.name, state.revision, state.options, articles=7)])
+    writer.states.put([SourceState(state.origin, state.name, state.revision, state.options, articles=7)])
     assert kinds(run(folder)[0]) == [("Article", "bus.txt"), ("SourceState", "bus.txt")]
 
 
@@ -101,12 +107,3 @@ def test_a_file_that_vanished_from_its_folder_is_removed(folder: Path, run: Run)
     assert (items, seen.removed) == ([], {str(folder / "bus.txt")})
     assert not seen.has("bus.txt", str(folder / "bus.txt"))
     assert run(folder / "pier.txt")[1].removed == set(), "the folder was not listed"
-
-
-def test_states_of_an_earlier_version_with_more_columns_are_used(folder: Path, tmp_path: Path, run: Run) -> None:
-    run(folder)
-    with closing(sqlite3.connect(tmp_path / FILE)) as database, database:
-        database.execute("ALTER TABLE stamps ADD COLUMN etag TEXT")
-        database.execute("ALTER TABLE stamps ADD COLUMN modified TEXT")
-    with open_states(tmp_path) as states:
-        assert len([*states.all()]) == 2

@@ -79,6 +79,22 @@ def test_records_are_read_as_they_are_mapped(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small")
+def test_articles_are_listed_newest_first_up_to_a_limit(tmp_path: Path) -> None:
+    dates = ("2024-05-01", "2024-07-01", "", "2024-06-01")
+    records = [{"title": f"On {day}", "text": f"{BUS} {day}", "date": day} for day in dates]
+    (tmp_path / "bus.jsonl").write_text("\n".join(map(json.dumps, records)))
+    assert run("ingest", tmp_path / "bus.jsonl")[0] == 0
+    expected = sorted((f"On {day}".strip() for day in dates), reverse=True)
+    assert [article["title"] for article in json.loads(run("articles", "--json")[1])] == expected
+    assert [article["title"] for article in json.loads(run("articles", "--limit", "2", "--json")[1])] == expected[:2]
+    assert len(run("articles", "--limit", "3")[1].splitlines()) == 3
+    status, _, err = run("articles", "--limit", "0")
+    assert status == 2
+    assert "--limit" in err
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small")
 def test_failures_are_lines_and_the_status_says_if_all_failed(tmp_path: Path) -> None:
     (tmp_path / "pier.txt").write_text(PIER)
     (tmp_path / "broken.json").write_text("{")
