@@ -24,7 +24,7 @@ from rag.errors import IndexMismatch, StoreError
 from rag.models.embedding import Vectors, normalized
 from rag.schema import ArticleEntry, Copy, Passage
 from rag.store.catalog import Catalog
-from rag.store.files import CATALOG, OLD_DATABASE, has_old_format, store_in_use
+from rag.store.files import CATALOG, OLD_DATABASE, delete_other_stores, has_old_format, store_in_use
 from rag.store.hints import new_index_hint
 from rag.store.lock import locked
 from rag.store.rebuild import Contents, Embed, Progress, fill
@@ -63,6 +63,7 @@ def convert(folder: Path, embedding_model: str, embedder: Callable[[str], Embed]
         store_in_use(folder)  # raises IndexMissing before the folder is locked, which would create it
     with locked(folder), _errors(folder):
         if has_old_format(folder):
+            delete_other_stores(folder, folder)  # what an interrupted conversion has left
             with closing(open_client(folder)) as client:
                 fill(folder, _OldIndex(folder, client, embedding_model, embedder).contents(), progress)
         _delete_old_files(folder)

@@ -122,6 +122,7 @@ def test_everything_is_taken_over_without_embedding(folder: Path, client: Any) -
     old_pair(client, articles())
     client.close()
     other_files(folder)
+    (folder / "store-7").mkdir()
     seen: list[tuple[int, int]] = []
     total = sum(len(one.passages) for one in articles())
     assert convert(folder, "", never, lambda *given: seen.append(given)) == total
