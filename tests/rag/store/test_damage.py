@@ -19,7 +19,7 @@ from tests.support.cli_server import Commands, Done, commands
 pytestmark = pytest.mark.slow
 
 ARTICLES = 50
-EVERY = int(os.environ.get("PULLQUOTE_TEST_DAMAGE_EVERY", "9"))
+EVERY = int(os.environ.get("TEST_DAMAGE_EVERY", "9"))
 """Of all combinations, one in so many is tried."""
 
 
