@@ -71,8 +71,10 @@ ALLOWED_IMPORTERS = {
         "rag/store/catalog_writer.py",
         "rag/store/listing.py",
         "rag/store/rows.py",
+        "rag/store/salvage.py",
         "rag/store/source_states.py",
         "rag/store/tables.py",
+        "rag/store/verify.py",
     },
     "sqlite3": {
         "rag/store/backup.py",
