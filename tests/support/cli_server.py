@@ -1,6 +1,6 @@
 """Runs commands of `pullquote` in forks of one process, which has imported everything: a crash costs one command.
 
-Embeds without a model, and searches Chroma however few passages there are.
+Embeds without a model; Chroma saves its graph after few passages, and is searched however few there are.
 """
 
 from __future__ import annotations
@@ -70,10 +70,12 @@ def main() -> None:
     import ingest.updater
     import rag.chain
     import rag.store.backup
+    from rag.store import vectors
     from rag.store.dense import DenseIndex
     from tests.support.hashing import HashEmbedder
 
     ingest.updater.load_embedder = rag.chain.load_embedder = lambda name: HashEmbedder()  # type: ignore[attr-defined]
+    vectors.HNSW["sync_threshold"] = 500
     DenseIndex.__init__.__defaults__ = (0,)  # type: ignore[attr-defined]
     for line in sys.stdin:
         sys.stdout.write(json.dumps(_forked(json.loads(line))) + "\n")
