@@ -96,7 +96,9 @@ def restore(folder: Path, file: Path, *, force: bool = False) -> Counts:
         store = new_store(folder)
         try:
             with _disk_errors(f"the index {folder} cannot be written"):
-                _unpack(catalog, store / CATALOG, manifest, file)
+                unpacked = store / f"{CATALOG}.new"
+                _unpack(catalog, unpacked, manifest, file)
+                unpacked.replace(store / CATALOG)
             counts = _complete(folder, store)
         except BaseException:
             shutil.rmtree(store, ignore_errors=True)

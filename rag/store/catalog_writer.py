@@ -176,12 +176,13 @@ def _count_sources(connection: Connection, changes: Mapping[str, int]) -> None:
 
 
 def create_catalog(file: Path, embedding_model: str, splitter: str) -> None:
-    """Create an empty catalogue. Raises as SQLAlchemy and sqlite3 do."""
-    with sqlite3.connect(file) as connection:
+    """Create an empty catalogue, in one step. Raises as SQLAlchemy and sqlite3 do."""
+    new = file.with_name(f"{file.name}.new")
+    with sqlite3.connect(new) as connection:
         connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode=WAL")
     connection.close()
-    engine = open_engine(file, writing=True)
+    engine = open_engine(new, writing=True)
     with engine.begin() as transaction:
         tables.create_all(transaction)
         transaction.execute(
@@ -200,3 +201,4 @@ def create_catalog(file: Path, embedding_model: str, splitter: str) -> None:
             )
         )
     engine.dispose()
+    new.replace(file)

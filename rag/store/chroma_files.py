@@ -18,7 +18,7 @@ CHECKSUMS = "files.json"
 DATABASE = "chroma.sqlite3"
 SQLITE_HEADER = b"SQLite format 3\0"
 WRITTEN = "index_metadata.pickle"
-"""In the folder of each segment that was written: the first 1,000 vectors are in the database only."""
+"""In the folder of each segment that was written: until its graph is first saved, the vectors are in the database."""
 BLOCK = 1 << 20
 
 

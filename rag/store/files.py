@@ -7,6 +7,8 @@ the one in use. A rebuild fills a new store and then changes the name: readers s
 from __future__ import annotations
 
 import json
+import logging
+import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +26,9 @@ CATALOG, FULLTEXT, CHROMA, VECTORS = "catalog.sqlite3", "fulltext", "chroma", "v
 STATE = "state.json"
 OLD_DATABASE = "chroma.sqlite3"
 """In the folder of an index whose format is 3 or less, and in any Chroma store."""
+
+
+log = logging.getLogger(__name__)
 
 
 class _Pointer(BaseModel):
@@ -66,6 +71,9 @@ def store_in_use(folder: Path) -> Path:
             raise IndexMismatch(
                 f"the index {folder} has a format of an earlier version; convert it: {convert_command(folder)}"
             ) from error
+        if stores := _stores(folder):
+            log.warning("%s is lost or damaged; %s is used", folder / POINTER, stores[0])
+            return stores[0]
         raise IndexMissing(f"there is no index at {folder}; make one: {ingest_command(folder)}") from error
     if pointer.format != FORMAT:
         raise IndexMismatch(
@@ -73,6 +81,12 @@ def store_in_use(folder: Path) -> Path:
             "use the version of Pullquote that wrote it"
         )
     return folder / Path(pointer.store).name
+
+
+def _stores(folder: Path) -> list[Path]:
+    """The stores that have a catalogue, first the oldest: a newer one may be incomplete."""
+    stores = [file.parent for file in folder.glob(f"store-*/{CATALOG}") if file.parent.name[6:].isdecimal()]
+    return sorted(stores, key=lambda store: int(store.name[6:]))
 
 
 def has_old_format(folder: Path) -> bool:
@@ -109,5 +123,8 @@ def new_store(folder: Path) -> Path:
 
 def _write(file: Path, text: str) -> None:
     new = file.with_name(f"{file.name}.new")
-    new.write_text(text, "utf-8")
+    with new.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())  # a power failure leaves the old content or the new one, too
     new.replace(file)  # readers see the old content or the new one

@@ -1,8 +1,9 @@
-"""Killed, short of disk, or beside another one: an ingest loses nothing that it reported as done."""
+"""Killed, short of disk, or beside another one: what was reported as done is not lost."""
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -14,40 +15,41 @@ import pytest
 
 from ingest import ingest
 from ingest.articles.passages import SPLITTER
-from ingest.check import check
-from ingest.pipeline import Standing
+from ingest.check import Findings, check, rebuild, repair
+from ingest.pipeline import Standing, remove
 from ingest.updater import Model
 from rag.config import Config
 from rag.errors import IndexLocked, PullquoteError
 from rag.schema import IngestReport, Query
-from rag.store import writer
+from rag.store import rebuild as rebuild_module
 from rag.store.index import Index
+from rag.store.verify import Problems
 from rag.store.writer import open_for_writing
 from tests.conftest import ROOT
 from tests.support.hashing import HashEmbedder
 
 pytestmark = pytest.mark.slow
 
-ARTICLES, KILLS = 40, 20
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return Config(index=tmp_path / "index", embedding_model="hash")
+
+
+ARTICLES = 40
+KILLS = int(os.environ.get("TEST_KILLS", "20"))
+"""Of ingests; of other commands half as many."""
 CHILD = f"""
 import sys, time
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
-from tests.ingest.test_killed import ingest_in_small_steps
-ingest_in_small_steps(*sys.argv[1:])
+from tests.ingest import test_killed
+getattr(test_killed, sys.argv[1])(*sys.argv[2:])
 """
 
 
 def ingest_in_small_steps(corpus: str, index: str, limit: str = "") -> None:
     """The child process: print when it starts, and after each batch how many articles are stored."""
-    import tantivy  # noqa: F401 - loaded before the clock runs
-    from chromadb.api.client import Client
-
-    from ingest import pipeline, updater
-
-    pipeline.BATCH_ITEMS = 5
-    updater.STEP_CHARACTERS = 3000
-    writer.REMOVED_AT_ONCE = 3
-    Client.get_max_batch_size = lambda _: 4  # type: ignore[method-assign]  # each write is many requests
+    in_small_steps()
     if limit:
         import resource
 
@@ -58,9 +60,39 @@ def ingest_in_small_steps(corpus: str, index: str, limit: str = "") -> None:
         print(standing.report.seen, flush=True)
 
     try:
-        ingest([corpus], Config(index=Path(index)), report, model=Model("hash", HashEmbedder()))
+        ingest([corpus], Config(index=Path(index), embedding_model="hash"), report, model=Model("hash", HashEmbedder()))
     except PullquoteError as error:
         sys.exit(f"{type(error).__name__}: {error}")
+
+
+def in_small_steps() -> None:
+    """Let each command make many writes, each of many requests; load what takes time."""
+    import chromadb  # noqa: F401
+    import tantivy  # noqa: F401
+
+    from ingest import pipeline, updater
+    from rag.store import derived, vectors, writer
+
+    pipeline.BATCH_ITEMS = 5
+    updater.STEP_CHARACTERS = 3000
+    updater.load_embedder = lambda name: HashEmbedder()  # type: ignore[attr-defined]
+    writer.REMOVED_AT_ONCE = 3
+    rebuild_module.ARTICLES_AT_ONCE = 3
+    derived.COMMIT_PASSAGES, derived.CHROMA_BATCH, derived.MOST_BEHIND, vectors.BATCH = 8, 12, 0, 4
+
+
+def run_in_small_steps(command: str, index: str, *ids: str) -> None:
+    """The child process: remove articles, embed all again, or check and repair."""
+    in_small_steps()
+    config = Config(index=Path(index), embedding_model="hash")
+    print("ready", flush=True)
+    if command == "remove":
+        remove(ids, config)
+    elif command == "rebuild":
+        rebuild(config, "hash", lambda *_: None)
+    else:
+        repair(config, Findings(Problems(matrix=1, unsearchable=1, stray=1)), lambda *_: None)
+    print("done", flush=True)
 
 
 def text(number: int, version: int) -> str:
@@ -92,7 +124,11 @@ def write_both(folder: Path, version: int) -> None:
     write(folder / "later.jsonl", version, copied(version), "b")
 
 
-def child(*arguments: str | Path) -> subprocess.Popen[str]:
+def child(*arguments: str | Path | int) -> subprocess.Popen[str]:
+    return start("ingest_in_small_steps", *arguments)
+
+
+def start(*arguments: str | Path | int) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", CHILD, *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -104,7 +140,7 @@ def stored(config: Config) -> dict[str, str]:
     for entry in index.articles():
         article = index.article(entry.id)
         assert article
-        for passage in index.passages([c.passage_id for c in _near(index, embedder, article.text)]):
+        for passage in index.passages([c.key for c in _near(index, embedder, article.text)]):
             if passage.passage.article_id == entry.id:
                 break
         else:
@@ -126,7 +162,7 @@ def lines(process: subprocess.Popen[str]) -> Iterator[int]:
         yield int(line)
 
 
-def test_killed_at_twenty_random_points(config: Config, tmp_path: Path) -> None:
+def test_an_ingest_that_is_killed(config: Config, tmp_path: Path) -> None:
     """While articles are added, replaced, and removed, and copies are noted and forgotten."""
     corpus, drawn = tmp_path / "corpus", random.Random(5)
     corpus.mkdir()
@@ -186,6 +222,48 @@ def _seconds_of_a_run(corpus: Path, config: Config) -> float:
     assert max(lines(process)) > len(present(0))
     process.communicate()
     return time.monotonic() - started
+
+
+def test_a_removal_that_is_killed(config: Config, tmp_path: Path) -> None:
+    """Each article is there or gone as a whole; those of a removal that ended are gone."""
+    corpus, drawn = tmp_path / "corpus.jsonl", random.Random(7)
+    write(corpus, 0)
+    for _ in range(KILLS // 2):
+        ingest([corpus], config, model=Model("hash", HashEmbedder()))
+        ids = [f"a{n}" for n in drawn.sample(range(ARTICLES), 15)]
+        ended = killed_after(drawn.uniform(0, 1.5), "remove", config.index, *ids)
+        found = stored(config)
+        assert found == {i: text(int(i[1:]), 0) for i in found}
+        kept = {f"a{n}" for n in range(ARTICLES)} - set(ids)
+        assert kept <= found.keys()
+        assert not ended or found.keys() == kept
+    ingest([corpus], config, model=Model("hash", HashEmbedder()))
+    assert len(stored(config)) == ARTICLES
+    assert check(config, lambda *_: None).lines == []
+
+
+@pytest.mark.parametrize("command", ["rebuild", "repair"])
+def test_a_rebuild_that_is_killed(config: Config, tmp_path: Path, command: str) -> None:
+    corpus, drawn = tmp_path / "corpus.jsonl", random.Random(9)
+    write(corpus, 0)
+    ingest([corpus], config, model=Model("hash", HashEmbedder()))
+    before = stored(config)
+    for _ in range(KILLS // 2):
+        killed_after(drawn.uniform(0, 2.5), command, config.index)
+        assert stored(config) == before
+    assert ingest([corpus], config, model=Model("hash", HashEmbedder())).unchanged == ARTICLES
+    assert check(config, lambda *_: None).lines == []
+    assert len(list(config.index.glob("store-*"))) == 1
+
+
+def killed_after(seconds: float, *arguments: str | Path) -> bool:
+    """Run a command, and kill it; whether it had ended."""
+    process = start("run_in_small_steps", *arguments)
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n", process.stderr and process.stderr.read()
+    time.sleep(seconds)
+    process.kill()
+    return "done" in process.communicate()[0]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the size of files as Linux does")
@@ -255,5 +333,5 @@ def test_an_open_reader_sees_what_another_process_ingests(config: Config, tmp_pa
     process.communicate()
     vector = HashEmbedder().embed_questions([text(7, 1)])[0]
     [best, *_] = sorted(reader.candidates(Query("version1 story7"), vector, 5), key=lambda c: -c.similarity)
-    [found] = reader.passages([best.passage_id])
+    [found] = reader.passages([best.key])
     assert "version1 of story7" in found.passage.text

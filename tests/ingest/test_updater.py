@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ingest.sources.state import open_states
 
 from ingest import Options, ingest
 from ingest.articles.passages import SPLITTER

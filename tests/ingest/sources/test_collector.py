@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ingest.sources.state import FILE, SourceState, SourceStates, open_states
 
 from ingest.articles.passages import SPLITTER, split
 from ingest.content.types import Options

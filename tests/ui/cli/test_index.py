@@ -246,3 +246,20 @@ def test_ctrl_c_is_no_traceback(tmp_path: Path) -> None:
     assert "Traceback" not in shown
     assert "many.jsonl" in shown
     assert run("check", "--index", tmp_path / ".pullquote")[0] == 0
+
+
+def test_a_backup_is_written_and_restored(small: None, tmp_path: Path) -> None:
+    (tmp_path / "pier.txt").write_text(PIER)
+    assert run("ingest", "pier.txt")[0] == 0
+    assert run("backup", "copy.tar")[:2] == (0, "1 articles, 1 passages in copy.tar\n")
+    status, out, err = run("restore", "copy.tar")
+    assert (status, out) == (1, "")
+    assert err.endswith(
+        "already has an index; replace it: pullquote restore FILE --force --index .pullquote, or give another --index\n"
+    )
+    assert run("restore", "copy.tar", "--force")[:2] == (0, "1 articles, 1 passages restored to .pullquote\n")
+    assert run("restore", "copy.tar", "--index", "other")[0] == 0
+    assert "pier.txt" in run("articles", "--index", "other")[1]
+    status, _, err = run("restore", "pier.txt", "--index", "third")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "is no backup of Pullquote" in err
