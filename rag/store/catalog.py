@@ -171,7 +171,9 @@ class Catalog:
     def passages_of(self, article_id: str) -> list[StoredPassage]:
         """The passages of an article in order; none if it is unknown."""
         query = select(*_PASSAGE, passages.c.sentence_vectors).select_from(_JOINED)
-        rows = self._all(query.where(articles.c.id == article_id).order_by(passages.c.key))
+        first, count = articles.c.first_passage, articles.c.passages  # by key, as passages have no other index
+        own = query.where(articles.c.id == article_id, passages.c.key >= first, passages.c.key < first + count)
+        rows = self._all(own.order_by(passages.c.key))
         stored = self._stored(rows)
         if len(stored) < len(rows):
             raise StoreError(f"the article {article_id} is damaged in {self.folder}; {repair_hint(self.folder)}")

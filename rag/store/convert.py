@@ -1,6 +1,6 @@
 """Converts an index of format 3, which kept articles in Chroma, to a store with a catalogue, without embedding anew.
 
-Knows the collections, rows and files of that format, of which everything is taken over.
+Knows the collections, rows and files of that format, and takes over all that they hold.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rag.errors import IndexMismatch, StoreError
 from rag.models.embedding import Vectors, normalized
 from rag.schema import ArticleEntry, Copy, Passage
 from rag.store.catalog import Catalog
-from rag.store.files import CATALOG, OLD_DATABASE, has_old_format, store_in_use
+from rag.store.files import CATALOG, OLD_DATABASE, delete_other_stores, has_old_format, store_in_use
 from rag.store.hints import new_index_hint
 from rag.store.lock import locked
 from rag.store.rebuild import Contents, Embed, Progress, fill
@@ -63,6 +63,7 @@ def convert(folder: Path, embedding_model: str, embedder: Callable[[str], Embed]
         store_in_use(folder)  # raises IndexMissing before the folder is locked, which would create it
     with locked(folder), _errors(folder):
         if has_old_format(folder):
+            delete_other_stores(folder, folder)  # what an interrupted conversion has left
             with closing(open_client(folder)) as client:
                 fill(folder, _OldIndex(folder, client, embedding_model, embedder).contents(), progress)
         _delete_old_files(folder)
@@ -225,6 +226,8 @@ def _unpacked(packed: str) -> Vectors:
 
 def _states(file: Path) -> list[SourceState]:
     """The states of the sources; none if the file is lost or damaged, since then the sources are read again."""
+    if not file.is_file():
+        return []
     columns = "origin, name, version, options, articles, pages"
     try:
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True)) as connection:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from rag.errors import StoreError
 from rag.models.embedding import Vectors
 from rag.schema import Article, ArticleEntry, Copy, Filters, Query
 from rag.store.catalog import Catalog, State, check_built_with
@@ -25,6 +26,7 @@ from rag.store.dense import DenseIndex
 from rag.store.derived import open_columns, open_fulltext, open_matrices
 from rag.store.files import CATALOG, FULLTEXT, POINTER, DerivedState, store_in_use
 from rag.store.fulltext import FullTextIndex
+from rag.store.hints import repair_hint
 from rag.store.listing import Listing
 from rag.store.matrix import Keys, Matrix
 from rag.store.rows import StoredPassage, article_from, date_number
@@ -32,6 +34,8 @@ from rag.store.scan import Mask
 
 MAX_COPIES = 20
 MAX_SOURCES = 10_000
+MAX_READINGS = 10
+"""Of an article that another process changes meanwhile."""
 SPARE = 10
 """Passages that are requested where one is wanted, since some may have been removed."""
 
@@ -129,10 +133,18 @@ class Index:
         return self._current().catalog.passages(keys) if keys else []
 
     def article(self, article_id: str) -> Article | None:
-        """An article with its full text; `captions` and `lists` are empty, as they are not stored. None if unknown."""
+        """An article with its full text; `captions` and `lists` are empty, as they are not stored. None if unknown.
+
+        Raises StoreError if it lacks passages.
+        """
         catalog = self._current().catalog
-        entry, parts = catalog.entries([article_id]).get(article_id), catalog.passages_of(article_id)
-        return article_from(entry, [part.passage for part in parts]) if entry else None
+        for _ in range(MAX_READINGS):
+            parts, entry = catalog.passages_of(article_id), catalog.entries([article_id]).get(article_id)
+            if not entry:
+                return None
+            if parts and parts[0].passage.digest == entry.digest:  # it has not changed between the two statements
+                return article_from(entry, [part.passage for part in parts])
+        raise StoreError(f"the article {article_id} is damaged in {self.folder}; {repair_hint(self.folder)}")
 
     def elsewhere(self, entry: ArticleEntry) -> tuple[Copy, ...]:
         """Other places of an article: its copies, its near duplicates, and their copies."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
-from rag.config import Config, api_key
+from rag.config import Config, api_key, threads
 from rag.errors import ConfigError
 
 
@@ -89,3 +90,10 @@ def test_settings_of_a_language_model() -> None:
         Config.load(environment={"PULLQUOTE_LLM_CONTEXT": "8k"})
     with pytest.raises(ConfigError, match=r"llm_context is 2048\.5"):
         Config.load(environment={}, llm_context=2048.5)
+
+
+def test_threads_are_those_that_numerical_libraries_take_or_the_cores() -> None:
+    assert threads({"OMP_NUM_THREADS": "3"}) == 3
+    cores = threads({})
+    assert 1 <= cores <= (os.cpu_count() or 1)
+    assert [threads({"OMP_NUM_THREADS": invalid}) for invalid in ("", "0", "-1", "4,2", "all")] == [cores] * 5

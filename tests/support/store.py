@@ -43,8 +43,14 @@ def stored(
     name: str, vector: int | Vectors, text: str = "Short text.", group: str = "", **fields: Any
 ) -> StoredArticle:
     """An article whose passages and sentences all have one vector, or that of an axis."""
-    values = {"source": "Source", "url": f"https://x.example/{name}", "author": "Ada", "published": date(2024, 1, 31)}
-    article = Article(name, f"Title {name}", text, **{**values, **fields})
+    values = {
+        "title": f"Title {name}",
+        "source": "Source",
+        "url": f"https://x.example/{name}",
+        "author": "Ada",
+        "published": date(2024, 1, 31),
+    }
+    article = Article(name, text=text, **{**values, **fields})
     passages, unit = split(article), axis(vector) if isinstance(vector, int) else normalized(vector.reshape(1, -1))[0]
     of_sentences = [np.tile(unit, (len(passage.sentences), 1)) for passage in passages]
     return StoredArticle(article, passages, np.tile(unit, (len(passages), 1)), of_sentences, group)

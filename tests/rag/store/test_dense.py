@@ -130,7 +130,7 @@ def test_without_chroma_all_is_scanned(folder: Path, make: Make, caplog: pytest.
     for _ in range(3):
         assert keys(index, 1, 3) == [2]
         index.wait_until_open()
-    assert ("cannot be used" in caplog.text) == (harm == "broken")
+    assert ("check --fix" in caplog.text) == (harm == "broken")
 
 
 def test_an_open_client_that_fails_is_given_up(

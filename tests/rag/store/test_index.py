@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
@@ -200,6 +200,24 @@ def test_a_reader_sees_what_is_written_at_once(folder: Path) -> None:
         writer.remove(["b0"])
         assert len(nearest(reader, axis(3), 10)) == 3
     assert set(articles_with_words(reader, "title")) == {"a", "b1", "b2"}
+
+
+def test_an_article_that_changes_while_it_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is never the title of one version and the text of another, nor an article without its text."""
+    real, old, new = Catalog.entries, stored("a", 0, "Old.", title="Old"), stored("a", 1, LONG, title="New")
+    for change in ("update", "removal"):
+        write(folder, old)
+        reader = Index(folder, MODEL)
+
+        def entries(self: Catalog, article_ids: Sequence[str], change: str = change) -> object:
+            if type(self) is Catalog:
+                monkeypatch.setattr(Catalog, "entries", real)
+                with opened(folder) as writer:
+                    writer.put([new]) if change == "update" else writer.remove(["a"])
+            return real(self, article_ids)
+
+        monkeypatch.setattr(Catalog, "entries", entries)
+        assert reader.article("a") == (new.article if change == "update" else None)
 
 
 def test_many_removed_passages_hide_no_others(folder: Path) -> None:

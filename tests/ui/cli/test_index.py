@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,12 @@ import pytest
 from ingest.pipeline import Standing
 from ingest.readers.registry import KINDS, PLACES
 from rag.schema import IngestReport
+from rag.store.index import Index
+from rag.store.vectors import open_client
 from tests.conftest import ROOT
 from tests.support.hashing import HashEmbedder
+from tests.support.old_index import old_pair
+from tests.support.store import stored
 from tests.ui.cli.test_main import run
 from ui.cli import index
 from ui.cli.terminal import status_bar
@@ -71,6 +75,22 @@ def test_records_are_read_as_they_are_mapped(tmp_path: Path) -> None:
     assert run("ingest", tmp_path / "dump.json", "--map", "title=kicker, text=long")[0] == 0
     [article] = json.loads(run("articles", "--json")[1])
     assert (article["title"], article["extra"]) == ("Islands", {"headline": "Bus", "mood": "calm"})
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small")
+def test_articles_are_listed_newest_first_up_to_a_limit(tmp_path: Path) -> None:
+    dates = ("2024-05-01", "2024-07-01", "", "2024-06-01")
+    records = [{"title": f"On {day}", "text": f"{BUS} {day}", "date": day} for day in dates]
+    (tmp_path / "bus.jsonl").write_text("\n".join(map(json.dumps, records)))
+    assert run("ingest", tmp_path / "bus.jsonl")[0] == 0
+    expected = sorted((f"On {day}".strip() for day in dates), reverse=True)
+    assert [article["title"] for article in json.loads(run("articles", "--json")[1])] == expected
+    assert [article["title"] for article in json.loads(run("articles", "--limit", "2", "--json")[1])] == expected[:2]
+    assert len(run("articles", "--limit", "3")[1].splitlines()) == 3
+    status, _, err = run("articles", "--limit", "0")
+    assert status == 2
+    assert "--limit" in err
 
 
 @pytest.mark.slow
@@ -132,7 +152,7 @@ def test_check_and_rebuild(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (tmp_path / "pier.txt").write_text(PIER)
     run("ingest", tmp_path / "pier.txt")
     assert run("check") == (0, "1 articles, 1 passages\nnothing wrong\n", "")
-    for file in Path(".pullquote/lexical").glob("*"):
+    for file in Path(".pullquote/store-1/fulltext").glob("*"):
         file.unlink()
     status, out, err = run("check")
     assert (status, out) == (1, "1 passages that the full text does not have\n1 articles, 1 passages\n")
@@ -147,7 +167,34 @@ def test_check_and_rebuild(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert run("check")[:2] == (0, "1 articles, 1 passages\nnothing wrong\n")
 
 
-@pytest.mark.parametrize("command", [["check"], ["rebuild", "--embedding-model", "x"]])
+@pytest.mark.usefixtures("small")
+def test_an_index_of_an_earlier_version_is_converted(tmp_path: Path) -> None:
+    folder = tmp_path / "old"
+    folder.mkdir()
+    with closing(open_client(folder)) as client:
+        old_pair(client, [stored("a", 0, PIER), stored("b", 1, BUS)])
+    status, _, err = run("articles", "--index", folder)
+    assert (status, f"convert it: pullquote rebuild --index {folder}" in err) == (1, True)
+    for _ in range(2):
+        assert run("rebuild", "--index", folder) == (0, "2 passages in the format of this version\n", "")
+    assert [path.name for path in folder.glob("*.sqlite3")] == []
+    assert run("articles", "--index", folder)[0] == 1, "another model is configured"
+    status, out, _ = run("rebuild", "--embedding-model", "other", "--index", folder)
+    assert (status, out) == (0, "2 passages embedded with other\n")
+
+
+@pytest.mark.usefixtures("small")
+def test_an_index_of_an_earlier_version_is_embedded_with_another_model(tmp_path: Path) -> None:
+    folder = tmp_path / "old"
+    folder.mkdir()
+    with closing(open_client(folder)) as client:
+        old_pair(client, [stored("a", 0, PIER)])
+    status, out, _ = run("rebuild", "--embedding-model", "other", "--index", folder)
+    assert (status, out) == (0, "1 passages embedded with other\n")
+    assert Index(folder, "other").dimension == HashEmbedder().embed_questions([""]).shape[1]
+
+
+@pytest.mark.parametrize("command", [["check"], ["rebuild"], ["rebuild", "--embedding-model", "x"]])
 def test_no_index_is_told(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingest.updater.load_embedder", lambda name: HashEmbedder())
     status, out, err = run(*command, "--index", "none")
