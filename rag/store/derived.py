@@ -278,13 +278,20 @@ class DerivedWriter:
         """The full text, with all that was written."""
         folder = self._store / FULLTEXT
         fulltext, held = _intact_fulltext(folder, self._catalog), DerivedState.read(folder)
-        if fulltext is None:
-            fulltext, held = FullTextIndex(folder, create=True), DerivedState(state.identity, -1)
+        if fulltext:
+            try:
+                return self._caught_up(fulltext, held, state)
+            except StoreError as error:
+                log.warning("%s; it is built again", error)
+                fulltext.discard()
+        return self._caught_up(FullTextIndex(folder, create=True), DerivedState(state.identity, -1), state)
+
+    def _caught_up(self, fulltext: FullTextIndex, held: DerivedState, state: State) -> FullTextIndex:
         if held.generation != state.generation:
             fulltext.delete(removal.article_id for removal in self._catalog.removals(held.generation))
             for page in self._catalog.passage_pages(held.through):
                 fulltext.delete({passage.article_id for passage in page if passage.ordinal == 0})
                 fulltext.add(page)
             fulltext.commit()
-            DerivedState(state.identity, state.generation, state.next_passage - 1).write(folder)
+            DerivedState(state.identity, state.generation, state.next_passage - 1).write(self._store / FULLTEXT)
         return fulltext

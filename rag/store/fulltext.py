@@ -5,6 +5,7 @@ Its folder is derived data: lost or out of step, it is built again from the cata
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -56,6 +57,25 @@ def _panics() -> Iterator[None]:
         if type(error).__name__ != "PanicException":
             raise
         raise ValueError(f"damaged files: {str(error).splitlines()[0]}") from error
+
+
+def _delete_uncommitted(folder: Path | None) -> None:
+    """Delete lists of deletions that a process wrote which was killed before it committed them.
+
+    Tantivy gives a file the same name when the write is repeated, and then fails, since the file exists.
+    """
+    if folder is None:
+        return
+    try:
+        segments = json.loads((folder / "meta.json").read_text("utf-8"))["segments"]
+        committed = {
+            f"{s['segment_id'].replace('-', '')}.{s['deletes']['opstamp']}.del" for s in segments if s["deletes"]
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # tantivy itself says what is wrong
+    for file in folder.glob("*.del"):
+        if file.name not in committed:
+            file.unlink()
 
 
 class FullTextIndex:
@@ -115,6 +135,10 @@ class FullTextIndex:
                 writer.commit()
             self.reload()
 
+    def discard(self) -> None:
+        """Release tantivy's lock, whatever state its files are in."""
+        self._writer = None
+
     def close(self) -> None:
         """Release tantivy's lock; changes since the last commit are lost."""
         writer, self._writer = self._writer, None
@@ -125,7 +149,9 @@ class FullTextIndex:
     def _written(self) -> Iterator[tantivy.IndexWriter]:
         try:
             with _panics():
-                self._writer = self._writer or self._index.writer(HEAP_BYTES, 1)
+                if self._writer is None:
+                    _delete_uncommitted(self._folder)
+                    self._writer = self._index.writer(HEAP_BYTES, 1)
                 yield self._writer
         except ValueError as error:
             raise StoreError(f"the full text cannot be written ({error}); check that the disk is not full") from error

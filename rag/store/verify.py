@@ -22,8 +22,8 @@ from rag.store.rows import StoredArticle
 from rag.store.salvage import DAMAGE, Salvage, SalvagedArticle
 from rag.store.tables import facets, passages, places
 
-MOST_UNFOUND = 0.001
-"""The share of passages that may not be found by their own vector: Chroma's search is approximate."""
+FEW_UNFOUND, MOST_UNFOUND = 5, 0.01
+"""So many passages, and this share of all, may not be found by their own vector: Chroma's search is approximate."""
 
 
 @dataclass(slots=True)
@@ -204,7 +204,7 @@ class _Verification:
         return fulltext.keys(), fulltext.count
 
     def _within_tolerance(self, found: ChromaFindings) -> ChromaFindings:
-        few = self._problems.passages * MOST_UNFOUND
+        few = max(FEW_UNFOUND, self._problems.passages * MOST_UNFOUND)
         return ChromaFindings(found.broken, found.missing, found.outdated, 0 if found.unfound <= few else found.unfound)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -154,3 +155,27 @@ def test_damaged_files_are_an_error_and_no_crash(index: FullTextIndex, folder: P
             opened.keys()
         file.write_bytes(whole)
     assert found(FullTextIndex(folder), "storm") == [1]
+
+
+def test_a_deletion_that_was_killed_before_its_commit_is_repeated(index: FullTextIndex, folder: Path) -> None:
+    """Tantivy gives the file of the repeated deletion the same name."""
+    index.close()
+    before, after = folder.with_name("before"), folder.with_name("after")
+    shutil.copytree(folder, before)
+    again = FullTextIndex(folder)
+    again.delete(["bee"])
+    again.commit()
+    again.close()
+    folder.rename(after)
+    before.rename(folder)
+    left = list(after.glob("*.del"))
+    assert left
+    for file in left:
+        shutil.copy(file, folder)
+    repeated = FullTextIndex(folder)
+    repeated.delete(["bee"])
+    repeated.commit()
+    assert repeated.keys() == {1, 2}
+    repeated.delete(["bus"])
+    repeated.commit()
+    assert FullTextIndex(folder).keys() == {1}
