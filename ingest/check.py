@@ -11,15 +11,15 @@ from pathlib import Path
 from ingest.articles.passages import SPLITTER
 from ingest.updater import Model
 from rag.config import Config
-from rag.store.catalog import Catalog, check_built_with
+from rag.store.catalog.reading import Catalog, check_built_with
+from rag.store.catalog.rows import StoredArticle
+from rag.store.catalog.salvage import DAMAGE, Salvage
+from rag.store.catalog.source_states import SourceStates
 from rag.store.convert import convert
 from rag.store.files import CATALOG, announce, has_old_format, store_in_use
 from rag.store.lock import locked
 from rag.store.rebuild import ARTICLES_AT_ONCE, Contents, fill
 from rag.store.rebuild import rebuild as rebuild_index
-from rag.store.rows import StoredArticle
-from rag.store.salvage import DAMAGE, Salvage
-from rag.store.source_states import SourceStates
 from rag.store.verify import Problems, discard_damaged, verify
 from rag.store.writer import open_for_writing
 

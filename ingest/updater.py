@@ -16,8 +16,8 @@ from ingest.sources.collector import Collected, Seen
 from ingest.sources.files import is_gone, is_url
 from rag.models.embedding import Embedder, Vectors, load_embedder
 from rag.schema import Article, ArticleEntry, Copy, Failure, Passage
-from rag.store.rows import StoredArticle
-from rag.store.source_states import SourceState
+from rag.store.catalog.rows import StoredArticle
+from rag.store.catalog.source_states import SourceState
 from rag.store.writer import IndexWriter
 
 STEP_CHARACTERS = 150_000

@@ -14,8 +14,8 @@ from rag.models.embedding import Vectors
 from rag.retrieval.confidence import features_of
 from rag.retrieval.scoring import QuestionProfile, is_prose
 from rag.schema import Answer, Hit, Passage
+from rag.store.catalog.rows import StoredPassage
 from rag.store.index import Index
-from rag.store.rows import StoredPassage
 
 MOST_SUGGESTED = 3
 MOST_TRIED = 12

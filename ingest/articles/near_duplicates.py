@@ -9,7 +9,7 @@ from zlib import crc32
 import numpy as np
 
 from rag.models.embedding import Vectors, normalized
-from rag.store.rows import Neighbour
+from rag.store.catalog.rows import Neighbour
 
 SHINGLE = 3
 """Words of a shingle, the unit in which articles are compared."""

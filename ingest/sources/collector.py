@@ -19,7 +19,7 @@ from ingest.sources.opener import Opener
 from ingest.sources.sites import Sites, version_of
 from rag.errors import ReadError
 from rag.schema import Article, Failure, Notice
-from rag.store.source_states import SourceState
+from rag.store.catalog.source_states import SourceState
 
 SIZE_OF_A_PAGE = 50_000
 """Bytes that a URL counts for in the progress, before its size is known."""

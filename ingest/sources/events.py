@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ingest.content.types import Read, Unpublished
 from ingest.sources.files import Source
 from rag.schema import Failure, Notice
-from rag.store.source_states import SourceState
+from rag.store.catalog.source_states import SourceState
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 from ingest.content.types import Options
 from ingest.sources.files import Source, file_source, is_gone, is_url, url_source
 from rag.schema import Failure
-from rag.store.catalog import Catalog, IndexedOrigin
-from rag.store.source_states import SourceState, SourceStateWriter
+from rag.store.catalog.reading import Catalog, IndexedOrigin
+from rag.store.catalog.source_states import SourceState, SourceStateWriter
 
 READING_VERSION = 2
 """Raised when readers give other articles for the same source, so that all sources are read again."""

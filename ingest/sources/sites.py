@@ -14,7 +14,7 @@ from ingest.sources.events import Changed, Listing, Unavailable, Unchanged
 from ingest.sources.files import Source, url_source
 from rag.errors import ReadError
 from rag.schema import Article, Failure, Notice
-from rag.store.source_states import SourceState
+from rag.store.catalog.source_states import SourceState
 
 if TYPE_CHECKING:
     from ingest.sources.fetch import Fetcher, Page

@@ -11,7 +11,7 @@ from rag.answer.citations import figures_differ
 from rag.language.question import FIGURE, answering, asked, has_answer_type, starts_with_anaphor
 from rag.retrieval.scoring import is_prose, jaccard
 from rag.schema import Draft, Hit, Quote, Statement
-from rag.store.fulltext import FullTextIndex
+from rag.store.derived.fulltext import FullTextIndex
 from rag.store.index import Index
 
 PASSAGE_WEIGHT = 0.3

@@ -19,7 +19,7 @@ from rag.language.facts import Facts, facts_of, lower_words
 from rag.models.cross_encoders import Entailment
 from rag.models.embedding import Embedder, Vectors, normalized
 from rag.schema import Passage, Quote
-from rag.store.fulltext import FullTextIndex
+from rag.store.derived.fulltext import FullTextIndex
 from rag.store.index import Index
 
 SUPPORTED, CLEARLY_SUPPORTED = 0.6, 0.7

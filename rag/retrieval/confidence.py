@@ -12,7 +12,7 @@ from typing import Self
 from rag.language.question import can_deny, denies, named
 from rag.retrieval.scoring import QuestionProfile
 from rag.schema import Hit, long_date
-from rag.store.fulltext import FullTextIndex
+from rag.store.derived.fulltext import FullTextIndex
 
 FITTED = "confidence.json"
 LONG_QUESTION = 20

@@ -9,7 +9,7 @@ from dataclasses import replace
 from rag.language.english import NO_NAMES
 from rag.language.question import NAMED
 from rag.schema import Query, Turn
-from rag.store.fulltext import FullTextIndex
+from rag.store.derived.fulltext import FullTextIndex
 from rag.store.index import Index
 
 DEPENDENT, UNCLEAR, INDEPENDENT = 1.0, 0.3, 0.0

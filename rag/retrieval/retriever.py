@@ -14,10 +14,10 @@ from rag.models.cross_encoders import Reranker
 from rag.models.embedding import Embedder, Vectors
 from rag.retrieval.scoring import QuestionProfile, jaccard, sentence_fits
 from rag.schema import Filters, Hit, Passage, Query
-from rag.store.fulltext import FullTextIndex
+from rag.store.catalog.rows import StoredPassage
+from rag.store.derived.fulltext import FullTextIndex
 from rag.store.hints import ingest_command
 from rag.store.index import Index
-from rag.store.rows import StoredPassage
 
 RESCORED, RERANKED = 40, 20
 """So many of the best candidates are scored sentence by sentence, and so many of those by the reranker, if any."""

@@ -13,7 +13,7 @@ from rag.models import prompts
 from rag.models.llm import LanguageModel
 from rag.models.reasoning import ReasoningFilter
 from rag.schema import Query, Turn
-from rag.store.fulltext import FullTextIndex
+from rag.store.derived.fulltext import FullTextIndex
 
 TURNS = 4
 """The latest turns, which the prompt repeats."""

@@ -10,7 +10,7 @@ from typing import Self
 
 from rag.language.question import Asked, asked, has_answer_type
 from rag.schema import Passage
-from rag.store.fulltext import FullTextIndex
+from rag.store.derived.fulltext import FullTextIndex
 
 SENTENCE_WEIGHT, TITLE_WEIGHT, CONTEXT_WEIGHT = 0.2, 0.3, 0.3
 """Weights of the question's words that are in the sentence, in it or its title, and in those or what precedes it."""

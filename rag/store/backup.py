@@ -21,11 +21,10 @@ from typing import IO
 from pydantic import BaseModel
 
 from rag.errors import IndexMismatch, IndexMissing, StoreError
-from rag.store.catalog import Catalog, sql_errors
-from rag.store.files import CATALOG, new_store, store_in_use, use_store
+from rag.store.catalog.reading import Catalog, sql_errors
+from rag.store.files import CATALOG, FORMAT, new_store, store_in_use, use_store
 from rag.store.hints import restore_command
 from rag.store.lock import locked
-from rag.store.tables import FORMAT
 from rag.store.writer import IndexWriter
 
 MANIFEST = "pullquote-backup.json"

@@ -23,14 +23,14 @@ import numpy as np
 from rag.errors import IndexMismatch, StoreError
 from rag.models.embedding import Vectors, normalized
 from rag.schema import ArticleEntry, Copy, Passage
-from rag.store.catalog import Catalog
+from rag.store.catalog.reading import Catalog
+from rag.store.catalog.rows import StoredArticle, article_from, number_date, sentence_spans
+from rag.store.catalog.source_states import SourceState
+from rag.store.derived.chroma import BATCH, open_client
 from rag.store.files import CATALOG, OLD_DATABASE, delete_other_stores, has_old_format, store_in_use
 from rag.store.hints import new_index_hint
 from rag.store.lock import locked
 from rag.store.rebuild import Contents, Embed, Progress, fill
-from rag.store.rows import StoredArticle, article_from, number_date, sentence_spans
-from rag.store.source_states import SourceState
-from rag.store.vectors import BATCH, open_client
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client

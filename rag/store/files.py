@@ -17,8 +17,9 @@ from pydantic import BaseModel, ValidationError
 
 from rag.errors import IndexMismatch, IndexMissing
 from rag.store.hints import convert_command, ingest_command
-from rag.store.tables import FORMAT
 
+FORMAT = 4
+"""Raised when the meaning of a row changes. Formats up to 3 kept articles in Chroma."""
 POINTER = "pullquote-index.json"
 """Names the store in use."""
 CATALOG, FULLTEXT, CHROMA, VECTORS = "catalog.sqlite3", "fulltext", "chroma", "vectors"

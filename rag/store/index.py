@@ -20,17 +20,18 @@ import numpy.typing as npt
 from rag.errors import StoreError
 from rag.models.embedding import Vectors
 from rag.schema import Article, ArticleEntry, Copy, Filters, Query
-from rag.store.catalog import Catalog, State, check_built_with
-from rag.store.columns import Columns
-from rag.store.dense import DenseIndex
-from rag.store.derived import open_columns, open_fulltext, open_matrices
+from rag.store.catalog.listing import Listing
+from rag.store.catalog.quantization import Keys
+from rag.store.catalog.reading import Catalog, State, check_built_with
+from rag.store.catalog.rows import StoredPassage, article_from, date_number
+from rag.store.derived.columns import Columns
+from rag.store.derived.dense import DenseIndex
+from rag.store.derived.fulltext import FullTextIndex
+from rag.store.derived.matrix import Matrix
+from rag.store.derived.scan import Mask
+from rag.store.derived.sync import open_columns, open_fulltext, open_matrices
 from rag.store.files import CATALOG, FULLTEXT, POINTER, DerivedState, store_in_use
-from rag.store.fulltext import FullTextIndex
 from rag.store.hints import repair_hint
-from rag.store.listing import Listing
-from rag.store.matrix import Keys, Matrix
-from rag.store.rows import StoredPassage, article_from, date_number
-from rag.store.scan import Mask
 
 MAX_COPIES = 20
 MAX_SOURCES = 10_000

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from rag.models.embedding import Vectors
 from rag.schema import Passage
-from rag.store.catalog import Catalog, sql_errors
-from rag.store.catalog_writer import create_catalog
+from rag.store.catalog.reading import Catalog, sql_errors
+from rag.store.catalog.rows import StoredArticle
+from rag.store.catalog.source_states import SourceState, SourceStates
+from rag.store.catalog.writing import create_catalog
 from rag.store.files import CATALOG, delete_other_stores, new_store, store_in_use, use_store
 from rag.store.lock import locked
-from rag.store.rows import StoredArticle
-from rag.store.source_states import SourceState, SourceStates
 from rag.store.writer import IndexWriter
 
 ARTICLES_AT_ONCE = 32

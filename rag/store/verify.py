@@ -11,16 +11,16 @@ import numpy as np
 from sqlalchemy import func, select, text
 
 from rag.errors import StoreError
-from rag.store.catalog import PAGE, Catalog, State
-from rag.store.columns import Columns
-from rag.store.derived import ARTICLE_MATRIX, COLUMNS, PASSAGE_MATRIX
+from rag.store.catalog.reading import PAGE, Catalog, State
+from rag.store.catalog.rows import StoredArticle
+from rag.store.catalog.salvage import DAMAGE, Salvage, SalvagedArticle
+from rag.store.catalog.tables import facets, passages, places
+from rag.store.derived.columns import Columns
+from rag.store.derived.fulltext import FullTextIndex
+from rag.store.derived.matrix import Matrix
+from rag.store.derived.probe import LIKE, ChromaFindings, Progress, probe
+from rag.store.derived.sync import ARTICLE_MATRIX, COLUMNS, PASSAGE_MATRIX
 from rag.store.files import CHROMA, FULLTEXT, VECTORS, DerivedState
-from rag.store.fulltext import FullTextIndex
-from rag.store.matrix import Matrix
-from rag.store.probe import LIKE, ChromaFindings, Progress, probe
-from rag.store.rows import StoredArticle
-from rag.store.salvage import DAMAGE, Salvage, SalvagedArticle
-from rag.store.tables import facets, passages, places
 
 FEW_UNFOUND, MOST_UNFOUND = 5, 0.01
 """So many passages, and this share of all, may not be found by their own vector: Chroma's search is approximate."""

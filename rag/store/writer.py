@@ -15,15 +15,15 @@ import numpy as np
 from rag.errors import IndexMismatch, IndexMissing
 from rag.models.embedding import Vectors
 from rag.schema import ArticleEntry, Copy, Span
-from rag.store.catalog import check_built_with, sql_errors
-from rag.store.catalog_writer import CatalogWriter, create_catalog
-from rag.store.derived import DerivedWriter
+from rag.store.catalog.reading import check_built_with, sql_errors
+from rag.store.catalog.rows import Neighbour, StoredArticle
+from rag.store.catalog.source_states import SourceStateWriter
+from rag.store.catalog.writing import CatalogWriter, create_catalog
+from rag.store.derived.fulltext import FullTextIndex
+from rag.store.derived.sync import DerivedWriter
 from rag.store.files import CATALOG, delete_other_stores, new_store, store_in_use, use_store
-from rag.store.fulltext import FullTextIndex
 from rag.store.hints import new_index_hint
 from rag.store.lock import locked
-from rag.store.rows import Neighbour, StoredArticle
-from rag.store.source_states import SourceStateWriter
 
 REMOVED_AT_ONCE = 1000
 

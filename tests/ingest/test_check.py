@@ -20,11 +20,11 @@ from ingest.check import Findings, check, rebuild, repair
 from rag.config import Config
 from rag.errors import IndexLocked, IndexMismatch, IndexMissing, StoreError
 from rag.schema import Query
-from rag.store.catalog import PAGE_BYTES
+from rag.store.catalog.reading import PAGE_BYTES
+from rag.store.derived.chroma import ChromaVectors
+from rag.store.derived.fulltext import FullTextIndex
 from rag.store.files import CATALOG, CHROMA, FULLTEXT, POINTER, VECTORS, DerivedState, store_in_use
-from rag.store.fulltext import FullTextIndex
 from rag.store.index import Index
-from rag.store.vectors import ChromaVectors
 from rag.store.verify import Problems
 from rag.store.writer import open_for_writing
 from tests.support.hashing import DIMENSION, HashEmbedder

@@ -71,14 +71,15 @@ def in_small_steps() -> None:
     import tantivy  # noqa: F401
 
     from ingest import pipeline, updater
-    from rag.store import derived, vectors, writer
+    from rag.store import writer
+    from rag.store.derived import chroma, sync
 
     pipeline.BATCH_ITEMS = 5
     updater.STEP_CHARACTERS = 3000
     updater.load_embedder = lambda name: HashEmbedder()  # type: ignore[attr-defined]
     writer.REMOVED_AT_ONCE = 3
     rebuild_module.ARTICLES_AT_ONCE = 3
-    derived.COMMIT_PASSAGES, derived.CHROMA_BATCH, derived.MOST_BEHIND, vectors.BATCH = 8, 12, 0, 4
+    sync.COMMIT_PASSAGES, sync.CHROMA_BATCH, sync.MOST_BEHIND, chroma.BATCH = 8, 12, 0, 4
 
 
 def run_in_small_steps(command: str, index: str, *ids: str) -> None:

@@ -71,7 +71,7 @@ def main() -> None:
     import rag.chain
     import rag.store.backup
     from rag.store import vectors
-    from rag.store.dense import DenseIndex
+    from rag.store.derived.dense import DenseIndex
     from tests.support.hashing import HashEmbedder
 
     ingest.updater.load_embedder = rag.chain.load_embedder = lambda name: HashEmbedder()  # type: ignore[attr-defined]

@@ -10,8 +10,8 @@ import numpy as np
 
 from ingest.articles.passages import split
 from rag.schema import Article, ArticleEntry, Passage
+from rag.store.catalog.rows import StoredArticle
 from rag.store.index import Index
-from rag.store.rows import StoredArticle
 from rag.store.writer import open_for_writing
 
 MODEL = "model"

@@ -15,8 +15,8 @@ import numpy as np
 
 from rag.models.embedding import Vectors
 from rag.schema import Passage
-from rag.store.rows import StoredArticle, date_number
-from rag.store.source_states import SourceState
+from rag.store.catalog.rows import StoredArticle, date_number
+from rag.store.catalog.source_states import SourceState
 from tests.support.store import MODEL
 
 STATES = [

@@ -17,15 +17,15 @@ from ingest.articles.passages import split
 from rag.models.embedding import Vectors, normalized
 from rag.schema import NO_FILTERS, Article, Filters, Passage, Query
 from rag.store import files
-from rag.store.catalog import Catalog
-from rag.store.columns import Columns
-from rag.store.derived import ARTICLE_MATRIX, COLUMNS, PASSAGE_MATRIX, article_vectors
+from rag.store.catalog.reading import Catalog
+from rag.store.catalog.rows import StoredArticle
+from rag.store.derived.chroma import ChromaVectors
+from rag.store.derived.columns import Columns
+from rag.store.derived.fulltext import FullTextIndex
+from rag.store.derived.matrix import Matrix
+from rag.store.derived.sync import ARTICLE_MATRIX, COLUMNS, PASSAGE_MATRIX, article_vectors
 from rag.store.files import CATALOG, CHROMA, FULLTEXT, VECTORS, store_in_use
-from rag.store.fulltext import FullTextIndex
 from rag.store.index import Index
-from rag.store.matrix import Matrix
-from rag.store.rows import StoredArticle
-from rag.store.vectors import ChromaVectors
 from rag.store.writer import IndexWriter, open_for_writing
 
 MODEL, SPLITTER, DIMENSION = "model", "splitter", 4

@@ -16,7 +16,7 @@ from rag.chain import Chain
 from rag.config import Config
 from rag.models.embedding import load_embedder
 from rag.schema import Article
-from rag.store.rows import StoredArticle
+from rag.store.catalog.rows import StoredArticle
 from rag.store.writer import open_for_writing
 from tests.support.llm_server import scripted
 from tests.ui.page.test_browser import CHROMIUM, ask, browser, opened, tab  # noqa: F401

@@ -149,8 +149,8 @@ def articles(
     as_json: AsJson = False,
 ) -> None:
     """List the articles of the index, newest first."""
+    from rag.store.catalog.listing import Order
     from rag.store.index import Index
-    from rag.store.listing import Order
 
     with errors_as_lines():
         config = Config.load(index=index)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from rag.errors import PullquoteError
 from rag.language.text import visible
 from rag.schema import ArticleEntry
+from rag.store.catalog.listing import COLUMNS, Order, Term
 from rag.store.index import Index
-from rag.store.listing import COLUMNS, Order, Term
 
 ROWS = 50
 """Articles on one page of the table."""

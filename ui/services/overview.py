@@ -12,8 +12,8 @@ from math import log
 import numpy as np
 
 from rag.schema import long_date
+from rag.store.catalog.listing import DAY, MONTH, YEAR
 from rag.store.index import Index
-from rag.store.listing import DAY, MONTH, YEAR
 from ui.services.refreshed import Refreshed
 
 MOST_BARS = 120

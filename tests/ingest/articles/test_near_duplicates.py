@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.articles.near_duplicates import SAME_ARTICLE, near_duplicate_groups, resemblance, sketch
-from rag.store.rows import Neighbour
+from rag.store.catalog.rows import Neighbour
 
 WORDS = [f"word{n}" for n in range(400)]
 STORY = " ".join(WORDS)

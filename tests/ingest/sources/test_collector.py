@@ -14,8 +14,8 @@ from ingest.sources.known import IndexedSources, KnownSources
 from ingest.sources.opener import Opener
 from ingest.sources.sites import Sites
 from rag.schema import Article
-from rag.store.rows import StoredArticle
-from rag.store.source_states import SourceState
+from rag.store.catalog.rows import StoredArticle
+from rag.store.catalog.source_states import SourceState
 from rag.store.writer import IndexWriter, open_for_writing
 from tests.support.hashing import HashEmbedder
 

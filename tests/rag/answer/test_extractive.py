@@ -17,7 +17,7 @@ from rag.answer.extractive import (
     with_antecedents,
 )
 from rag.schema import Article, Hit, Passage, Quote
-from rag.store.fulltext import FullTextIndex
+from rag.store.derived.fulltext import FullTextIndex
 
 TEXT = "The pier was closed by a storm. Too short. The pier opens again in May, the harbor master said."
 

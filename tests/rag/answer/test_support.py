@@ -16,7 +16,7 @@ from rag.config import Config
 from rag.errors import ModelError
 from rag.models.cross_encoders import load_entailment
 from rag.schema import Passage
-from rag.store.fulltext import FullTextIndex
+from rag.store.derived.fulltext import FullTextIndex
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rag.retrieval.confidence import Confidence, Features, features_of
 from rag.retrieval.scoring import QuestionProfile
 from rag.schema import Hit, Passage
-from rag.store.fulltext import FullTextIndex
+from rag.store.derived.fulltext import FullTextIndex
 
 TEXT = "The pier was closed by a storm. It did not open again in 1987."
 SENTENCES = ((0, 31), (32, 62))

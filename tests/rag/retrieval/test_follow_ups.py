@@ -7,7 +7,7 @@ import pytest
 from rag.chain import Chain
 from rag.retrieval.follow_ups import DEPENDENT, INDEPENDENT, UNCLEAR, carried_words, dependence, in_context, names_in
 from rag.schema import Query, Turn
-from rag.store.fulltext import FullTextIndex
+from rag.store.derived.fulltext import FullTextIndex
 
 IRAQ = "What did Iraq tell the Security Council?"
 

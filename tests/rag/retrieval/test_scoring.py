@@ -8,7 +8,7 @@ import pytest
 
 from rag.retrieval.scoring import QuestionProfile, is_prose, jaccard, sentence_fits
 from rag.schema import Passage
-from rag.store.fulltext import FullTextIndex
+from rag.store.derived.fulltext import FullTextIndex
 
 TEXT = "The pier was closed by a storm. It opens again in May."
 PASSAGE = Passage("a#0", "a", "d", 0, 0, len(TEXT), TEXT, ((0, 31), (32, 54)), "Harbor", "", "", "", None)

@@ -17,9 +17,9 @@ from ingest.articles.passages import split
 from rag.errors import IndexLocked, IndexMismatch, IndexMissing, StoreError
 from rag.schema import Article, Query
 from rag.store.backup import MANIFEST, back_up, restore
+from rag.store.catalog.rows import StoredArticle
 from rag.store.files import CATALOG, POINTER, store_in_use
 from rag.store.index import Index
-from rag.store.rows import StoredArticle
 from rag.store.verify import Problems, verify
 from rag.store.writer import IndexWriter, open_for_writing
 from tests.support.hashing import HashEmbedder

@@ -18,15 +18,15 @@ import pytest
 from rag.errors import IndexLocked, IndexMismatch, IndexMissing, StoreError
 from rag.models.embedding import Vectors, normalized
 from rag.schema import Copy, Passage
-from rag.store.catalog import Catalog
+from rag.store.catalog.reading import Catalog
+from rag.store.catalog.rows import StoredArticle
+from rag.store.catalog.source_states import SourceState, SourceStates
 from rag.store.convert import ARTICLES_AT_ONCE, convert
+from rag.store.derived.chroma import open_client
 from rag.store.files import CATALOG, POINTER, has_old_format, store_in_use
 from rag.store.index import Index
 from rag.store.lock import locked
 from rag.store.rebuild import Embed
-from rag.store.rows import StoredArticle
-from rag.store.source_states import SourceState, SourceStates
-from rag.store.vectors import open_client
 from tests.support.old_index import STATES, old_pair, other_files, put_passages
 from tests.support.store import LONG, MODEL, Killed, assert_in_step, killed_before, nearest_articles, opened, stored
 

@@ -20,10 +20,10 @@ import pytest
 from rag.errors import IndexMismatch, IndexMissing, StoreError
 from rag.models.embedding import normalized
 from rag.schema import Copy, Filters, Query
-from rag.store import derived
-from rag.store.catalog import Catalog
+from rag.store.catalog.reading import Catalog
+from rag.store.derived import sync
+from rag.store.derived.fulltext import FullTextIndex
 from rag.store.files import CATALOG, CHROMA, FULLTEXT, POINTER, VECTORS, store_in_use
-from rag.store.fulltext import FullTextIndex
 from rag.store.index import MAX_COPIES, Index
 from rag.store.rebuild import rebuild
 from tests.conftest import ROOT
@@ -534,4 +534,4 @@ def test_the_catalogue_of_a_reader_does_not_hold_up_a_writer(folder: Path) -> No
     assert next(derived_pages)
     write(folder, stored("a", 3, "New."))
     assert [entry.id for entry in Index(folder, MODEL).articles()] == ["b", "c", "a"]
-    assert derived.open_fulltext(store_in_use(folder), catalog).count == 3
+    assert sync.open_fulltext(store_in_use(folder), catalog).count == 3

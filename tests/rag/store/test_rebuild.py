@@ -16,12 +16,12 @@ from rag.errors import IndexLocked, IndexMismatch, IndexMissing
 from rag.models.embedding import Vectors, normalized
 from rag.schema import Copy, Passage
 from rag.store import rebuild as module
-from rag.store.catalog import Catalog
+from rag.store.catalog.reading import Catalog
+from rag.store.catalog.source_states import SourceState
 from rag.store.files import CATALOG, store_in_use
 from rag.store.index import Index
 from rag.store.lock import locked
 from rag.store.rebuild import rebuild
-from rag.store.source_states import SourceState
 from tests.support.store import (
     LONG,
     MODEL,

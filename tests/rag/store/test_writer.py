@@ -17,11 +17,11 @@ import pytest
 from rag.errors import IndexLocked, IndexMismatch, StoreError
 from rag.models.embedding import normalized
 from rag.schema import Copy
-from rag.store import derived
+from rag.store.catalog.rows import Neighbour, StoredArticle
+from rag.store.catalog.source_states import SourceState
+from rag.store.derived import sync
 from rag.store.files import CHROMA, FULLTEXT, STATE, VECTORS, store_in_use
 from rag.store.index import Index
-from rag.store.rows import Neighbour, StoredArticle
-from rag.store.source_states import SourceState
 from rag.store.writer import IndexWriter, open_for_writing
 from tests.support.store import (
     LONG,
@@ -188,7 +188,7 @@ def test_more_passages_than_one_request_of_chroma_takes(folder: Path) -> None:
 @pytest.mark.parametrize("part", [FULLTEXT, CHROMA, VECTORS])
 @pytest.mark.parametrize("harm", ["lost", "stale", "broken", "empty"])
 def test_a_writer_repairs_what_is_derived(folder: Path, monkeypatch: pytest.MonkeyPatch, part: str, harm: str) -> None:
-    monkeypatch.setattr(derived, "MOST_BEHIND", 0)
+    monkeypatch.setattr(sync, "MOST_BEHIND", 0)
     write(folder, stored("a", 0), stored("b", 1, LONG), stored("c", 2))
     before = folder.parent / "before"
     shutil.copytree(folder, before)
@@ -251,8 +251,8 @@ def test_a_write_that_is_killed_at_any_step(
 
     def settings() -> None:
         for name in ("COMMIT_PASSAGES", "CHROMA_BATCH"):
-            monkeypatch.setattr(derived, name, at_once)
-        monkeypatch.setattr(derived, "MOST_BEHIND", 0)
+            monkeypatch.setattr(sync, name, at_once)
+        monkeypatch.setattr(sync, "MOST_BEHIND", 0)
 
     settings()
     start = tmp_path / "start"
@@ -329,12 +329,12 @@ def test_a_reader_that_opened_an_empty_index_sees_what_a_killed_write_committed(
 def test_what_a_killed_update_of_chroma_wrote_is_removed_with_its_article(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rag.store.vectors import ChromaVectors
+    from rag.store.derived.chroma import ChromaVectors
 
     def killed(*_: object) -> None:
         raise Killed
 
-    monkeypatch.setattr(derived, "MOST_BEHIND", 0)
+    monkeypatch.setattr(sync, "MOST_BEHIND", 0)
     write(folder, stored("a", 0))
     with monkeypatch.context() as patch:
         patch.setattr(ChromaVectors, "record", killed)

@@ -17,8 +17,8 @@ import pytest
 from ingest.pipeline import Standing
 from ingest.readers.registry import KINDS, PLACES
 from rag.schema import IngestReport
+from rag.store.derived.chroma import open_client
 from rag.store.index import Index
-from rag.store.vectors import open_client
 from tests.conftest import ROOT
 from tests.support.hashing import HashEmbedder
 from tests.support.old_index import old_pair

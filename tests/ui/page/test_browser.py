@@ -29,7 +29,7 @@ from rag.chain import LONGEST_QUESTION, Chain, Scope  # noqa: E402
 from rag.config import Config  # noqa: E402
 from rag.models.embedding import load_embedder  # noqa: E402
 from rag.schema import Answer, Article, Turn  # noqa: E402
-from rag.store.rows import StoredArticle  # noqa: E402
+from rag.store.catalog.rows import StoredArticle  # noqa: E402
 from rag.store.writer import open_for_writing  # noqa: E402
 from tests.support.llm_server import BREAK, Scripted, scripted  # noqa: E402
 from tests.support.parrot import OneArticle, Parrot  # noqa: E402

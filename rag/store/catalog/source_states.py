@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, Select, bindparam, delete, insert, select
 
-from rag.store.catalog import Catalog, at_or_below
-from rag.store.catalog_writer import CatalogWriter
-from rag.store.rows import Values
-from rag.store.tables import sources
+from rag.store.catalog.reading import Catalog, at_or_below
+from rag.store.catalog.rows import Values
+from rag.store.catalog.tables import sources
+from rag.store.catalog.writing import CatalogWriter
 
 
 @dataclass(frozen=True, slots=True)

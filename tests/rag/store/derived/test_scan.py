@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from rag.models.embedding import Vectors, normalized
-from rag.store import scan
-from rag.store.matrix import Matrix
-from rag.store.scan import Scan
+from rag.store.derived import scan
+from rag.store.derived.matrix import Matrix
+from rag.store.derived.scan import Scan
 
 
 def clustered(rows: int, dimension: int, seed: int = 1) -> Vectors:

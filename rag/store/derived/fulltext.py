@@ -18,8 +18,8 @@ import tantivy
 from rag.errors import StoreError
 from rag.language.english import FUNCTION_WORDS
 from rag.schema import NO_FILTERS, Filters, Passage
+from rag.store.catalog.rows import date_number
 from rag.store.hints import repair_hint
-from rag.store.rows import date_number
 
 HEAP_BYTES = 64_000_000
 ANALYZER = "english"

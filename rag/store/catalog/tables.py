@@ -15,9 +15,6 @@ from sqlalchemy import (
     Text,
 )
 
-FORMAT = 4
-"""Raised when the meaning of a row changes. Formats up to 3 kept articles in Chroma."""
-
 _Key = BigInteger().with_variant(Integer, "sqlite")  # in SQLite only INTEGER names the row's own number
 tables = MetaData()
 
@@ -111,7 +108,7 @@ passages = Table(
 """A row never changes: an article that changes gets new passages. Joined, an article's passages are its text.
 
 `sentences` is a JSON list of spans; `vector` is quantized, and so are `sentence_vectors`, without scales.
-The checksums are those of `rag.store.rows`: what a damaged disk returns is not quoted.
+The checksums are those of `rag.store.catalog.rows`: what a damaged disk returns is not quoted.
 """
 
 places = Table(

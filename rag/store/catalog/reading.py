@@ -37,10 +37,8 @@ from sqlalchemy.pool import QueuePool
 from rag.errors import IndexMismatch, StoreError
 from rag.models.embedding import Vectors
 from rag.schema import ArticleEntry, Passage
-from rag.store.hints import new_index_hint, rebuild_command, repair_hint
-from rag.store.matrix import Keys
-from rag.store.quantization import restored_from
-from rag.store.rows import (
+from rag.store.catalog.quantization import Keys, restored_from
+from rag.store.catalog.rows import (
     StoredArticle,
     StoredPassage,
     article_from,
@@ -50,7 +48,8 @@ from rag.store.rows import (
     unpack_sentences,
     whole_rows,
 )
-from rag.store.tables import articles, facets, passages, places, removals, state
+from rag.store.catalog.tables import articles, facets, passages, places, removals, state
+from rag.store.hints import new_index_hint, rebuild_command, repair_hint
 
 PAGE = 1000
 BUSY_SECONDS = 60
@@ -74,7 +73,7 @@ _VALUES: BindParameter[Any] = bindparam("values", expanding=True)
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The catalogue's row of state; see rag.store.tables."""
+    """The catalogue's row of state; see rag.store.catalog.tables."""
 
     identity: str
     embedding_model: str

@@ -15,11 +15,9 @@ import numpy as np
 from sqlalchemy import Column, RowMapping, Select, func, select
 
 from rag.errors import StoreError
-from rag.store.catalog import Catalog, State
-from rag.store.files import CATALOG
-from rag.store.hints import new_index_hint, restore_command
-from rag.store.quantization import SCALE_BYTES, restored_from
-from rag.store.rows import (
+from rag.store.catalog.quantization import SCALE_BYTES, restored_from
+from rag.store.catalog.reading import Catalog, State
+from rag.store.catalog.rows import (
     StoredArticle,
     article_checksum,
     article_from,
@@ -29,8 +27,10 @@ from rag.store.rows import (
     unpack_sentences,
     vector_checksum,
 )
-from rag.store.source_states import SourceState, SourceStates
-from rag.store.tables import articles, passages
+from rag.store.catalog.source_states import SourceState, SourceStates
+from rag.store.catalog.tables import articles, passages
+from rag.store.files import CATALOG
+from rag.store.hints import new_index_hint, restore_command
 
 AT_ONCE = 200
 """Articles that are read at once."""

@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.models.embedding import Vectors, normalized
-from rag.store.quantization import SCALE_BYTES, Rows, products, quantized
+from rag.store.catalog.quantization import SCALE_BYTES, Keys, Rows, products, quantized
 
-Keys = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
 Scored = tuple[Keys, Scores]
 """Keys and the similarities of their vectors to a question's."""

@@ -12,6 +12,8 @@ from rag.models.embedding import Vectors, normalized
 
 SCALE_BYTES = 4
 
+Keys = npt.NDArray[np.int64]
+"""Numbers of articles or passages in the catalogue."""
 Rows = npt.NDArray[np.int8]
 """Shape (vectors, SCALE_BYTES + dimension)."""
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from rag.errors import StoreError
 from rag.models.embedding import Vectors
-from rag.store.catalog import Catalog
-from rag.store.chroma_files import has_checksums, is_intact
+from rag.store.catalog.reading import Catalog
+from rag.store.derived.chroma import ChromaVectors
+from rag.store.derived.chroma_files import has_checksums, is_intact
 from rag.store.files import CATALOG, CHROMA
-from rag.store.vectors import ChromaVectors
 
 LIKE = 0.995
 """The least cosine of a vector to the same one in the catalogue, which has fewer digits."""
@@ -34,7 +34,7 @@ Progress = Callable[[int, int], object]
 _START = """
 import sys
 sys.path[:0] = [path for path in sys.argv[3:] if path not in sys.path]
-from rag.store.probe import main
+from rag.store.derived.probe import main
 main(sys.argv[1], sys.argv[2])
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.store.chroma_files import (
+from rag.store.derived.chroma_files import (
     DATABASE,
     SQLITE_HEADER,
     WRITTEN,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.store.source_states import SourceState
+from rag.store.catalog.source_states import SourceState
 from rag.store.writer import IndexWriter, open_for_writing
 
 PIER = SourceState("/bay/pier.md", "pier.md", "1", '2;{"title": "headline"}', articles=1)

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.models.embedding import Vectors, normalized
-from rag.store import matrix
-from rag.store.matrix import Matrix, best
-from rag.store.quantization import quantized, restored
+from rag.store.catalog.quantization import quantized, restored
+from rag.store.derived import matrix
+from rag.store.derived.matrix import Matrix, best
 
 IDENTITY = "0123456789abcdef" * 2
 

@@ -15,8 +15,8 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, Table, bindparam, delete, insert, select, update
 
 from rag.schema import Copy
-from rag.store.catalog import MOST_VALUES, PAGE_BYTES, Catalog, Removal, State, open_engine, sql_errors
-from rag.store.rows import (
+from rag.store.catalog.reading import MOST_VALUES, PAGE_BYTES, Catalog, Removal, State, open_engine, sql_errors
+from rag.store.catalog.rows import (
     StoredArticle,
     Values,
     article_values,
@@ -25,7 +25,8 @@ from rag.store.rows import (
     passage_values,
     place_values,
 )
-from rag.store.tables import FORMAT, articles, facets, listing, passages, places, removals, state, tables
+from rag.store.catalog.tables import articles, facets, listing, passages, places, removals, state, tables
+from rag.store.files import FORMAT
 
 _KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag.store.columns import Columns
+from rag.store.derived.columns import Columns
 
 
 @pytest.fixture

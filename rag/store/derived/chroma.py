@@ -17,10 +17,11 @@ import numpy as np
 
 from rag.errors import StoreError
 from rag.models.embedding import Vectors
-from rag.store.chroma_files import has_checksums, is_intact, reserved
+from rag.store.catalog.quantization import Keys
+from rag.store.derived.chroma_files import has_checksums, is_intact, reserved
+from rag.store.derived.matrix import Scored
 from rag.store.files import DerivedState
 from rag.store.hints import repair_hint
-from rag.store.matrix import Keys, Scored
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client

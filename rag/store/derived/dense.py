@@ -16,10 +16,11 @@ import numpy as np
 
 from rag.errors import StoreError
 from rag.models.embedding import Vectors
+from rag.store.catalog.quantization import Keys
+from rag.store.derived.chroma import ChromaVectors
+from rag.store.derived.matrix import Matrix, Scored, Scores, best
+from rag.store.derived.scan import Mask, Scan
 from rag.store.files import CHROMA, DerivedState
-from rag.store.matrix import Keys, Matrix, Scored, Scores, best
-from rag.store.scan import Mask, Scan
-from rag.store.vectors import ChromaVectors
 
 GRAPH_PASSAGES = 400_000
 """Passages from which on Chroma's graph is searched: below, a scan takes no longer, finds more, and needs no memory."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Select, and_, case, false, func, literal, select
 
 from rag.schema import ArticleEntry
-from rag.store.catalog import MOST_VALUES, Catalog
-from rag.store.tables import articles, facets, listing, places
+from rag.store.catalog.reading import MOST_VALUES, Catalog
+from rag.store.catalog.tables import articles, facets, listing, places
 
 COLUMNS = {
     "title": listing.c.name,

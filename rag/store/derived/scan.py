@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.models.embedding import Vectors
-from rag.store.matrix import Keys, Matrix, Scored
+from rag.store.catalog.quantization import Keys
+from rag.store.derived.matrix import Matrix, Scored
 
 RANKED = 10_000
 """Candidates that are ranked by their numbers. Fewer vectors than twice as many are all ranked."""

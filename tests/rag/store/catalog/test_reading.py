@@ -15,10 +15,10 @@ import pytest
 
 from rag.errors import StoreError
 from rag.schema import Copy
-from rag.store import catalog as module
-from rag.store.catalog import Catalog, IndexedOrigin
-from rag.store.catalog_writer import CatalogWriter, create_catalog
-from rag.store.rows import StoredArticle
+from rag.store.catalog import reading as module
+from rag.store.catalog.reading import Catalog, IndexedOrigin
+from rag.store.catalog.rows import StoredArticle
+from rag.store.catalog.writing import CatalogWriter, create_catalog
 from tests.support.store import LONG, stored
 
 
@@ -27,7 +27,7 @@ def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CatalogWriter:
     """An empty catalogue, whose requests take three rows or values at once."""
     monkeypatch.setattr(module, "MOST_VALUES", 3)
     monkeypatch.setattr(module, "PAGE", 3)
-    monkeypatch.setattr("rag.store.catalog_writer.MOST_VALUES", 3)
+    monkeypatch.setattr("rag.store.catalog.writing.MOST_VALUES", 3)
     create_catalog(tmp_path / "c.sqlite3", "model", "splitter")
     return CatalogWriter(tmp_path, tmp_path / "c.sqlite3")
 

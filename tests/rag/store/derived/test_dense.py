@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag.store import dense, derived
-from rag.store.catalog import Catalog
-from rag.store.dense import DenseIndex
-from rag.store.derived import open_matrices
+from rag.store.catalog.reading import Catalog
+from rag.store.derived import dense, sync
+from rag.store.derived.chroma import ChromaVectors
+from rag.store.derived.dense import DenseIndex
+from rag.store.derived.sync import open_matrices
 from rag.store.files import CATALOG, CHROMA, DerivedState, store_in_use
-from rag.store.vectors import ChromaVectors
 from tests.support.store import MODEL, axis, opened, stored, write
 
 Make = Callable[[int], DenseIndex]
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     """The vectors of the index, as a reader opens them; Chroma is searched from a number of passages on."""
-    monkeypatch.setattr(derived, "MOST_BEHIND", 0)
+    monkeypatch.setattr(sync, "MOST_BEHIND", 0)
     monkeypatch.setattr(dense, "REOPEN_PASSAGES", 3)
     monkeypatch.setattr(dense, "OPENING_SHARE", 1e9)  # no pause before the next opening
     made: list[DenseIndex] = []

@@ -18,8 +18,10 @@ import numpy as np
 from rag.errors import StoreError
 from rag.models.embedding import Vectors
 from rag.schema import Passage
-from rag.store.catalog import PAGE, Catalog, Removal, State
-from rag.store.chroma_files import (
+from rag.store.catalog.reading import PAGE, Catalog, Removal, State
+from rag.store.catalog.rows import StoredArticle, date_number
+from rag.store.derived.chroma import ChromaVectors
+from rag.store.derived.chroma_files import (
     forget_checksums,
     has_checksums,
     is_complete,
@@ -27,13 +29,11 @@ from rag.store.chroma_files import (
     record_checksums,
     reserved,
 )
-from rag.store.columns import Columns
+from rag.store.derived.columns import Columns
+from rag.store.derived.fulltext import FullTextIndex
+from rag.store.derived.matrix import Matrix
+from rag.store.derived.probe import probe
 from rag.store.files import CHROMA, FULLTEXT, VECTORS, DerivedState
-from rag.store.fulltext import FullTextIndex
-from rag.store.matrix import Matrix
-from rag.store.probe import probe
-from rag.store.rows import StoredArticle, date_number
-from rag.store.vectors import ChromaVectors
 
 PASSAGE_MATRIX, ARTICLE_MATRIX, COLUMNS = "passages.i8", "articles.i8", "passages.columns"
 COMMIT_PASSAGES, COMMIT_SECONDS = 2_000, 2.0

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from rag.errors import StoreError
-from rag.store import vectors
+from rag.store.derived import chroma as module
+from rag.store.derived.chroma import ChromaVectors
 from rag.store.files import CHROMA, DerivedState
-from rag.store.vectors import ChromaVectors
 from tests.conftest import ROOT
 
 IDENTITY = "ab" * 16
@@ -81,7 +81,7 @@ def test_requests_are_split(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
         monkeypatch.setattr(Collection, name, call)
 
-    monkeypatch.setattr(vectors, "BATCH", 3)
+    monkeypatch.setattr(module, "BATCH", 3)
     for name in ("get", "upsert", "delete"):
         limited(name)
     chroma, keys = ChromaVectors.create(folder, IDENTITY), list(range(1, 11))

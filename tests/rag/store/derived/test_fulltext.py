@@ -12,7 +12,7 @@ import pytest
 
 from rag.errors import StoreError
 from rag.schema import Filters, Passage
-from rag.store.fulltext import FullTextIndex
+from rag.store.derived.fulltext import FullTextIndex
 
 
 def passage(key: int, name: str, text: str, published: date | None = None, source: str = "") -> Passage:

@@ -20,8 +20,8 @@ from sqlalchemy import RowMapping
 from rag.errors import StoreError
 from rag.models.embedding import Vectors, normalized
 from rag.schema import Article, ArticleEntry, Copy, Passage, Span, passage_id
+from rag.store.catalog.quantization import SCALE_BYTES, quantized
 from rag.store.hints import repair_hint
-from rag.store.quantization import SCALE_BYTES, quantized
 
 Values = dict[str, Any]
 """A row to insert, by column."""

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rag.store.matrix import Keys
-from rag.store.scan import Mask
+from rag.store.catalog.quantization import Keys
+from rag.store.derived.scan import Mask
 
 ROW = np.dtype([("published", "<i4"), ("source", "<i4")])
 """A `date_number`, and a source's key."""

@@ -1,0 +1,1 @@
+"""The catalogue: articles, passages and their vectors in SQL. Knows nothing of searching."""
