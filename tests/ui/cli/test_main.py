@@ -69,7 +69,7 @@ def test_a_shell_can_complete_the_commands() -> None:
     words = {"_PULLQUOTE_COMPLETE": "complete_bash", "COMP_WORDS": "pullquote re", "COMP_CWORD": "1"}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=os.environ | words)
-    assert done.stdout.split() == ["remove", "rebuild"]
+    assert done.stdout.split() == ["remove", "rebuild", "restore"]
 
 
 def test_help_does_not_load_what_it_does_not_need() -> None:
