@@ -1,6 +1,6 @@
 """The catalogue: articles, passages and their vectors in SQL; all other indexes are derived from it.
 
-With tables and source_states the only file that imports SQLAlchemy. Knows nothing of searching.
+Knows nothing of searching.
 """
 
 from __future__ import annotations
@@ -295,8 +295,8 @@ class Catalog:
             return connection.execute(query).mappings().all()
 
     def _rows(self, query: Select[Any], values: Iterable[str] | Iterable[int]) -> list[RowMapping]:
-        """The rows of a query with the parameter `values`, which may be any number."""
-        unique = list(dict.fromkeys(values))
+        """The rows of a query with the parameter `values`: any number of any values."""
+        unique = [value for value in dict.fromkeys(values) if _is_storable(value)]
         rows: list[RowMapping] = []
         with self.reading() as connection:
             for first in range(0, len(unique), MOST_VALUES):
@@ -327,6 +327,11 @@ class Catalog:
             return restored_from([row["vector"] for row in rows], self.dimension)
         except (ValueError, TypeError) as error:
             raise StoreError(f"a vector of {self.folder} is damaged; {repair_hint(self.folder)}") from error
+
+
+def _is_storable(value: str | int) -> bool:
+    """Whether a row can have this value: SQLite has no text with lone surrogates, which JSON can spell."""
+    return not isinstance(value, str) or not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 _STATE = select(*(state.c[name] for name in State.__dataclass_fields__))

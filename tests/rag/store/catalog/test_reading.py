@@ -162,3 +162,8 @@ def test_a_catalogue_that_another_program_holds(
     with writer.writing(), pytest.raises(StoreError, match=r"cannot be used \(database is locked\)"):
         other.forget_removals(0)
     other.forget_removals(0)
+
+
+def test_ids_that_no_row_can_have(writer: CatalogWriter) -> None:
+    assert writer.entries(["\ud800", "unknown"]) == {}
+    assert writer.passages_of("\ud800") == []
