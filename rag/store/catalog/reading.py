@@ -329,7 +329,7 @@ class Catalog:
             raise StoreError(f"a vector of {self.folder} is damaged; {repair_hint(self.folder)}") from error
 
 
-def _is_storable(value: str | int) -> bool:
+def _is_storable(value: object) -> bool:
     """Whether a row can have this value: SQLite has no text with lone surrogates, which JSON can spell."""
     return not isinstance(value, str) or not any("\ud800" <= character <= "\udfff" for character in value)
 
