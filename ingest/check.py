@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ingest.articles.near_duplicates import sketch
 from ingest.articles.passages import SPLITTER
 from ingest.updater import Model
 from rag.config import Config
@@ -167,5 +168,5 @@ def rebuild(config: Config, embedding_model: str, progress: Progress) -> int:
     if embedding_model:
         model.load()
     if has_old_format(config.index) or not embedding_model:
-        return convert(config.index, embedding_model, lambda name: Model(name, model.loaded).embed, progress)
+        return convert(config.index, embedding_model, lambda name: Model(name, model.loaded).embed, sketch, progress)
     return rebuild_index(config.index, embedding_model, model.embed, progress)

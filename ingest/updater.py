@@ -8,9 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
-from ingest.articles.near_duplicates import NEAREST, near_duplicate_groups, sketch
+from ingest.articles.near_duplicates import near_duplicate_groups, sketch
 from ingest.articles.passages import split
 from ingest.sources.collector import Collected, Seen
 from ingest.sources.files import is_gone, is_url
@@ -313,10 +311,9 @@ class Updater:
         """The articles with their sketches and their groups of near-duplicates."""
         if not articles:
             return []
-        means = np.stack([stored.vectors.mean(axis=0) for stored in articles])
         sketches = [sketch(stored.article.text) for stored in articles]
         digests = [stored.article.text_digest for stored in articles]
-        groups = near_duplicate_groups(means, sketches, digests, self._writer.neighbours(means, NEAREST))
+        groups = near_duplicate_groups(sketches, digests, self._writer.similar(sketches))
         return [
             replace(stored, sketch=sketched, duplicate_group=stored.duplicate_group or group)
             for stored, sketched, group in zip(articles, sketches, groups, strict=True)

@@ -8,8 +8,7 @@ from zlib import crc32
 
 import numpy as np
 
-from rag.models.embedding import Vectors, normalized
-from rag.store.catalog.rows import Neighbour
+from rag.store.catalog.rows import Sketched, bands_of
 
 SHINGLE = 3
 """Words of a shingle, the unit in which articles are compared."""
@@ -25,8 +24,6 @@ BLOCK = 1024
 SAME_ARTICLE = 0.6
 """Jaccard similarity of the shingles from which on two articles are near duplicates; the standard deviation of the
 estimate is .06 there (Broder, On the Resemblance and Containment of Documents, 1997)."""
-NEAREST, LEAST_COSINE = 5, 0.8
-"""An article is compared with so many nearest neighbours by vector, if their cosine is at least this."""
 
 
 def sketch(text: str) -> str:
@@ -53,21 +50,17 @@ def resemblance(a: str, b: str) -> float:
     return float((left == right).mean()) if len(left) == len(right) else 0.0
 
 
-def near_duplicate_groups(
-    vectors: Vectors, sketches: Sequence[str], own: Sequence[str], known: Sequence[list[Neighbour]]
-) -> list[str]:
+def near_duplicate_groups(sketches: Sequence[str], own: Sequence[str], known: Sequence[list[Sketched]]) -> list[str]:
     """The near-duplicate group of each article of a batch: that of its nearest duplicate, or else its `own`.
 
-    Duplicates are looked for among earlier articles of the batch and among `known`, the neighbours of each in the
-    index. `vectors` has a row for each article.
+    Duplicates are looked for among earlier articles of the batch and among `known`, those of the index that may be.
     """
-    rows, groups = normalized(vectors), list[str]()
-    for i, article_sketch in enumerate(sketches):
-        earlier = [(float(rows[j] @ rows[i]), groups[j], sketches[j]) for j in range(i)]
-        near = [*earlier, *((n.similarity, n.duplicate_group, n.sketch) for n in known[i])]
-        compared = [
-            (resemblance(article_sketch, other), group) for cosine, group, other in near if cosine >= LEAST_COSINE
-        ]
-        best, group = max(compared, default=(0.0, ""))
+    groups, latest = list[str](), dict[int, int]()
+    for i, own_sketch in enumerate(sketches):
+        bands = bands_of(own_sketch)
+        earlier = {latest[band] for band in bands if band in latest}
+        near = [*((groups[j], sketches[j]) for j in earlier), *((k.duplicate_group, k.sketch) for k in known[i])]
+        best, group = max(((resemblance(own_sketch, other), group) for group, other in near), default=(0.0, ""))
         groups.append(group if best >= SAME_ARTICLE else own[i])
+        latest |= dict.fromkeys(bands, i)
     return groups

@@ -51,11 +51,18 @@ _PASSAGE_FIELDS = ("article_id", "digest", "ordinal", "start", "end", "title", "
 log = logging.getLogger(__name__)
 
 
-def convert(folder: Path, embedding_model: str, embedder: Callable[[str], Embed], progress: Progress) -> int:
+Sketch = Callable[[str], str]
+"""A text → its sketch."""
+
+
+def convert(
+    folder: Path, embedding_model: str, embedder: Callable[[str], Embed], sketch: Sketch, progress: Progress
+) -> int:
     """Convert an index of format 3; returns the number of passages.
 
     Its vectors are taken over; only lost ones are embedded, or all if `embedding_model` is another than it was built
-    with. `embedder` returns the function that embeds with the model of a name. The old files are deleted once the new
+    with. `embedder` returns the function that embeds with the model of a name; `sketch` replaces the stored sketches,
+    which cannot be compared with those of this version. The old files are deleted once the new
     store is in use; until then, and if this is interrupted, nothing has changed. Where a store is in use already, only
     what is left of the old files is deleted. Raises IndexMissing, IndexLocked, IndexMismatch or StoreError.
     """
@@ -65,7 +72,7 @@ def convert(folder: Path, embedding_model: str, embedder: Callable[[str], Embed]
         if has_old_format(folder):
             delete_other_stores(folder, folder)  # what an interrupted conversion has left
             with closing(open_client(folder)) as client:
-                fill(folder, _OldIndex(folder, client, embedding_model, embedder).contents(), progress)
+                fill(folder, _OldIndex(folder, client, embedding_model, embedder, sketch).contents(), progress)
         _delete_old_files(folder)
         return Catalog(folder, store_in_use(folder) / CATALOG).state().passages
 
@@ -73,8 +80,10 @@ def convert(folder: Path, embedding_model: str, embedder: Callable[[str], Embed]
 class _OldIndex:
     """An index of format 3, opened."""
 
-    def __init__(self, folder: Path, client: Client, embedding_model: str, embedder: Callable[[str], Embed]) -> None:
-        self._folder = folder
+    def __init__(
+        self, folder: Path, client: Client, embedding_model: str, embedder: Callable[[str], Embed], sketch: Sketch
+    ) -> None:
+        self._folder, self._sketch = folder, sketch
         self._articles, self._passages = _collections_in_use(client, folder)
         self._metadata: Mapping[str, Any] = self._articles.metadata
         own = str(self._metadata["embedding_model"])
@@ -126,14 +135,15 @@ class _OldIndex:
                 log.warning("%s lacks passages and is left out; ingest %s again", entry.id, entry.origin)
                 self._incomplete.update(entry.origins)
                 continue
+            article = article_from(entry, own)
             yield StoredArticle(
-                article=article_from(entry, own),
+                article=article,
                 passages=own,
                 vectors=np.stack([vectors[passage.id] for passage in own]),
                 sentence_vectors=[sentences[passage.id] for passage in own],
                 duplicate_group=entry.duplicate_group,
                 copies=entry.copies,
-                sketch=row["sketch"],
+                sketch=self._sketch(article.text),
                 added=entry.added,
             )
 

@@ -166,9 +166,9 @@ class Index:
         if own is None:
             return []
         end = store.catalog.state().next_article
-        [(keys, _)] = store.article_vectors.nearest_to_each(own.reshape(1, -1), limit + MAX_COPIES, end)
+        keys, _ = store.article_vectors.nearest(own, limit + MAX_COPIES, np.arange(1, end))
         found = store.catalog.find_by_key(keys.tolist())
-        near = [found[key][0] for key in keys.tolist() if key in found]
+        near = [found[key] for key in keys.tolist() if key in found]
         group = next((e.duplicate_group for e in near if e.id == article_id), "")
         groups = {e.duplicate_group: e for e in reversed(near) if e.duplicate_group != group and e.id != article_id}
         return list(reversed(groups.values()))[:limit]

@@ -16,7 +16,7 @@ from rag.errors import IndexMismatch, IndexMissing
 from rag.models.embedding import Vectors
 from rag.schema import ArticleEntry, Copy, Span
 from rag.store.catalog.reading import check_built_with, sql_errors
-from rag.store.catalog.rows import Neighbour, StoredArticle
+from rag.store.catalog.rows import Sketched, StoredArticle, bands_of
 from rag.store.catalog.source_states import SourceStateWriter
 from rag.store.catalog.writing import CatalogWriter, create_catalog
 from rag.store.derived.fulltext import FullTextIndex
@@ -96,19 +96,11 @@ class IndexWriter:
             [row.passage.sentences for row in rows],
         )
 
-    def neighbours(self, vectors: Vectors, limit: int) -> list[list[Neighbour]]:
-        """For each vector the nearest articles, at most `limit`, nearest first."""
-        end = self.catalog.present.next_article
-        found = self._derived.matrices.articles.nearest_to_each(vectors, limit, end)
-        known = self.catalog.find_by_key([key for keys, _ in found for key in keys.tolist()])
-        return [
-            [
-                Neighbour(float(score), known[key][0].duplicate_group, known[key][1])
-                for key, score in zip(keys.tolist(), scores, strict=True)
-                if key in known
-            ]
-            for keys, scores in found
-        ]
+    def similar(self, sketches: Sequence[str]) -> list[list[Sketched]]:
+        """For each sketch the articles that may be near duplicates."""
+        own = [bands_of(sketch) for sketch in sketches]
+        found = self.catalog.find_by_band([band for bands in own for band in bands])
+        return [list(dict.fromkeys(found[band] for band in bands if band in found)) for bands in own]
 
     def finish(self) -> None:
         """Bring the derived indexes in step."""

@@ -110,7 +110,7 @@ class Listing:
 
     def _entries(self, keys: Sequence[int]) -> list[ArticleEntry]:
         found = self._catalog.find_by_key(keys)
-        return [found[key][0] for key in keys if key in found]
+        return [found[key] for key in keys if key in found]
 
 
 def _condition(terms: Sequence[Term]) -> ColumnElement[bool]:

@@ -39,6 +39,7 @@ from rag.models.embedding import Vectors
 from rag.schema import ArticleEntry, Passage
 from rag.store.catalog.quantization import Keys, restored_from
 from rag.store.catalog.rows import (
+    Sketched,
     StoredArticle,
     StoredPassage,
     article_from,
@@ -48,7 +49,7 @@ from rag.store.catalog.rows import (
     unpack_sentences,
     whole_rows,
 )
-from rag.store.catalog.tables import articles, facets, passages, places, removals, state
+from rag.store.catalog.tables import articles, bands, facets, passages, places, removals, state
 from rag.store.hints import new_index_hint, rebuild_command, repair_hint
 
 PAGE = 1000
@@ -152,10 +153,19 @@ class Catalog:
         query = select(*_ENTRY).where(articles.c.duplicate_group == group).order_by(articles.c.key).limit(limit)
         return [entry_from(row) for row in self._all(query)]
 
-    def find_by_key(self, keys: Sequence[int]) -> dict[int, tuple[ArticleEntry, str]]:
-        """The articles with these keys, each with its sketch."""
-        query = select(articles.c.key, articles.c.sketch, *_ENTRY).where(articles.c.key.in_(_VALUES))
-        return {row["key"]: (entry_from(row), row["sketch"]) for row in self._rows(query, keys)}
+    def find_by_key(self, keys: Sequence[int]) -> dict[int, ArticleEntry]:
+        """The articles with these keys."""
+        query = select(articles.c.key, *_ENTRY).where(articles.c.key.in_(_VALUES))
+        return {row["key"]: entry_from(row) for row in self._rows(query, keys)}
+
+    def find_by_band(self, hashes: Sequence[int]) -> dict[int, Sketched]:
+        """The newest article with each of these bands, by the band's hash."""
+        newest = select(bands.c.hash, func.max(bands.c.article_key).label("key")).where(bands.c.hash.in_(_VALUES))
+        keys = {row["hash"]: row["key"] for row in self._rows(newest.group_by(bands.c.hash), hashes)}
+        columns = select(articles.c.key, articles.c.duplicate_group, articles.c.sketch)
+        rows = self._rows(columns.where(articles.c.key.in_(_VALUES)), keys.values())
+        found = {row["key"]: Sketched(row["duplicate_group"], row["sketch"]) for row in rows}
+        return {band: found[key] for band, key in keys.items() if key in found}
 
     def find_by_origin(self, origins: Sequence[str]) -> list[ArticleEntry]:
         """The articles of which one place has one of these origins."""
@@ -171,8 +181,8 @@ class Catalog:
         """The passages of an article in order; none if it is unknown."""
         query = select(*_PASSAGE, passages.c.sentence_vectors).select_from(_JOINED)
         first, count = articles.c.first_passage, articles.c.passages  # by key, as passages have no other index
-        own = query.where(articles.c.id == article_id, passages.c.key >= first, passages.c.key < first + count)
-        rows = self._all(own.order_by(passages.c.key))
+        own = query.where(articles.c.id.in_(_VALUES), passages.c.key >= first, passages.c.key < first + count)
+        rows = self._rows(own.order_by(passages.c.key), [article_id])
         stored = self._stored(rows)
         if len(stored) < len(rows):
             raise StoreError(f"the article {article_id} is damaged in {self.folder}; {repair_hint(self.folder)}")

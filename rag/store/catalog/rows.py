@@ -5,6 +5,7 @@ Knows nothing of statements and connections.
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import zlib
@@ -22,6 +23,10 @@ from rag.models.embedding import Vectors, normalized
 from rag.schema import Article, ArticleEntry, Copy, Passage, Span, passage_id
 from rag.store.catalog.quantization import SCALE_BYTES, quantized
 from rag.store.hints import repair_hint
+
+BANDS, BAND_HASHES = 21, 3
+BAND_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+"""Mixes the hashes of a band: 2^64 divided by the golden ratio (Knuth, TAOCP 3, 6.4)."""
 
 Values = dict[str, Any]
 """A row to insert, by column."""
@@ -65,12 +70,30 @@ class StoredPassage:
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour:
-    """An article near another one: the cosine of their vectors, its duplicate group and its sketch."""
+class Sketched:
+    """An article that may be a near duplicate: its duplicate group and its sketch."""
 
-    similarity: float
     duplicate_group: str
     sketch: str
+
+
+def bands_of(sketch: str) -> list[int]:
+    """Hashes of parts of a MinHash, one of which similar texts have in common; none for an empty sketch.
+
+    With 21 bands of 3 hashes, two texts of which .6 of the shingles are the same share a band with a probability of
+    .994, and with .1 of the shingles, of .02: 1 - (1 - s^3)^21 (Leskovec et al., Mining of Massive Datasets, 3.4).
+    """
+    try:
+        hashes = np.frombuffer(base64.b64decode(sketch), dtype="<u4").astype(np.uint64)
+    except ValueError:
+        return []
+    if len(hashes) < BANDS * BAND_HASHES:
+        return []
+    parts = hashes[: BANDS * BAND_HASHES].reshape(BANDS, BAND_HASHES)
+    mixed = np.arange(BANDS, dtype=np.uint64)
+    for column in parts.T:
+        mixed = (mixed + column) * BAND_FACTOR
+    return list(dict.fromkeys(mixed.view(np.int64).tolist()))
 
 
 def date_number(day: date | None) -> int:

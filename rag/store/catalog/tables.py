@@ -111,6 +111,15 @@ passages = Table(
 The checksums are those of `rag.store.catalog.rows`: what a damaged disk returns is not quoted.
 """
 
+bands = Table(
+    "bands",
+    tables,
+    Column("hash", BigInteger, primary_key=True, autoincrement=False),
+    Column("article_key", _Key, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+"""Hashes of parts of articles' sketches, by which near duplicates are found; see rows.bands_of."""
+
 places = Table(
     "places",
     tables,

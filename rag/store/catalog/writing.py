@@ -20,12 +20,13 @@ from rag.store.catalog.rows import (
     StoredArticle,
     Values,
     article_values,
+    bands_of,
     copies_json,
     listing_values,
     passage_values,
     place_values,
 )
-from rag.store.catalog.tables import articles, facets, listing, passages, places, removals, state, tables
+from rag.store.catalog.tables import articles, bands, facets, listing, passages, places, removals, state, tables
 from rag.store.files import FORMAT
 
 _KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
@@ -80,7 +81,7 @@ class CatalogWriter(Catalog):
     def _rows_of(
         self, batch: Sequence[StoredArticle], keys: Sequence[range], added: Mapping[str, str], first_article: int
     ) -> dict[Table, list[Values]]:
-        rows: dict[Table, list[Values]] = {articles: [], listing: [], passages: [], places: []}
+        rows: dict[Table, list[Values]] = {articles: [], listing: [], bands: [], passages: [], places: []}
         now = datetime.now(UTC)
         for number, (stored, own) in enumerate(zip(batch, keys, strict=True)):
             article, key = stored.article, first_article + number
@@ -88,6 +89,7 @@ class CatalogWriter(Catalog):
             first_added = stored.added or (datetime.fromisoformat(known) if known else now)
             rows[articles].append(article_values(stored, key, own.start, first_added))
             rows[listing].append(listing_values(rows[articles][-1]))
+            rows[bands] += [{"hash": band, "article_key": key} for band in bands_of(stored.sketch)]
             rows[passages] += passage_values(stored, key, own.start)
             rows[places] += place_values(
                 key, [(article.id, article.origin), *((c.id, c.origin) for c in stored.copies)]
@@ -150,7 +152,7 @@ class CatalogWriter(Catalog):
         self, connection: Connection, article_ids: Sequence[str], before: State
     ) -> tuple[list[Removal], dict[str, str]]:
         """Remove these articles' rows; returns what was removed, and when each was first indexed."""
-        names = ("key", "id", "first_passage", "passages", "source", "added")
+        names = ("key", "id", "first_passage", "passages", "source", "added", "sketch")
         query = select(*(articles.c[name] for name in names)).where(articles.c.id.in_(_KEYS))
         rows = [
             row
@@ -164,6 +166,10 @@ class CatalogWriter(Catalog):
             for row in rows:
                 first, count = (row.first_passage, row.passages) if table is passages else (row.key, 1)
                 connection.execute(delete(table).where(column >= first, column < first + count))
+        own_bands = [{"band": band, "of": row.key} for row in rows for band in bands_of(row.sketch)]
+        if own_bands:
+            is_own = (bands.c.hash == bindparam("band"), bands.c.article_key == bindparam("of"))
+            connection.execute(delete(bands).where(*is_own), own_bands)
         removed = [Removal(row.key, row.id, row.first_passage, row.passages) for row in rows]
         connection.execute(insert(removals), [{**asdict(r), "generation": before.generation} for r in removed])
         _count_sources(connection, Counter({source: -n for source, n in Counter(row.source for row in rows).items()}))

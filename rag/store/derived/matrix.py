@@ -133,16 +133,6 @@ class Matrix:
             scores[start : start + BLOCK] = products(found, vector)
         return best(keys, scores, limit)
 
-    def nearest_to_each(self, vectors: Vectors, limit: int, end: int) -> list[Scored]:
-        """For each vector the keys below `end` with the highest cosines, at most `limit`, best first."""
-        rows = self._read(end)[:end]
-        scores = np.zeros((len(vectors), len(rows)), dtype=np.float32)
-        block = max(1, BLOCK // max(1, len(vectors)))
-        for first in range(1, len(rows), block):
-            scores[:, first : first + block] = products(rows[first : first + block], vectors.T).T
-        keys = np.arange(1, max(1, len(rows)))
-        return [best(keys, own[1:], limit) for own in scores]
-
     def _read(self, end: int) -> Rows:
         """The rows; mapped again if the file has grown since. They stay while a rebuild deletes the file."""
         rows = self._rows

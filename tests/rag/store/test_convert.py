@@ -93,7 +93,7 @@ def ones(asked: list[str]) -> Callable[[str], Embed]:
 
 
 def converted(folder: Path) -> int:
-    return convert(folder, "", never, lambda *_: None)
+    return convert(folder, "", never, str.upper, lambda *_: None)
 
 
 def assert_converted(folder: Path, expected: Sequence[StoredArticle], states: Sequence[SourceState] = STATES) -> None:
@@ -109,7 +109,7 @@ def assert_converted(folder: Path, expected: Sequence[StoredArticle], states: Se
         assert [replace(passage, key=0) for passage in one.passages] == [
             replace(passage, duplicate_group=group) for passage in old.passages
         ]
-        assert (one.duplicate_group, one.copies, one.sketch) == (group, old.copies, old.sketch)
+        assert (one.duplicate_group, one.copies, one.sketch) == (group, old.copies, one.article.text.upper())
         assert one.added == old.added or not old.added
         assert np.allclose(one.vectors, old.vectors, atol=0.01)
         for own, before in zip(one.sentence_vectors, old.sentence_vectors, strict=True):
@@ -125,7 +125,7 @@ def test_everything_is_taken_over_without_embedding(folder: Path, client: Any) -
     (folder / "store-7").mkdir()
     seen: list[tuple[int, int]] = []
     total = sum(len(one.passages) for one in articles())
-    assert convert(folder, "", never, lambda *given: seen.append(given)) == total
+    assert convert(folder, "", never, str.upper, lambda *given: seen.append(given)) == total
     assert seen == [(total, total)]
     assert_converted(folder, articles())
     assert nearest_articles(Index(folder, MODEL), articles()[1].vectors[0], 1) == ["b"]
@@ -204,7 +204,7 @@ def test_only_lost_vectors_are_embedded(folder: Path, client: Any, monkeypatch: 
         return real(self, *given, **named)
 
     monkeypatch.setattr(Collection, "get", get)
-    convert(folder, "", ones(asked), lambda *_: None)
+    convert(folder, "", ones(asked), str.upper, lambda *_: None)
     assert asked == [MODEL, lost]
     catalog = Catalog(folder, store_in_use(folder) / CATALOG)
     [[one, *_]] = catalog.stored_articles(100)
@@ -218,7 +218,7 @@ def test_with_another_model_all_is_embedded(folder: Path, client: Any) -> None:
     client.close()
     other_files(folder)
     asked: list[str] = []
-    total = convert(folder, "other", ones(asked), lambda *_: None)
+    total = convert(folder, "other", ones(asked), str.upper, lambda *_: None)
     assert (asked[0], len(asked)) == ("other", total + 1)
     assert Index(folder, "other").counts() == (3, total)
     assert_in_step(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import time
@@ -17,7 +18,7 @@ import pytest
 from rag.errors import IndexLocked, IndexMismatch, StoreError
 from rag.models.embedding import normalized
 from rag.schema import Copy
-from rag.store.catalog.rows import Neighbour, StoredArticle
+from rag.store.catalog.rows import Sketched, StoredArticle
 from rag.store.catalog.source_states import SourceState
 from rag.store.derived import sync
 from rag.store.files import CHROMA, FULLTEXT, STATE, VECTORS, store_in_use
@@ -107,17 +108,17 @@ def test_copies_are_replaced(writer: IndexWriter) -> None:
 
 def test_what_the_updater_asks_for(writer: IndexWriter) -> None:
     long, near = stored("a", 0, LONG, group="one"), stored("b", np.array([3.0, 4.0, 0, 0]), group="two")
-    writer.put([replace(long, sketch="s"), near])
+    sketches = [base64.b64encode(bytes(64 * 4)).decode(), base64.b64encode(bytes(range(256))).decode()]
+    writer.put([replace(long, sketch=sketches[0]), replace(near, sketch=sketches[1])])
     vectors, sentences, spans = writer.vectors("a")
     assert np.allclose(vectors, long.vectors, atol=1e-3)
     assert [len(own) for own in sentences] == [len(own) for own in spans]
     assert spans == [passage.sentences for passage in long.passages]
     digest = long.article.text_digest
     assert {d: e.id for d, e in writer.find_by_text([digest, "none"]).items()} == {digest: "a"}
-    [first, second], [only, _] = writer.neighbours(np.stack([axis(0), axis(1)]), 2)
-    assert first == Neighbour(pytest.approx(1, abs=0.01), "one", "s")
-    assert (second.duplicate_group, second.similarity) == ("two", pytest.approx(0.6, abs=0.01))
-    assert (only.duplicate_group, only.similarity) == ("two", pytest.approx(0.8, abs=0.01))
+    assert writer.similar([*sketches, ""]) == [[Sketched("one", sketches[0])], [Sketched("two", sketches[1])], []]
+    writer.remove(["a"])
+    assert writer.similar(sketches[:1]) == [[]]
 
 
 def test_states_of_sources(writer: IndexWriter) -> None:

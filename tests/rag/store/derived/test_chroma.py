@@ -36,7 +36,7 @@ def test_only_two_modules_call_a_collection() -> None:
         p.name for p in (ROOT / "rag").rglob("*.py") if re.search(r"get_collection|_collection\b", p.read_text("utf-8"))
     }
     assert users == {"chroma.py", "convert.py"}
-    tree = ast.parse((ROOT / "rag" / "store" / "vectors.py").read_text("utf-8"))
+    tree = ast.parse((ROOT / "rag" / "store" / "derived" / "chroma.py").read_text("utf-8"))
     [rows] = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     uses = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "_collection"]
     assert {id(node) for node in uses} <= {id(node) for node in ast.walk(rows)}

@@ -68,9 +68,6 @@ def test_any_keys_are_searched_exactly(tmp_path_factory: pytest.TempPathFactory,
         rest = [score for key, score in expected.items() if key not in found]
         assert not rest or max(rest) <= scores.min() + 0.02
         assert opened.similarities(question, keys) == pytest.approx([expected.get(int(k), 0.0) for k in keys], abs=0.02)
-        each = opened.nearest_to_each(np.stack([question, vectors[0]]), limit, count + 1)
-        assert [len(own) for own, _ in each] == [min(limit, count)] * 2
-        assert each[1][1][0] == pytest.approx(1, abs=0.02)
 
 
 def test_removed_and_unknown_keys_have_no_vector(tmp_path: Path) -> None:
@@ -88,7 +85,6 @@ def test_a_reader_sees_what_is_appended(tmp_path: Path) -> None:
     assert len(reader.nearest(vectors[0], 10, np.arange(1, 7))[0]) == 3
     writer.write(4, vectors[3:])
     assert reader.nearest(vectors[4], 1, np.arange(1, 7))[0].tolist() == [5]
-    assert reader.nearest_to_each(vectors[5:], 1, 7)[0][0].tolist() == [6]
     (tmp_path / "vectors" / "m.i8").unlink()
     assert reader.nearest(vectors[4], 1, np.arange(1, 20))[0].tolist() == [5], "what is mapped can still be read"
 
@@ -98,7 +94,6 @@ def test_without_vectors_nothing_is_found() -> None:
     nothing = np.zeros(0, dtype=np.int64)
     assert len(empty.nearest(question, 5, nothing)[0]) == 0
     assert len(empty.similarities(question, nothing)) == 0
-    assert len(empty.nearest_to_each(question.reshape(1, -1), 5, 1)[0][0]) == 0
     assert empty.is_in_memory
 
 
