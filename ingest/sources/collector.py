@@ -118,7 +118,7 @@ class Collector:
         self.seen.bytes += sum(_size(source) for _, sources in found for source in sources)
         listed_whole: set[Path] = set()
         for place, sources in found:
-            if not is_url(place):
+            if not is_url(place) and any(isinstance(source, Source) for source in sources):
                 self.known.load(os.path.realpath(place))
             yield from self._events(sources)
             if not is_url(place) and not any(isinstance(source, Failure) and hinders(source) for source in sources):

@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -48,6 +49,16 @@ def read_weights(file: Path) -> Weights:
     }
 
 
+@cache
+def _core() -> Any:
+    """OpenVINO's runtime, one for the life of the process.
+
+    Each gives its thread another stack for signals, and unmaps it when it ends, in any order and from any thread: with a
+    second one, a Ctrl-C after both have ended is a segmentation fault.
+    """
+    return _import_openvino().Core()
+
+
 class BertEncoder:
     """Token ids → vectors of tokens: up to `streams` batches at a time, each on one thread.
 
@@ -56,7 +67,7 @@ class BertEncoder:
 
     def __init__(self, weights: Weights, shape: Shape, streams: int) -> None:
         openvino = _import_openvino()
-        core = openvino.Core()
+        core = _core()
         fast = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         settings = {
             "NUM_STREAMS": streams,

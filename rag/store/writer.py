@@ -133,6 +133,9 @@ def open_for_writing(folder: Path, embedding_model: str, splitter: str) -> Itera
         try:
             yield writer
             writer.finish()
+        except KeyboardInterrupt:
+            writer.finish()  # what is stored is found as after any other ingest; another Ctrl-C ends this too
+            raise
         finally:
             writer.close()
 

@@ -223,11 +223,11 @@ class DenseOnly(Retriever):
 
     def retrieve(self, query: Query) -> list[Hit]:
         [vector] = self.embedder.embed_questions([query.question])
-        near = {c.passage_id: c.similarity for c in self.index.candidates(Query(""), vector, self.hits)}
+        near = {c.key: c.similarity for c in self.index.candidates(Query(""), vector, self.hits)}
         hits = []
         for stored in self.index.passages(sorted(near, key=lambda i: -near[i])):
             similar = tuple(map(float, stored.sentence_vectors @ vector))
-            hits.append(Hit(stored.passage, near[stored.passage.id], similar, similar))
+            hits.append(Hit(stored.passage, near[stored.passage.key], similar, similar))
         return hits
 
 

@@ -70,12 +70,12 @@ def main() -> None:
     import ingest.updater
     import rag.chain
     import rag.store.backup
-    from rag.store import vectors
+    from rag.store.derived import chroma
     from rag.store.derived.dense import DenseIndex
     from tests.support.hashing import HashEmbedder
 
     ingest.updater.load_embedder = rag.chain.load_embedder = lambda name: HashEmbedder()  # type: ignore[attr-defined]
-    vectors.HNSW["sync_threshold"] = 500
+    chroma.HNSW["sync_threshold"] = 500
     DenseIndex.__init__.__defaults__ = (0,)  # type: ignore[attr-defined]
     for line in sys.stdin:
         sys.stdout.write(json.dumps(_forked(json.loads(line))) + "\n")

@@ -128,3 +128,19 @@ def test_no_slow_library_is_loaded_and_nothing_is_sent(tmp_path: Path) -> None:
     )
     assert (done.stdout, done.stderr) == ("[] []\n", "")
     assert list(tmp_path.iterdir()) == [], "no file that identifies the machine, and no cache"
+
+
+def test_a_signal_after_models_have_ended() -> None:
+    code = (
+        "import gc, os, signal, sys\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from rag.config import PACKAGED_MODEL\n"
+        "from rag.models.embedding import load_embedder\n"
+        "texts = ['Some words. ' * 40] * 40\n"
+        "for _ in range(2): load_embedder(PACKAGED_MODEL).embed_texts(texts, [()] * 40)\n"
+        "ThreadPoolExecutor(1).submit(load_embedder, PACKAGED_MODEL).result()\n"
+        "gc.collect()\n"
+        "signal.signal(signal.SIGINT, lambda *_: sys.exit(7))\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 7
