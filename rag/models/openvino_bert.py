@@ -53,8 +53,8 @@ def read_weights(file: Path) -> Weights:
 def _core() -> Any:
     """OpenVINO's runtime, one for the life of the process.
 
-    Each gives its thread another stack for signals, and unmaps it when it ends, in any order and from any thread: with a
-    second one, a Ctrl-C after both have ended is a segmentation fault.
+    Each gives its thread another stack for signals, and unmaps it when it ends, in any order and from any thread: with
+    a second one, a Ctrl-C after both have ended is a segmentation fault.
     """
     return _import_openvino().Core()
 
