@@ -138,10 +138,12 @@ def openers(chain: Chain, most: int = MOST_SUGGESTED) -> tuple[str, ...]:
     names = sorted(counts, key=lambda name: (-len(counts[name].articles), -counts[name].times, name))
     found, known = list[str](), set[str]()
     for name in names[:MOST_TRIED]:
+        if len(found) == most:
+            break
         answer = chain.without_llm().ask(counts[name].question)
         sure = answer.grounded and answer.confidence >= LEAST_CONFIDENCE and not _is_part(name, found)
         about = {c.passage.article_id for c in answer.citations if name[-1] in words_of(c.quote)}
-        if len(found) < most and sure and about - known:
+        if sure and about - known:
             found.append(counts[name].question)
             known |= {citation.passage.article_id for citation in answer.citations}
     return tuple(found)
