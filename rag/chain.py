@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import zip_longest
 from pathlib import Path
-from typing import Self, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack
 
 from rag.answer.citations import cite, difference
 from rag.answer.extractive import ExtractiveGenerator, Generator
@@ -22,7 +22,7 @@ from rag.language.filter_words import QuestionFilters
 from rag.language.filters import Known, described
 from rag.language.text import visible
 from rag.models.cross_encoders import load_entailment, load_reranker
-from rag.models.embedding import load_embedder
+from rag.models.embedding import Embedder, load_embedder
 from rag.models.llm import LanguageModel
 from rag.models.servers import load_llm
 from rag.retrieval.confidence import Confidence, features_of
@@ -86,10 +86,14 @@ class Chain:
     def from_config(cls, config: Config) -> Self:
         """Open the index and load the models. Raises IndexMissing, IndexMismatch, ModelError or StoreError."""
         index = Index(config.index, config.embedding_model)
-        embedder, reranker = load_embedder(config.embedding_model), load_reranker(config.reranker)
-        retriever = Retriever(index, embedder, config.candidates, config.hits, reranker)
+        return cls.with_embedder(index, load_embedder(config.embedding_model), config)
+
+    @classmethod
+    def with_embedder(cls, index: Index, embedder: Embedder, config: Config, **others: Any) -> Self:
+        """The chain of an open index and a model; `others` are fields of a subclass. Raises ModelError."""
+        retriever = Retriever(index, embedder, config.candidates, config.hits, load_reranker(config.reranker))
         generator = ExtractiveGenerator(index, config.sentences)
-        chain = cls(index, retriever, generator, Confidence.packaged(), config.min_confidence)
+        chain = cls(index, retriever, generator, Confidence.packaged(), config.min_confidence, **others)
         return chain.with_llm(config, api_key()) if config.llm else chain
 
     def with_llm(self, config: Config, key: str = "") -> Self:

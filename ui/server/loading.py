@@ -7,14 +7,10 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Self, Unpack
 
-from rag.answer.extractive import ExtractiveGenerator
 from rag.chain import Chain, Scope, checked
-from rag.config import Config, api_key
+from rag.config import Config
 from rag.errors import PullquoteError
-from rag.models.cross_encoders import load_reranker
 from rag.models.embedding import Embedder, Vectors, load_embedder
-from rag.retrieval.confidence import Confidence
-from rag.retrieval.retriever import Retriever
 from rag.schema import Answer, Span, Turn
 from rag.store.index import Index
 from ui.services.errors import unexpected
@@ -52,11 +48,7 @@ class LoadingChain(Chain):
         Raises IndexMissing, IndexMismatch, StoreError, or ModelError for another model.
         """
         index, loading = Index(config.index, config.embedding_model), Future[Embedder]()
-        reranker = load_reranker(config.reranker)
-        retriever = Retriever(index, LoadingEmbedder(loading), config.candidates, config.hits, reranker)
-        generator = ExtractiveGenerator(index, config.sentences)
-        chain = cls(index, retriever, generator, Confidence.packaged(), config.min_confidence, loading=loading)
-        return chain.with_llm(config, api_key()) if config.llm else chain
+        return cls.with_embedder(index, LoadingEmbedder(loading), config, loading=loading)
 
     def load(self) -> None:
         """Load the embedding model, once. Raises ModelError, which those that wait for it get as well."""
