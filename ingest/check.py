@@ -138,7 +138,7 @@ def _replace_catalog(config: Config, store: Path, progress: Progress) -> None:
     """Fill a new store with what is whole of this one; only passages whose vectors are lost are embedded."""
     salvage, model = Salvage(config.index, store), Model(config.embedding_model)
     splitter, passages = (salvage.state.splitter, salvage.state.passages) if salvage.state else (SPLITTER, 0)
-    contents = Contents(config.embedding_model, splitter, passages, _whole(salvage, model), salvage.states())
+    contents = Contents(config.embedding_model, splitter, passages, _whole(salvage, model), salvage.states() or [])
     fill(config.index, contents, lambda done, total: progress(done, max(done, total)))
 
 

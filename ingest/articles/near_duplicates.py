@@ -8,12 +8,10 @@ from zlib import crc32
 
 import numpy as np
 
-from rag.store.catalog.rows import Sketched, bands_of
+from rag.store.catalog.rows import HASH_FACTOR, Sketched, bands_of
 
 SHINGLE = 3
 """Words of a shingle, the unit in which articles are compared."""
-FACTOR = np.uint64(0x9E3779B97F4A7C15)
-"""Joins the hashes of a shingle's words: 2^64 divided by the golden ratio (Knuth, TAOCP 3, 6.4)."""
 HASHES = 64
 """Of the MinHash."""
 MULTIPLIERS = np.random.default_rng(1).integers(0, 2**63, HASHES, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
@@ -35,7 +33,7 @@ def sketch(text: str) -> str:
     count = max(1, len(words) - SHINGLE + 1)
     shingles = hashes[:count]
     for i in range(1, min(SHINGLE, len(words))):
-        shingles = shingles * FACTOR + hashes[i : i + count]
+        shingles = shingles * HASH_FACTOR + hashes[i : i + count]
     shingles = np.unique(shingles)
     blocks = (shingles[start : start + BLOCK, None] for start in range(0, len(shingles), BLOCK))
     smallest = np.min([((block * MULTIPLIERS) >> np.uint64(32)).min(axis=0) for block in blocks], axis=0)

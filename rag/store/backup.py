@@ -22,10 +22,10 @@ from pydantic import BaseModel
 
 from rag.errors import IndexMismatch, IndexMissing, StoreError
 from rag.store.catalog.reading import Catalog, sql_errors
-from rag.store.files import CATALOG, FORMAT, new_store, store_in_use, use_store
+from rag.store.files import CATALOG, FORMAT, new_store, other_format, store_in_use, use_store
 from rag.store.hints import restore_command
 from rag.store.lock import locked
-from rag.store.writer import IndexWriter
+from rag.store.writer import IndexWriter, finishing
 
 MANIFEST = "pullquote-backup.json"
 MOST_MANIFEST_BYTES = 100_000
@@ -129,10 +129,7 @@ def _unpacking(file: Path) -> Iterator[tuple[_Manifest, IO[bytes]]]:
         except (tarfile.TarError, ValueError, EOFError, OSError) as error:
             raise _not_whole(file) from error
         if catalog is None:
-            raise IndexMismatch(
-                f"the backup {file} has format {manifest.format}, but this version reads format {FORMAT}; "
-                "use the version of Pullquote that wrote it"
-            )
+            raise other_format(f"the backup {file}", manifest.format)
         yield manifest, catalog
 
 
@@ -165,12 +162,8 @@ def _read(stream: IO[bytes], backup: Path) -> bytes:
 def _complete(folder: Path, store: Path) -> Counts:
     """Build the derived indexes of a store that has only its catalogue."""
     state = Catalog(folder, store / CATALOG).state()
-    with sql_errors(folder):
-        writer = IndexWriter(folder, store, state.embedding_model)
-        try:
-            writer.finish()
-        finally:
-            writer.close()
+    with sql_errors(folder), finishing(IndexWriter(folder, store, state.embedding_model)):
+        pass  # opening lets them catch up
     return Counts(state.articles, state.passages)
 
 

@@ -24,7 +24,7 @@ from rag.errors import IndexMismatch, StoreError
 from rag.models.embedding import Vectors, normalized
 from rag.schema import ArticleEntry, Copy, Passage
 from rag.store.catalog.reading import Catalog
-from rag.store.catalog.rows import StoredArticle, article_from, number_date, sentence_spans
+from rag.store.catalog.rows import StoredArticle, number_date, sentence_spans, stored_from
 from rag.store.catalog.source_states import SourceState
 from rag.store.derived.chroma import BATCH, open_client
 from rag.store.files import CATALOG, OLD_DATABASE, delete_other_stores, has_old_format, store_in_use
@@ -135,17 +135,9 @@ class _OldIndex:
                 log.warning("%s lacks passages and is left out; ingest %s again", entry.id, entry.origin)
                 self._incomplete.update(entry.origins)
                 continue
-            article = article_from(entry, own)
-            yield StoredArticle(
-                article=article,
-                passages=own,
-                vectors=np.stack([vectors[passage.id] for passage in own]),
-                sentence_vectors=[sentences[passage.id] for passage in own],
-                duplicate_group=entry.duplicate_group,
-                copies=entry.copies,
-                sketch=self._sketch(article.text),
-                added=entry.added,
-            )
+            of_passages = np.stack([vectors[passage.id] for passage in own])
+            sketch = self._sketch("".join(passage.text for passage in own))
+            yield stored_from(entry, own, of_passages, [sentences[passage.id] for passage in own], sketch)
 
     def _committed(self, articles: Mapping[str, Mapping[str, Any]]) -> dict[str, list[tuple[Passage, Vectors]]]:
         """The passages of each article's current version in order, with their sentences' vectors."""

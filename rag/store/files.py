@@ -28,7 +28,6 @@ STATE = "state.json"
 OLD_DATABASE = "chroma.sqlite3"
 """In the folder of an index whose format is 3 or less, and in any Chroma store."""
 
-
 log = logging.getLogger(__name__)
 
 
@@ -77,11 +76,15 @@ def store_in_use(folder: Path) -> Path:
             return stores[0]
         raise IndexMissing(f"there is no index at {folder}; make one: {ingest_command(folder)}") from error
     if pointer.format != FORMAT:
-        raise IndexMismatch(
-            f"the index {folder} has format {pointer.format}, but this version reads format {FORMAT}; "
-            "use the version of Pullquote that wrote it"
-        )
+        raise other_format(f"the index {folder}", pointer.format)
     return folder / Path(pointer.store).name
+
+
+def other_format(what: str, found: int) -> IndexMismatch:
+    """The error for an index or a backup of another format."""
+    return IndexMismatch(
+        f"{what} has format {found}, but this version reads format {FORMAT}; use the version of Pullquote that wrote it"
+    )
 
 
 def _stores(folder: Path) -> list[Path]:

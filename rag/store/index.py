@@ -197,7 +197,7 @@ class Index:
         """The sources of the articles, most frequent first."""
         store, generation = self._current(), self.generation
         if store.sources[0] != generation:
-            store.sources = generation, tuple(store.catalog.sources(MAX_SOURCES))
+            store.sources = generation, tuple(source for source, _ in Listing(store.catalog).by_source(MAX_SOURCES))
         return list(store.sources[1])
 
     def published(self) -> tuple[date, date] | None:

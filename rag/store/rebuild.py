@@ -17,7 +17,7 @@ from rag.store.catalog.source_states import SourceState, SourceStates
 from rag.store.catalog.writing import create_catalog
 from rag.store.files import CATALOG, delete_other_stores, new_store, store_in_use, use_store
 from rag.store.lock import locked
-from rag.store.writer import IndexWriter
+from rag.store.writer import IndexWriter, finishing
 
 ARTICLES_AT_ONCE = 32
 
@@ -63,16 +63,12 @@ def fill(folder: Path, contents: Contents, progress: Progress) -> int:
     with sql_errors(folder):
         store, done = new_store(folder), 0
         create_catalog(store / CATALOG, contents.embedding_model, contents.splitter)
-        writer = IndexWriter(folder, store, contents.embedding_model)
-        try:
+        with finishing(IndexWriter(folder, store, contents.embedding_model)) as writer:
             for batch in contents.articles:
                 writer.put(batch)
                 done += sum(len(stored.passages) for stored in batch)
                 progress(done, contents.passages)
             writer.states.put(contents.states)
-            writer.finish()
-        finally:
-            writer.close()
         use_store(folder, store)
     return done
 

@@ -19,7 +19,7 @@ from rag.store.derived.columns import Columns
 from rag.store.derived.fulltext import FullTextIndex
 from rag.store.derived.matrix import Matrix
 from rag.store.derived.probe import LIKE, ChromaFindings, Progress, probe
-from rag.store.derived.sync import ARTICLE_MATRIX, COLUMNS, PASSAGE_MATRIX
+from rag.store.derived.sync import ARTICLE_MATRIX, COLUMNS, PASSAGE_MATRIX, existing_matrix, matrix_ends
 from rag.store.files import CHROMA, FULLTEXT, VECTORS, DerivedState
 
 FEW_UNFOUND, MOST_UNFOUND = 5, 0.01
@@ -84,7 +84,8 @@ class _Verification:
     def run(self, progress: Progress) -> Problems:
         problems, state = self._problems, self._salvage.state
         problems.pages = self._integrity()
-        self._matrices = {name: self._matrix(name, state) for name in (PASSAGE_MATRIX, ARTICLE_MATRIX)}
+        if state and state.dimension:
+            self._matrices = {name: existing_matrix(self._store, name, state) for name in matrix_ends(state)}
         total = state.passages if state else 0
         for article in self._salvage.articles():
             self._count(article)
@@ -131,7 +132,7 @@ class _Verification:
         mean = stored.vectors.mean(axis=0, keepdims=True)
         pairs = ((PASSAGE_MATRIX, keys, stored.vectors), (ARTICLE_MATRIX, np.array([article.key]), mean))
         for name, rows, vectors in pairs:
-            matrix = self._matrices[name]
+            matrix = self._matrices.get(name)
             if matrix is None:
                 self._problems.matrix += len(rows)
                 continue
@@ -139,23 +140,13 @@ class _Verification:
             cosines = np.einsum("ij,ij->i", matrix.vectors(rows), vectors)
             self._problems.matrix += int((~(cosines >= LIKE * lengths)).sum())
 
-    def _matrix(self, name: str, state: State | None) -> Matrix | None:
-        if not state or not state.dimension:
-            return None
-        file, ends = (
-            self._store / VECTORS / name,
-            {PASSAGE_MATRIX: state.next_passage, ARTICLE_MATRIX: state.next_article},
-        )
-        is_whole = Matrix.exists(file, state.identity, state.dimension, ends[name])
-        return Matrix(file, state.dimension) if is_whole else None
-
     def _compare_counts(self, state: State | None) -> None:
         problems = self._problems
         if state is None:
             problems.miscounted.append("the index's own row")
             return
         problems.lost = max(0, state.articles - problems.articles - len(problems.damaged))
-        if not self._salvage.has_states():
+        if self._salvage.states() is None:
             problems.miscounted.append("the states of sources")
         if problems.damaged or problems.lost:
             return

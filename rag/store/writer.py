@@ -121,6 +121,16 @@ class IndexWriter:
 
 
 @contextmanager
+def finishing(writer: IndexWriter) -> Iterator[IndexWriter]:
+    """Bring the derived indexes in step after a block that succeeds, and release all files after any."""
+    try:
+        yield writer
+        writer.finish()
+    finally:
+        writer.close()
+
+
+@contextmanager
 def open_for_writing(folder: Path, embedding_model: str, splitter: str) -> Iterator[IndexWriter]:
     """Open an index as its only writer; creates it if there is none, and repairs it after an interrupted write.
 
@@ -128,16 +138,12 @@ def open_for_writing(folder: Path, embedding_model: str, splitter: str) -> Itera
     they are until they change. Raises IndexLocked when another process writes, IndexMismatch when the index was built
     with another embedding model, StoreError when it cannot be written at all.
     """
-    with locked(folder):
-        writer = _opened(folder, embedding_model, splitter)
+    with locked(folder), finishing(_opened(folder, embedding_model, splitter)) as writer:
         try:
             yield writer
-            writer.finish()
         except KeyboardInterrupt:
             writer.finish()  # what is stored is found as after any other ingest; another Ctrl-C ends this too
             raise
-        finally:
-            writer.close()
 
 
 def _opened(folder: Path, embedding_model: str, splitter: str) -> IndexWriter:

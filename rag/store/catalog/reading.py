@@ -42,10 +42,10 @@ from rag.store.catalog.rows import (
     Sketched,
     StoredArticle,
     StoredPassage,
-    article_from,
     entry_from,
     number_date,
     passage_from,
+    stored_from,
     unpack_sentences,
     whole_rows,
 )
@@ -248,12 +248,6 @@ class Catalog:
         columns = select(facets.c.source, facets.c.key).where(facets.c.source.in_(_VALUES))
         return {row["source"]: row["key"] for row in self._rows(columns, sources)}
 
-    def sources(self, limit: int) -> list[str]:
-        """The sources of the articles, most frequent first."""
-        named = select(facets.c.source).where(facets.c.source != "", facets.c.articles > 0)
-        rows = self._all(named.order_by(facets.c.articles.desc(), facets.c.source).limit(limit))
-        return [row["source"] for row in rows]
-
     def published(self) -> tuple[date, date] | None:
         """The first and the last day of publication; None if no article has a date."""
         dated = articles.c.published > 0
@@ -352,16 +346,10 @@ def _stored_article(
 ) -> StoredArticle:
     """The article of a row, with those of these passages and vectors that belong to it."""
     own = range(row["first_passage"], row["first_passage"] + row["passages"])
-    entry, parts = entry_from(row), [stored[key].passage for key in own]
-    return StoredArticle(
-        article=article_from(entry, parts),
-        passages=parts,
-        vectors=np.stack([vectors[key] for key in own]),
-        sentence_vectors=[stored[key].sentence_vectors for key in own],
-        duplicate_group=entry.duplicate_group,
-        copies=entry.copies,
-        sketch=row["sketch"],
-        added=entry.added,
+    vectors_of_passages = np.stack([vectors[key] for key in own])
+    sentences = [stored[key].sentence_vectors for key in own]
+    return stored_from(
+        entry_from(row), [stored[key].passage for key in own], vectors_of_passages, sentences, row["sketch"]
     )
 
 

@@ -25,8 +25,8 @@ from rag.store.catalog.quantization import SCALE_BYTES, quantized
 from rag.store.hints import repair_hint
 
 BANDS, BAND_HASHES = 21, 3
-BAND_FACTOR = np.uint64(0x9E3779B97F4A7C15)
-"""Mixes the hashes of a band: 2^64 divided by the golden ratio (Knuth, TAOCP 3, 6.4)."""
+HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+"""Joins hashes to one: 2^64 divided by the golden ratio (Knuth, TAOCP 3, 6.4)."""
 
 Values = dict[str, Any]
 """A row to insert, by column."""
@@ -92,7 +92,7 @@ def bands_of(sketch: str) -> list[int]:
     parts = hashes[: BANDS * BAND_HASHES].reshape(BANDS, BAND_HASHES)
     mixed = np.arange(BANDS, dtype=np.uint64)
     for column in parts.T:
-        mixed = (mixed + column) * BAND_FACTOR
+        mixed = (mixed + column) * HASH_FACTOR
     return list(dict.fromkeys(mixed.view(np.int64).tolist()))
 
 
@@ -254,6 +254,26 @@ def article_from(entry: ArticleEntry, passages: Sequence[Passage]) -> Article:
         origin=entry.origin,
         language=entry.language,
         extra=entry.extra,
+    )
+
+
+def stored_from(
+    entry: ArticleEntry,
+    passages: Sequence[Passage],
+    vectors: Vectors,
+    sentence_vectors: Sequence[Vectors],
+    sketch: str,
+) -> StoredArticle:
+    """An article as it was stored, from its entry, its passages in order, and a row of vectors for each."""
+    return StoredArticle(
+        article_from(entry, passages),
+        passages,
+        vectors,
+        sentence_vectors,
+        entry.duplicate_group,
+        entry.copies,
+        sketch,
+        entry.added,
     )
 
 

@@ -20,10 +20,10 @@ from rag.store.catalog.reading import Catalog, State
 from rag.store.catalog.rows import (
     StoredArticle,
     article_checksum,
-    article_from,
     entry_from,
     passage_checksum,
     passage_from,
+    stored_from,
     unpack_sentences,
     vector_checksum,
 )
@@ -74,19 +74,11 @@ class Salvage:
             found = self._passages(rows)
             yield from (self._salvaged(row, found) for row in rows)
 
-    def states(self) -> list[SourceState]:
-        """The states of sources; none if they cannot be read, so that all sources are read again."""
+    def states(self) -> list[SourceState] | None:
+        """The states of sources; None if they cannot be read."""
         with suppress(*DAMAGE):
             return list(SourceStates(self.catalog).all())
-        return []
-
-    def has_states(self) -> bool:
-        """Whether the states of sources can be read."""
-        try:
-            list(SourceStates(self.catalog).all())
-        except DAMAGE:
-            return False
-        return True
+        return None
 
     def _state(self) -> State | None:
         with suppress(*DAMAGE):
@@ -148,7 +140,6 @@ class Salvage:
         return is_typed and vector_checksum(row) == row["vector_checksum"]
 
     def _stored(self, row: RowMapping, own: Sequence[RowMapping], *, has_vectors: bool) -> StoredArticle:
-        entry = entry_from(row)
         parts = [passage_from({**row, **each}) for each in own]
         if has_vectors:
             vectors = restored_from([each["vector"] for each in own], self.dimension)
@@ -156,16 +147,7 @@ class Salvage:
         else:
             vectors = np.zeros((len(own), self.dimension), dtype=np.float32)
             sentences = [np.zeros((len(part.sentences), self.dimension), dtype=np.float32) for part in parts]
-        return StoredArticle(
-            article=article_from(entry, parts),
-            passages=parts,
-            vectors=vectors,
-            sentence_vectors=sentences,
-            duplicate_group=entry.duplicate_group,
-            copies=entry.copies,
-            sketch=row["sketch"],
-            added=entry.added,
-        )
+        return stored_from(entry_from(row), parts, vectors, sentences, row["sketch"])
 
 
 def _is_whole(row: RowMapping) -> bool:

@@ -61,19 +61,33 @@ class Matrices:
 
 def open_matrices(store: Path, catalog: Catalog, state: State) -> Matrices:
     """The matrices in a store's folder; each is built in memory if its file is lost or damaged."""
-    folder, dimension = store / VECTORS, state.dimension
-    if not dimension:
+    if not state.dimension:
         return Matrices(Matrix(None, 0), Matrix(None, 0))
-    ends = {PASSAGE_MATRIX: state.next_passage, ARTICLE_MATRIX: state.next_article}
-    pages = {PASSAGE_MATRIX: catalog.vector_pages, ARTICLE_MATRIX: lambda: article_vectors(catalog)}
     opened = []
-    for name, end in ends.items():
-        if Matrix.exists(folder / name, state.identity, dimension, end):
-            opened.append(Matrix(folder / name, dimension))
-        else:
-            log.warning("%s is lost or damaged; its vectors are read from the catalogue", folder / name)
-            opened.append(Matrix.in_memory(pages[name](), end, dimension))
+    for name, end in matrix_ends(state).items():
+        matrix = existing_matrix(store, name, state)
+        if matrix is None:
+            log.warning("%s is lost or damaged; its vectors are read from the catalogue", store / VECTORS / name)
+            matrix = Matrix.in_memory(_matrix_pages(catalog, name), end, state.dimension)
+        opened.append(matrix)
     return Matrices(*opened)
+
+
+def matrix_ends(state: State) -> dict[str, int]:
+    """The matrices by name, each with a key above all of its own."""
+    return {PASSAGE_MATRIX: state.next_passage, ARTICLE_MATRIX: state.next_article}
+
+
+def existing_matrix(store: Path, name: str, state: State) -> Matrix | None:
+    """A matrix in a store's folder; None if its file is lost or damaged."""
+    file = store / VECTORS / name
+    is_whole = Matrix.exists(file, state.identity, state.dimension, matrix_ends(state)[name])
+    return Matrix(file, state.dimension) if is_whole else None
+
+
+def _matrix_pages(catalog: Catalog, name: str) -> Iterator[tuple[list[int], Vectors]]:
+    """The keys and vectors that a matrix holds, in pages."""
+    return catalog.vector_pages() if name == PASSAGE_MATRIX else article_vectors(catalog)
 
 
 def open_fulltext(store: Path, catalog: Catalog) -> FullTextIndex:
@@ -152,12 +166,10 @@ class DerivedWriter:
     def reserve(self, state: State, dimension: int) -> None:
         """Create the matrices of an index that has no vectors yet."""
         if not state.dimension:
-            for name in (PASSAGE_MATRIX, ARTICLE_MATRIX):
-                Matrix.create(self._store / VECTORS / name, self._identity, dimension)
-            folder = self._store / VECTORS
-            self.matrices = Matrices(
-                Matrix(folder / PASSAGE_MATRIX, dimension), Matrix(folder / ARTICLE_MATRIX, dimension)
-            )
+            files = [self._store / VECTORS / name for name in matrix_ends(state)]
+            for file in files:
+                Matrix.create(file, self._identity, dimension)
+            self.matrices = Matrices(*(Matrix(file, dimension) for file in files))
 
     def write_ahead(self, state: State, batch: Sequence[StoredArticle], sources: Mapping[str, int]) -> None:
         """Write vectors and columns before the rows they belong to are committed: who sees these finds the former.
@@ -264,12 +276,10 @@ class DerivedWriter:
 
     def _open_matrices(self, state: State) -> Matrices:
         if state.dimension:
-            pages = {PASSAGE_MATRIX: self._catalog.vector_pages, ARTICLE_MATRIX: lambda: article_vectors(self._catalog)}
-            ends = {PASSAGE_MATRIX: state.next_passage, ARTICLE_MATRIX: state.next_article}
-            for name, end in ends.items():
-                file = self._store / VECTORS / name
-                if not Matrix.exists(file, state.identity, state.dimension, end):
-                    Matrix.build(file, state.identity, state.dimension, pages[name](), end)
+            for name, end in matrix_ends(state).items():
+                if existing_matrix(self._store, name, state) is None:
+                    file, pages = self._store / VECTORS / name, _matrix_pages(self._catalog, name)
+                    Matrix.build(file, state.identity, state.dimension, pages, end)
             if not Columns.exists(self._store / VECTORS / COLUMNS, state.next_passage):
                 _columns_of(self._catalog, state).save(self._store / VECTORS / COLUMNS)
         return open_matrices(self._store, self._catalog, state)
