@@ -78,7 +78,7 @@ def chroma(config: Config) -> ChromaVectors:
     return opened
 
 
-def mended(config: Config) -> Findings:
+def repaired(config: Config) -> Findings:
     """The findings of a check, after a repair left nothing of them."""
     found = check(config, quiet)
     assert found.lines
@@ -121,7 +121,7 @@ def test_a_text_that_is_not_as_it_was_written(config: Config, corpus: Path) -> N
     assert "was kept" not in "".join(each.passage.text for each in index.passages([c.key for c in near]))
     with pytest.raises(StoreError, match="--fix"):
         rebuild(config, "other", quiet)
-    found = mended(config)
+    found = repaired(config)
     assert found.lines == ["1 articles that are damaged; ingest their sources again: a2"]
     assert len(texts(config)) == ARTICLES - 1
     report = ingest([corpus], config)
@@ -145,7 +145,7 @@ def test_a_text_that_is_not_as_it_was_written(config: Config, corpus: Path) -> N
 )
 def test_a_row_that_is_lost_or_not_as_it_was_written(config: Config, corpus: Path, damage: str, line: str) -> None:
     sql(config, damage)
-    assert mended(config).lines[0].startswith(line)
+    assert repaired(config).lines[0].startswith(line)
     assert len(texts(config)) == ARTICLES - 1
     assert ingest([corpus], config).added == 1
     assert texts(config) == {f"a{n}": text(n) for n in range(ARTICLES)}
@@ -178,7 +178,7 @@ def test_what_is_not_part_of_an_article_costs_none(config: Config, damage: str, 
     sql(config, damage)
     if not line:
         return
-    assert any(line in found for found in mended(config).lines)
+    assert any(line in found for found in repaired(config).lines)
     assert texts(config) == {f"a{n}": text(n) for n in range(ARTICLES)}
     after = Index(config.index, "hash").article_vectors(list(vectors))
     assert all(np.allclose(after[i], vectors[i], atol=0.02) for i in vectors)
@@ -214,7 +214,7 @@ def test_vectors_that_chroma_lost(config: Config) -> None:
     opened.upsert([9, 10], opened.vectors([9, 10])[9].reshape(1, -1).repeat(2, axis=0))
     opened.upsert([5000], opened.vectors([9])[9].reshape(1, -1))
     del opened
-    found = mended(config)
+    found = repaired(config)
     assert (found.store.chroma.missing, found.store.chroma.outdated) == (6, 1)
 
 
@@ -225,16 +225,16 @@ def test_wrong_vectors_in_a_matrix(config: Config, name: str) -> None:
     data = bytearray(file.read_bytes())
     data[3 * row + 4 : 3 * row + 30] = os.urandom(26)
     file.write_bytes(data)
-    assert mended(config).lines == ["1 vectors that are missing or wrong in the files of vectors"]
+    assert repaired(config).lines == ["1 vectors that are missing or wrong in the files of vectors"]
 
 
 @pytest.mark.parametrize("name", ["passages.i8", "articles.i8", "passages.columns"])
 def test_files_of_vectors_that_are_lost_or_cut(config: Config, name: str) -> None:
     file = store_in_use(config.index) / VECTORS / name
     file.write_bytes(file.read_bytes()[:-50])
-    assert len(mended(config).lines) == 1
+    assert len(repaired(config).lines) == 1
     file.unlink()
-    assert len(mended(config).lines) == 1
+    assert len(repaired(config).lines) == 1
 
 
 def test_a_wrong_day_for_filters(config: Config) -> None:
@@ -242,7 +242,7 @@ def test_a_wrong_day_for_filters(config: Config) -> None:
     data = bytearray(file.read_bytes())
     data[80:84] = b"abcd"
     file.write_bytes(data)
-    assert mended(config).lines == ["1 articles whose day or source is wrong in the file for filters"]
+    assert repaired(config).lines == ["1 articles whose day or source is wrong in the file for filters"]
 
 
 def test_outdated_full_text_is_rebuilt(config: Config) -> None:
@@ -253,7 +253,7 @@ def test_outdated_full_text_is_rebuilt(config: Config) -> None:
     fulltext.add([replace(passage.passage, key=7000), passage.passage])
     fulltext.commit()
     fulltext.close()
-    found = mended(config)
+    found = repaired(config)
     assert found.store.unsearchable > 1
     assert found.store.outdated == 2
     fulltext = FullTextIndex(folder)
@@ -300,7 +300,7 @@ def test_sources_without_articles_are_read_again(config: Config, corpus: Path) -
     with open_for_writing(config.index, "hash", SPLITTER) as writer:
         writer.remove([f"a{n}" for n in range(6)])
     assert [Path(origin).name for origin in check(config, quiet).forgotten] == ["corpus.jsonl"]
-    mended(config)
+    repaired(config)
     assert ingest([corpus], config).added == 6
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from itertools import count
@@ -170,3 +171,23 @@ def killed_before(step: int, patch: pytest.MonkeyPatch) -> Iterator[None]:
         event.remove(Engine, "before_cursor_execute", on_statement)
         event.remove(Engine, "commit", reach)
         patch.undo()
+
+
+def killed_at_each_step(
+    start: Path, patch: pytest.MonkeyPatch, action: Callable[[Path], object]
+) -> Iterator[tuple[Path, bool]]:
+    """Copies of an index on which an action was killed, each one step later; the last one, on which it was not.
+
+    Each comes with whether the action was killed.
+    """
+    for step in count():
+        folder = start.with_name(f"{start.name}{step}")
+        shutil.copytree(start, folder)
+        try:
+            with killed_before(step, patch):
+                action(folder)
+        except Killed:
+            yield folder, True
+        else:
+            yield folder, False
+            return

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from rag.store.index import Index
 from rag.store.lock import locked
 from rag.store.rebuild import Embed
 from tests.support.old_index import STATES, old_pair, other_files, put_passages
-from tests.support.store import LONG, MODEL, Killed, assert_in_step, killed_before, nearest_articles, opened, stored
+from tests.support.store import LONG, MODEL, assert_in_step, killed_at_each_step, nearest_articles, opened, stored
 
 ADDED = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 
@@ -231,21 +230,17 @@ def test_it_may_be_killed_at_any_step(tmp_path: Path, monkeypatch: pytest.Monkey
     with closing(open_client(start)) as client:
         old_pair(client, articles())
     other_files(start)
-    for step in count():
-        folder = tmp_path / f"index{step}"
-        shutil.copytree(start, folder)
-        try:
-            with killed_before(step, monkeypatch):
-                converted(folder)
+    steps = 0
+    for folder, killed in killed_at_each_step(start, monkeypatch, converted):
+        if not killed:
             break
-        except Killed:
-            pass
         converted(folder)
         assert_in_step(folder)
         assert Index(folder, MODEL).counts()[0] == 3
         assert not (folder / "lexical").exists()
         assert len(list(folder.iterdir())) == 3
-    assert step > 10, "each number of a step was tried"
+        steps += 1
+    assert steps > 10, "each number of a step was tried"
 
 
 @pytest.mark.parametrize("left", ["chroma.sqlite3", "lexical", "sources.sqlite3"])

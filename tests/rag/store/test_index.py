@@ -41,11 +41,6 @@ from tests.support.store import (
 )
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "index"
-
-
 def test_a_stored_article_is_found_and_complete(folder: Path) -> None:
     a, b = stored("a", 0, LONG, "group", extra=(("topic", "x"),), language="en", origin="/a.txt"), stored("b", 1)
     write(folder, a, b)

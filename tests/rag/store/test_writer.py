@@ -31,6 +31,7 @@ from tests.support.store import (
     articles_with_words,
     assert_in_step,
     axis,
+    killed_at_each_step,
     killed_before,
     nearest,
     nearest_articles,
@@ -39,11 +40,6 @@ from tests.support.store import (
     texts,
     write,
 )
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "index"
 
 
 @pytest.fixture
@@ -256,24 +252,21 @@ def test_a_write_that_is_killed_at_any_step(
         monkeypatch.setattr(sync, "MOST_BEHIND", 0)
 
     settings()
-    start = tmp_path / "start"
+    start = tmp_path / "index"
     write(start, stored("a", 0, OLD), stored("b", 0, OLD), stored("c", 0, OLD))
-    for step in count():
-        folder = tmp_path / f"index{step}"
-        shutil.copytree(start, folder)
-        try:
-            with killed_before(step, monkeypatch):
-                action(folder)
+    steps = 0
+    for folder, killed in killed_at_each_step(start, monkeypatch, action):
+        if not killed:
+            assert_in_step(folder)
             break
-        except Killed:
-            settings()
+        settings()
         assert_whole(folder)
         with opened(folder):
             assert_whole(folder)
         assert_in_step(folder)
         assert_whole(folder)
-    assert step > 8, "each number of a step was tried"
-    assert_in_step(folder)
+        steps += 1
+    assert steps > 8, "each number of a step was tried"
 
 
 def assert_whole(folder: Path) -> None:

@@ -30,7 +30,7 @@ QUOTE = "letter to the U.N. Security Council"
 
 @dataclass
 class SlowModel:
-    """A model whose loading ends when it is told to, and a chain that waits for it."""
+    """An event that lets a model finish loading, and a chain that waits for the model."""
 
     embedder: Embedder
     chain: LoadingChain

@@ -22,11 +22,6 @@ Make = Callable[[int], DenseIndex]
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "index"
-
-
-@pytest.fixture
 def make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     """The vectors of the index, as a reader opens them; Chroma is searched from a number of passages on."""
     monkeypatch.setattr(sync, "MOST_BEHIND", 0)
