@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.bench.scale import SEED, in_a_process, peak_memory, read_all
+from eval.bench.scale import SEED, NoisyEmbedder, in_a_process, peak_memory, read_all
 from ingest.articles.passages import sentences_of, split
 from ingest.pipeline import ingest
 from ingest.updater import Model
 from rag.config import Config
-from rag.models.embedding import Vectors, load_embedder, normalized
+from rag.models.embedding import load_embedder
 from rag.models.sentence_transformer import load_sentence_transformer
-from rag.schema import Article, IngestReport, Span
+from rag.schema import Article, IngestReport
 
 CHARACTERS = 8_000
 """Length of a generated article."""
@@ -135,7 +135,7 @@ def _texts(lines: Sequence[str]) -> list[str]:
 
 def _without_a_model(task: _Task) -> tuple[float, float, float]:
     """Growth of memory in MiB, and articles per second of an unchanged corpus, read again and skipped."""
-    model, before = Model("random", _RandomEmbedder()), peak_memory()
+    model, before = Model("random", NoisyEmbedder(np.eye(DIMENSION, dtype=np.float32))), peak_memory()
     config = replace(task.config, embedding_model="random")
 
     def run() -> IngestReport:
@@ -146,16 +146,3 @@ def _without_a_model(task: _Task) -> tuple[float, float, float]:
     os.utime(task.corpus)
     reread, skipped = run(), run()
     return memory, reread.unchanged / reread.seconds, skipped.unchanged / skipped.seconds
-
-
-class _RandomEmbedder:
-    """Random vectors: replaces a model, whose memory is not to be measured."""
-
-    def embed_questions(self, questions: Sequence[str]) -> Vectors:
-        return self._vectors(len(questions))
-
-    def embed_texts(self, texts: Sequence[str], parts: Sequence[Sequence[Span]]) -> tuple[Vectors, list[Vectors]]:
-        return self._vectors(len(texts)), [self._vectors(len(spans)) for spans in parts]
-
-    def _vectors(self, count: int) -> Vectors:
-        return normalized(np.random.default_rng(count).standard_normal((count, DIMENSION)).astype(np.float32))

@@ -10,28 +10,35 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 
-from eval.bench.scale import SEED, WORDS_OF_A_PASSAGE, grown, in_a_process, peak_memory, questions_about, read_all
+from eval.bench.scale import (
+    SEED,
+    WORDS_OF_A_PASSAGE,
+    NoisyEmbedder,
+    grown,
+    in_a_process,
+    peak_memory,
+    questions_about,
+    read_all,
+)
 from ingest.articles.passages import split
 from ingest.pipeline import ingest
 from ingest.updater import Model
 from rag.config import Config
-from rag.models.embedding import Vectors, load_embedder, normalized
+from rag.models.embedding import load_embedder
 from rag.retrieval.retriever import Retriever
-from rag.schema import Article, Filters, Query, Span
+from rag.schema import Article, Filters, Query
 from rag.store.derived.dense import GRAPH_PASSAGES
 from rag.store.index import Index
 
 SOURCES, FIRST_DAY, DAYS = 30, date(2015, 1, 1), 3650
 """The first source has a third of the articles; they are published evenly over ten years."""
 FIRST_SOURCE_SHARE = 1 / 3
-NOISE = 0.7
-"""Of a vector's length: a cosine of about .8 to the real passage's."""
 WARM_UP = 3
 HISTORY = 3
 """Articles that a follow-up prefers."""
@@ -62,32 +69,6 @@ class _Task:
     corpus: Path
     vectors: Path
     questions: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class NoisyEmbedder:
-    """Vectors of real passages plus noise, drawn anew for each text."""
-
-    vectors: Vectors
-    seconds: float = 0.0
-    _drawn: np.random.Generator = field(default_factory=lambda: np.random.default_rng(SEED))
-
-    def embed_questions(self, questions: Sequence[str]) -> Vectors:
-        """One row per question."""
-        return self._draw(len(questions))
-
-    def embed_texts(self, texts: Sequence[str], parts: Sequence[Sequence[Span]]) -> tuple[Vectors, list[Vectors]]:
-        """One row per text, and one per part."""
-        started = time.thread_time()
-        vectors = self._draw(len(texts))
-        sentences = [normalized(vectors[i] + self._draw(len(spans))) for i, spans in enumerate(parts)]
-        self.seconds += time.thread_time() - started
-        return vectors, sentences
-
-    def _draw(self, count: int) -> Vectors:
-        real = self.vectors[self._drawn.integers(0, len(self.vectors), count)]
-        noise = self._drawn.standard_normal(real.shape).astype(np.float32)
-        return normalized(real + NOISE * noise / np.sqrt(real.shape[1]))
 
 
 def bench_store(

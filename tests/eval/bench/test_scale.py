@@ -6,9 +6,10 @@ import json
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from eval.bench.scale import PULLQUOTE, QUESTIONS, RECIPE, Cost, bench, grown, markdown, questions_about
+from eval.bench.scale import PULLQUOTE, QUESTIONS, RECIPE, Cost, NoisyEmbedder, bench, grown, markdown, questions_about
 from ingest.articles.passages import sentences_of
 from rag.config import Config
 from rag.errors import ReadError
@@ -71,3 +72,11 @@ def test_both_systems_are_measured() -> None:
         assert 100 < found["ingest_memory"] < 10_000
         assert found["ingest_seconds"] > 0
         assert found["disk"] > 0.1
+
+
+def test_vectors_are_near_real_ones() -> None:
+    real = np.eye(8, 384, dtype=np.float32)
+    vectors, sentences = NoisyEmbedder(real).embed_texts(["a"] * 200, [((0, 1), (1, 2))] * 200)
+    cosines = (vectors @ real.T).max(axis=1)
+    assert 0.75 < cosines.mean() < 0.88
+    assert {own.shape for own in sentences} == {(2, 384)}
